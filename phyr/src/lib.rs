@@ -1,0 +1,1 @@
+//! the physical range as the only currency for memory.
