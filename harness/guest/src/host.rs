@@ -1,0 +1,132 @@
+//! The host as a witness.
+//!
+//! A driver that reads a disk and then compares what it read with what it wrote proves little:
+//! both could go wrong in the same way. The host sees guest memory and the disk images as files
+//! and shares no line of code with the driver. These functions ask it.
+//!
+//! The order is always the same. The guest names memory by a [`Phyr`], the host looks there.
+//! Nothing of it works before the kernel has given a page for the answers ([`install`]).
+
+use core::fmt;
+
+use phyr::{Phyr, PhysAddr};
+use spin::Once;
+
+use crate::mailbox::{Answer, Mailbox};
+use crate::record;
+
+/// Where answers arrive.
+static MAILBOX: Once<(&'static Mailbox, PhysAddr)> = Once::new();
+
+/// Tells where answers are to be written. Only the first call counts.
+///
+/// `phys` is the physical address of `mailbox`, whose memory must stay the mailbox's for good.
+/// A wrong address makes the first question hang until the test's time limit.
+pub fn install(mailbox: &'static Mailbox, phys: PhysAddr) {
+    MAILBOX.call_once(|| (mailbox, phys));
+}
+
+/// Asks the host for the value of `function` for these arguments.
+///
+/// # Panics
+/// If there is no mailbox, or if the host refuses: it says why.
+pub fn call(function: &str, arguments: &[u64]) -> u64 {
+    ask(function, arguments).value
+}
+
+/// Writes the pattern's bytes from `offset` on into guest memory, from outside.
+pub fn fill_pattern(memory: Phyr, seed: u64, offset: u64) {
+    call(
+        "memory.fill",
+        &[memory.addr().get(), memory.len(), seed, offset],
+    );
+}
+
+/// Checks that guest memory holds the pattern's bytes from `offset` on.
+///
+/// # Panics
+/// If a byte differs: the message says which.
+pub fn assert_pattern(memory: Phyr, seed: u64, offset: u64) {
+    let equal = call(
+        "memory.check",
+        &[memory.addr().get(), memory.len(), seed, offset],
+    );
+    assert!(
+        equal == memory.len(),
+        "the host sees byte {equal} of {memory} differ from the pattern (seed {seed}, offset {offset})"
+    );
+}
+
+/// Checks that `len` bytes of a disk's image hold the pattern's bytes from `offset` on.
+///
+/// Disks are counted from 0 in the order of the machine's description; `at` is in bytes.
+///
+/// # Panics
+/// If a byte differs: the message says which.
+pub fn assert_disk_pattern(disk: u64, at: u64, len: u64, seed: u64, offset: u64) {
+    let equal = call("disk.check", &[disk, at, len, seed, offset]);
+    assert!(
+        equal == len,
+        "the host sees byte {equal} behind byte {at} of disk {disk} differ from the pattern (seed {seed}, offset {offset})"
+    );
+}
+
+/// Copies bytes of a disk's image into guest memory, past every driver.
+pub fn read_disk(disk: u64, at: u64, memory: Phyr) {
+    call("disk.read", &[disk, at, memory.addr().get(), memory.len()]);
+}
+
+/// The sum of all bytes of guest memory, as the host sees them.
+pub fn sum(memory: Phyr) -> u64 {
+    call("memory.sum", &[memory.addr().get(), memory.len()])
+}
+
+/// The SHA-256 digest of guest memory, as the host sees it.
+pub fn sha256(memory: Phyr) -> [u8; 32] {
+    digest(ask("memory.sha256", &[memory.addr().get(), memory.len()]))
+}
+
+/// The SHA-256 digest of `len` bytes of a disk's image, from byte `at` on.
+pub fn disk_sha256(disk: u64, at: u64, len: u64) -> [u8; 32] {
+    digest(ask("disk.sha256", &[disk, at, len]))
+}
+
+fn digest(answer: Answer) -> [u8; 32] {
+    match answer.text().try_into() {
+        Ok(digest) => digest,
+        Err(_) => panic!("the host sent a digest of {} bytes", answer.text().len()),
+    }
+}
+
+/// Sends the question and waits for the answer.
+fn ask(function: &str, arguments: &[u64]) -> Answer {
+    let Some((mailbox, phys)) = MAILBOX.get() else {
+        panic!("the host cannot answer `{function}`: the kernel has installed no mailbox");
+    };
+    let arguments = Arguments {
+        phys: phys.get(),
+        arguments,
+    };
+    let number = record::write("call", format_args!("{function} {arguments}"));
+    let answer = mailbox.answer(number);
+    if answer.refused {
+        let why = core::str::from_utf8(answer.text()).unwrap_or("for a reason that is no text");
+        panic!("the host refuses `{function}`: {why}");
+    }
+    answer
+}
+
+/// The numbers of a call, in hexadecimal.
+struct Arguments<'a> {
+    phys: u64,
+    arguments: &'a [u64],
+}
+
+impl fmt::Display for Arguments<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.phys)?;
+        self.arguments
+            .iter()
+            .try_for_each(|argument| write!(f, " {argument:x}"))
+    }
+}

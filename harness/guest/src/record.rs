@@ -1,0 +1,74 @@
+//! What the guest tells the host about its one test.
+//!
+//! Every guest begins with `hello`. A guest that ends in a way it knows of says what it has
+//! come to and then `bye`. So there are three endings, and the lack of one:
+//!
+//! | the test | records |
+//! |---|---|
+//! | returned | `hello`, `begin NAME`, `outcome ok`, `bye` |
+//! | panicked | `hello`, `begin NAME`, `panic MESSAGE`, `bye` |
+//! | met an exception | `hello`, `begin NAME`, `fault VECTOR`, `bye` |
+//! | anything else | no `bye` |
+//!
+//! The form of a record is [`sequence`](crate::sequence)'s. Writing needs no memory, no lock and
+//! no interrupt, so it works in a panic inside of an exception handler. One CPU writes.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::port;
+use crate::sequence::{VERSION, write_record};
+
+/// Number of the next record.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A record has been begun and not ended. Seen only by a writer that broke off another.
+static OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Writes one record and returns its number.
+pub(crate) fn write(kind: &str, text: fmt::Arguments<'_>) -> u64 {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    if OPEN.swap(true, Ordering::Relaxed) {
+        port::send(b'\n');
+    }
+    write_record(number, kind, text, port::send);
+    OPEN.store(false, Ordering::Relaxed);
+    number
+}
+
+/// The guest is alive and speaks this version.
+pub(crate) fn hello() {
+    write("hello", format_args!("{VERSION}"));
+}
+
+/// The test of this name starts now.
+pub(crate) fn begin(name: &str) {
+    write("begin", format_args!("{name}"));
+}
+
+/// The test returned.
+pub(crate) fn returned() {
+    write("outcome", format_args!("ok"));
+}
+
+/// Says something that is printed with the test's result.
+pub fn note(text: fmt::Arguments<'_>) {
+    write("note", text);
+}
+
+/// To be called by the panic handler, which then ends the machine with a failure.
+pub fn panicked(message: fmt::Arguments<'_>) {
+    write("panic", message);
+    bye();
+}
+
+/// To be called by the exception handlers, which then end the machine with a failure.
+pub fn fault(vector: u8) {
+    write("fault", format_args!("{vector}"));
+    bye();
+}
+
+/// The last record.
+pub(crate) fn bye() {
+    write("bye", format_args!(""));
+}
