@@ -1,0 +1,299 @@
+//! [`PhyrList`] and [`DmaList`]: one logical buffer, in as many ranges as it takes.
+//!
+//! As with the ranges, both lists come out of one macro and do not convert into each
+//! other, with one exception: [`PhyrList::map_to_bus`], the door from one address space
+//! to the other.
+
+use core::fmt;
+
+use crate::list::{List, RawCursor};
+use crate::width::{Bits64, Width};
+use crate::{DmaAddr, DmaRange, ListError, Phyr};
+
+macro_rules! list {
+    (
+        $(#[$doc:meta])* $List:ident of $Range:ident,
+        $(#[$iter_doc:meta])* $Iter:ident,
+        $(#[$cursor_doc:meta])* $Cursor:ident
+    ) => {
+        $(#[$doc])*
+        pub struct $List<W: Width = Bits64> {
+            list: List<W>,
+        }
+
+        /// Only the default width has this constructor, so that it needs no annotation.
+        /// The others have [`Default`].
+        impl $List {
+            /// An empty list. Allocates nothing.
+            #[must_use]
+            pub const fn new() -> Self {
+                Self { list: List::new() }
+            }
+        }
+
+        impl<W: Width> $List<W> {
+            /// How many entries a list holds without an allocation.
+            pub const INLINE: usize = crate::chain::INLINE;
+
+            /// Adds a range at the end of the buffer.
+            ///
+            /// If it starts on the byte behind the last entry, that entry becomes longer
+            /// and no other is added.
+            ///
+            /// # Errors
+            ///
+            /// [`ListError::OutOfMemory`], [`ListError::TooLong`], and without the feature
+            /// `alloc` [`ListError::Full`]. The list is then as it was.
+            pub fn push(&mut self, range: $Range<W>) -> Result<(), ListError> {
+                self.list.push(range.repr())
+            }
+
+            /// How many entries the list has. Constant time.
+            #[must_use]
+            pub const fn len(&self) -> usize {
+                self.list.len()
+            }
+
+            /// Whether the list has no entry, which is to say: no byte.
+            #[must_use]
+            pub const fn is_empty(&self) -> bool {
+                self.list.len() == 0
+            }
+
+            /// How many bytes the entries have together. Constant time.
+            #[must_use]
+            pub const fn bytes(&self) -> u64 {
+                self.list.bytes()
+            }
+
+            /// Entry number `index`, from 0.
+            #[must_use]
+            pub fn get(&self, index: usize) -> Option<$Range<W>> {
+                self.list.get(index).map($Range::from_repr)
+            }
+
+            /// The first entry; `None` if the list is empty.
+            #[must_use]
+            pub fn first(&self) -> Option<$Range<W>> {
+                self.get(0)
+            }
+
+            /// The last entry; `None` if the list is empty.
+            #[must_use]
+            pub fn last(&self) -> Option<$Range<W>> {
+                self.get(self.len().checked_sub(1)?)
+            }
+
+            /// The entries in order.
+            #[must_use]
+            pub fn iter(&self) -> $Iter<'_, W> {
+                $Iter { list: self, next: 0 }
+            }
+
+            /// A cursor on the first byte.
+            #[must_use]
+            pub fn cursor(&self) -> $Cursor<'_, W> {
+                $Cursor { cursor: self.list.cursor() }
+            }
+
+            /// Removes all entries. If the list had outgrown its inline part, it keeps
+            /// one chunk, so that a list that is filled again and again need not
+            /// allocate again and again.
+            pub fn clear(&mut self) {
+                self.list.clear();
+            }
+
+            /// A copy of the list, entry for entry. There is no `Clone`: it allocates.
+            ///
+            /// # Errors
+            ///
+            /// [`ListError::OutOfMemory`].
+            pub fn try_clone(&self) -> Result<Self, ListError> {
+                Ok(Self { list: self.list.try_clone()? })
+            }
+        }
+
+        impl<W: Width> Default for $List<W> {
+            fn default() -> Self {
+                Self { list: List::new() }
+            }
+        }
+
+        impl<W: Width> From<$Range<W>> for $List<W> {
+            fn from(range: $Range<W>) -> Self {
+                Self { list: List::single(range.repr()) }
+            }
+        }
+
+        impl<W: Width> PartialEq for $List<W> {
+            /// Whether both have the same entries.
+            fn eq(&self, other: &Self) -> bool {
+                self.iter().eq(other.iter())
+            }
+        }
+
+        impl<W: Width> Eq for $List<W> {}
+
+        impl<W: Width> fmt::Debug for $List<W> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_list().entries(self).finish()
+            }
+        }
+
+        impl<'a, W: Width> IntoIterator for &'a $List<W> {
+            type Item = $Range<W>;
+            type IntoIter = $Iter<'a, W>;
+
+            fn into_iter(self) -> $Iter<'a, W> {
+                self.iter()
+            }
+        }
+
+        $(#[$iter_doc])*
+        #[derive(Clone, Debug)]
+        pub struct $Iter<'a, W: Width = Bits64> {
+            list: &'a $List<W>,
+            next: usize,
+        }
+
+        impl<W: Width> Iterator for $Iter<'_, W> {
+            type Item = $Range<W>;
+
+            fn next(&mut self) -> Option<$Range<W>> {
+                let range = self.list.get(self.next)?;
+                self.next += 1;
+                Some(range)
+            }
+
+            fn size_hint(&self) -> (usize, Option<usize>) {
+                let left = self.list.len() - self.next;
+                (left, Some(left))
+            }
+        }
+
+        impl<W: Width> ExactSizeIterator for $Iter<'_, W> {}
+        impl<W: Width> core::iter::FusedIterator for $Iter<'_, W> {}
+
+        $(#[$cursor_doc])*
+        #[derive(Clone)]
+        pub struct $Cursor<'a, W: Width = Bits64> {
+            cursor: RawCursor<'a, W>,
+        }
+
+        impl<W: Width> $Cursor<'_, W> {
+            /// How many bytes lie before the cursor's end of the list. Constant time.
+            #[must_use]
+            pub const fn remaining(&self) -> u64 {
+                self.cursor.remaining()
+            }
+
+            /// The next contiguous piece, as long as it is. The cursor stays.
+            #[must_use]
+            pub fn peek(&self) -> Option<$Range<W>> {
+                $Range::from_span(self.cursor.front()?).ok()
+            }
+
+            /// The next contiguous piece, at most `max` bytes of it. The cursor goes on
+            /// behind it.
+            ///
+            /// `None` at the end of the list, and if `max` is 0.
+            pub fn next(&mut self, max: u64) -> Option<$Range<W>> {
+                self.next_within(max, 0)
+            }
+
+            /// As [`next`](Self::next), and the piece crosses no multiple of `boundary`.
+            /// With a `boundary` of 0 there is no such limit.
+            pub fn next_within(&mut self, max: u64, boundary: u64) -> Option<$Range<W>> {
+                $Range::from_span(self.cursor.next(max, boundary)?).ok()
+            }
+
+            /// Goes on by `bytes`.
+            ///
+            /// If fewer remain, the cursor stays where it is, and the answer is `false`.
+            #[must_use]
+            pub fn advance(&mut self, bytes: u64) -> bool {
+                self.cursor.advance(bytes)
+            }
+        }
+
+        impl<W: Width> fmt::Debug for $Cursor<'_, W> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($Cursor))
+                    .field("next", &self.peek())
+                    .field("remaining", &self.remaining())
+                    .finish()
+            }
+        }
+    };
+}
+
+list! {
+    /// Physical ranges in order: one logical buffer.
+    PhyrList of Phyr,
+    /// Iterator over the entries of a [`PhyrList`].
+    PhyrIter,
+    /// A place in a [`PhyrList`]: how far a transfer has come.
+    Cursor
+}
+
+list! {
+    /// Bus ranges in order: one logical buffer, as a device finds it.
+    DmaList of DmaRange,
+    /// Iterator over the entries of a [`DmaList`].
+    DmaIter,
+    /// A place in a [`DmaList`]: how far a transfer has come.
+    DmaCursor
+}
+
+impl<W: Width> PhyrList<W> {
+    /// Turns every entry into the bus range at the address that `to_bus` finds for it.
+    ///
+    /// This is for the DMA layer, which knows what a device sees where. `to_bus` is
+    /// given whole entries and answers for all their bytes. It is asked more than once
+    /// about an entry and must not change its mind.
+    ///
+    /// Each entry keeps its length and its place. The storage is used again: nothing is
+    /// allocated. Entries that touch on the bus, though they did not before, stay apart.
+    ///
+    /// # Errors
+    ///
+    /// If `to_bus` refuses an entry, or one would run past the top of the address space
+    /// on the bus: the number of the first such entry, and the list as it was.
+    ///
+    /// # Panics
+    ///
+    /// If `to_bus` refuses an entry for which it had an address before.
+    // The list comes back by value so that it costs nothing to try.
+    #[allow(clippy::result_large_err)]
+    pub fn map_to_bus(
+        mut self,
+        to_bus: impl Fn(Phyr<W>) -> Option<DmaAddr>,
+    ) -> Result<DmaList<W>, (usize, Self)> {
+        let translate = |entry| Some(to_bus(Phyr::from_repr(entry))?.get());
+        match self.list.translate(translate) {
+            Ok(()) => Ok(DmaList { list: self.list }),
+            Err(index) => Err((index, self)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PhysAddr;
+
+    fn phyr(addr: u64, len: u64) -> Phyr {
+        Phyr::new(PhysAddr::new(addr), len).unwrap()
+    }
+
+    #[test]
+    fn neighbours_that_touch_become_one() {
+        let mut list = PhyrList::new();
+        list.push(phyr(0x1000, 0x1000)).unwrap();
+        list.push(phyr(0x2000, 0x1000)).unwrap();
+        list.push(phyr(0x0, 0x1000)).unwrap();
+        assert_eq!(list.len(), 2);
+        assert_eq!(list.bytes(), 0x3000);
+        assert_eq!(list.first(), Some(phyr(0x1000, 0x2000)));
+    }
+}
