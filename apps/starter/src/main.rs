@@ -1,2 +1,18 @@
-//! Skeleton.
-fn main() {}
+//! The default application: a shell on the serial console.
+#![cfg_attr(phyros, no_std, no_main)]
+
+#[cfg(phyros)]
+bootloader_api::entry_point!(main, config = &kernel::BOOT_CONFIG);
+
+#[cfg(phyros)]
+fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
+    kernel::start(info);
+    kernel::println!("hello from the kernel");
+    kernel::exit::success()
+}
+
+#[cfg(not(phyros))]
+fn main() {
+    eprintln!("this is a program for a virtual machine: type `cargo xtask run`");
+    std::process::exit(2);
+}
