@@ -1,1 +1,86 @@
-//! NVM Express driver.
+//! NVM Express: a driver that knows bus ranges and registers, and nothing of a kernel.
+//!
+//! # The problem
+//!
+//! An NVMe controller reads commands from a ring in memory, moves data between the disk
+//! and memory by itself, and writes completions to another ring. It does what it is told
+//! by addresses. A wrong address, or a right one that was given away too early, is
+//! somebody else's memory overwritten. And the controller's own words come back through
+//! memory that it can change at any time.
+//!
+//! # The idea
+//!
+//! A transfer is a [`DmaList`](phyr::DmaList): bus ranges in order, of any length. The
+//! driver never splits it into pages before the last moment, when a command describes its
+//! memory by [PRPs](https://nvmexpress.org/specifications/). All that is needed from the
+//! machine is one short trait, [`Platform`]. So the whole driver also runs on a host
+//! against a model of a controller, which can be made to misbehave in every way.
+//!
+//! The way of a transfer through the files: `transfer` checks it, `plan` cuts it into
+//! commands, `prp` describes the memory of one, `command` builds the entry, `queue` gives
+//! it a slot and an identifier, `ring` puts it into memory, and `port` rings the doorbell.
+//! `bring_up` is how a controller gets there, `watch` is how the driver waits for it.
+//!
+//! # Rules
+//!
+//! 1. When a call returns, the device is done with the caller's memory, whatever the
+//!    result.
+//! 2. Everything that the device writes is checked before it is used: an identifier must
+//!    be outstanding, a ring index must be in reach, a size must make sense.
+//! 3. Every wait ends: by an answer, by a time limit, or because the device is seen to be
+//!    gone.
+//! 4. A controller that breaks a rule is stopped and kept from memory. It may be
+//!    [reset](Controller::reset).
+//! 5. After set-up, reading and writing allocate nothing, take no lock, and read no
+//!    register unless they wait for more than a millisecond.
+//! 6. There is no unsafe code here. What touches hardware is in the platform.
+//!
+//! # Use
+//!
+//! ```no_run
+//! # fn example<P: nvme::Platform>(platform: P, memory: &phyr::DmaList) -> Result<(), nvme::Error> {
+//! let mut controller = nvme::Controller::new(platform)?;
+//! let disk = controller.namespaces()[0];
+//! controller.read(disk.id, 0, memory)?;
+//! controller.shutdown()
+//! # }
+//! ```
+
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bring_up;
+mod command;
+mod controller;
+mod counters;
+mod error;
+mod identity;
+mod limits;
+mod namespace;
+mod page;
+mod plan;
+mod platform;
+mod port;
+mod prp;
+mod queue;
+pub mod registers;
+mod ring;
+mod slots;
+mod status;
+mod transfer;
+mod watch;
+pub mod wire;
+
+pub use command::Command;
+pub use controller::Controller;
+pub use counters::Counters;
+pub use error::{
+    CommandError, Error, Failure, RequestError, Unmappable, Unsupported, Violation, Waiting,
+};
+pub use identity::{Identity, Text};
+pub use limits::Limits;
+pub use namespace::{Namespace, Unusable};
+pub use platform::{OutOfMemory, Platform, Registers, SharedMemory};
+pub use status::Status;

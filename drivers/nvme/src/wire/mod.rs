@@ -1,0 +1,14 @@
+//! Structures that host and controller exchange through memory.
+//!
+//! Layouts only: what a field is for and where it sits. They are the one thing that the
+//! driver shares with the model controller that it is tested against.
+//!
+//! None of them is ever laid over shared memory. The driver reads whole words from there
+//! and decodes them, so that a device which changes memory at the wrong moment can change
+//! a value but never the ground the driver stands on.
+
+mod entry;
+mod identify;
+
+pub use entry::{CompletionEntry, DwordZero, SubmissionEntry};
+pub use identify::{IdentifyController, IdentifyNamespace, LbaFormat};
