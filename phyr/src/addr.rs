@@ -12,6 +12,7 @@ use core::fmt;
 
 /// The low bits that an address aligned to `align` leaves clear; `None` unless
 /// `align` is a power of two.
+#[inline]
 pub(crate) const fn low_bits(align: u64) -> Option<u64> {
     if align.is_power_of_two() {
         Some(align - 1)
@@ -30,18 +31,21 @@ macro_rules! address {
         impl $Addr {
             /// The address with this number.
             #[must_use]
+            #[inline]
             pub const fn new(addr: u64) -> Self {
                 Self(addr)
             }
 
             /// The number of this address.
             #[must_use]
+            #[inline]
             pub const fn get(self) -> u64 {
                 self.0
             }
 
             /// The address `bytes` further up; `None` past the top of the address space.
             #[must_use]
+            #[inline]
             pub const fn checked_add(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_add(bytes) {
                     Some(addr) => Some(Self(addr)),
@@ -51,6 +55,7 @@ macro_rules! address {
 
             /// The address `bytes` further down; `None` below zero.
             #[must_use]
+            #[inline]
             pub const fn checked_sub(self, bytes: u64) -> Option<Self> {
                 match self.0.checked_sub(bytes) {
                     Some(addr) => Some(Self(addr)),
@@ -60,6 +65,7 @@ macro_rules! address {
 
             /// How many bytes this address lies above `base`; `None` if it lies below.
             #[must_use]
+            #[inline]
             pub const fn offset_from(self, base: Self) -> Option<u64> {
                 self.0.checked_sub(base.0)
             }
@@ -68,6 +74,7 @@ macro_rules! address {
             ///
             /// False if `align` is not a power of two.
             #[must_use]
+            #[inline]
             pub const fn is_aligned(self, align: u64) -> bool {
                 match low_bits(align) {
                     Some(low) => self.0 & low == 0,
@@ -80,6 +87,7 @@ macro_rules! address {
             /// An `align` that is not a power of two changes nothing; the result is
             /// then [not aligned](Self::is_aligned) either.
             #[must_use]
+            #[inline]
             pub const fn align_down(self, align: u64) -> Self {
                 match low_bits(align) {
                     Some(low) => Self(self.0 & !low),
@@ -92,6 +100,7 @@ macro_rules! address {
             /// `None` if that lies past the top of the address space, or if `align` is
             /// not a power of two.
             #[must_use]
+            #[inline]
             pub const fn align_up(self, align: u64) -> Option<Self> {
                 match low_bits(align) {
                     Some(low) => match self.0.checked_add(low) {

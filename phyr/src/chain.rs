@@ -57,6 +57,7 @@ impl<T: Copy> Chain<T> {
         self.len
     }
 
+    #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<&T> {
         if index >= self.len {
             return None;
@@ -70,6 +71,7 @@ impl<T: Copy> Chain<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         if index >= self.len {
             return None;
@@ -83,6 +85,7 @@ impl<T: Copy> Chain<T> {
         }
     }
 
+    #[inline]
     pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
         self.get_mut(self.len.checked_sub(1)?)
     }

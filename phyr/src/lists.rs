@@ -181,7 +181,7 @@ macro_rules! list {
         }
 
         impl<W: Width> $Cursor<'_, W> {
-            /// How many bytes lie before the cursor's end of the list. Constant time.
+            /// How many bytes lie between the cursor and the end of the list. Constant time.
             #[must_use]
             pub const fn remaining(&self) -> u64 {
                 self.cursor.remaining()
@@ -229,19 +229,99 @@ macro_rules! list {
 
 list! {
     /// Physical ranges in order: one logical buffer.
+    ///
+    /// Holding a list tells you:
+    ///
+    /// - Its entries are the buffer, in this order. The same memory may occur twice: a
+    ///   list says what to gather, not who owns it.
+    /// - Two entries that follow each other do not touch, unless one entry could not
+    ///   say so many bytes.
+    /// - [`bytes()`](Self::bytes) is the sum of all lengths, and did not overflow.
+    /// - Empty lists are lists. A transfer of no bytes is one.
+    ///
+    /// ```
+    /// use phyr::{PhysAddr, Phyr, PhyrList};
+    ///
+    /// let phyr = |addr, len| Phyr::new(PhysAddr::new(addr), len);
+    /// let mut list = PhyrList::new();
+    /// list.push(phyr(0x5000, 0x400)?)?;
+    /// list.push(phyr(0x5400, 0xc00)?)?; // touches: joined
+    /// list.push(phyr(0x2000, 0x1000)?)?;
+    /// assert!(list.iter().eq([phyr(0x5000, 0x1000)?, phyr(0x2000, 0x1000)?]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// It allocates when it is long, so a copy is something to ask for:
+    ///
+    /// ```compile_fail,E0599
+    /// # use phyr::PhyrList;
+    /// let copy = PhyrList::new().clone(); // use `try_clone`
+    /// ```
+    ///
+    /// It takes no bus ranges, and is no list of them:
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaAddr, DmaRange, PhyrList};
+    /// let range = DmaRange::new(DmaAddr::new(0x1000), 0x1000).unwrap();
+    /// let pushed = PhyrList::new().push(range);
+    /// ```
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaList, PhyrList};
+    /// let list: DmaList = PhyrList::new();
+    /// ```
     PhyrList of Phyr,
     /// Iterator over the entries of a [`PhyrList`].
     PhyrIter,
     /// A place in a [`PhyrList`]: how far a transfer has come.
+    ///
+    /// It counts bytes. Every piece that it yields is contiguous, and together they are
+    /// the buffer, byte for byte. To keep progress for later, keep the number of bytes
+    /// done, and [`advance`](Self::advance) a new cursor by it.
+    ///
+    /// ```
+    /// use phyr::{PhysAddr, Phyr, PhyrList};
+    ///
+    /// let phyr = |addr, len| Phyr::new(PhysAddr::new(addr), len);
+    /// let mut list = PhyrList::from(phyr(0x1e00, 0x1200)?);
+    /// list.push(phyr(0x8000, 0x1000)?)?;
+    ///
+    /// // Page by page: no piece crosses a multiple of 4096.
+    /// let mut cursor = list.cursor();
+    /// assert_eq!(cursor.next_within(u64::MAX, 0x1000), Some(phyr(0x1e00, 0x200)?));
+    /// assert_eq!(cursor.next_within(u64::MAX, 0x1000), Some(phyr(0x2000, 0x1000)?));
+    ///
+    /// // 512 bytes later the transfer stops. It goes on from there.
+    /// assert!(cursor.advance(0x200));
+    /// assert_eq!(cursor.peek(), Some(phyr(0x8200, 0xe00)?));
+    /// assert_eq!(cursor.remaining(), 0xe00);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     Cursor
 }
 
 list! {
     /// Bus ranges in order: one logical buffer, as a device finds it.
+    ///
+    /// It can do what a [`PhyrList`] can, in the other address space, and usually comes
+    /// from one: see [`PhyrList::map_to_bus`]. Entries that came this way may touch,
+    /// since they are one for one those of the other list; those that are
+    /// [pushed](Self::push) are joined.
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaList, PhyrList};
+    /// let list: PhyrList = DmaList::new();
+    /// ```
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaList, Phyr, PhysAddr};
+    /// let phyr = Phyr::new(PhysAddr::new(0x1000), 0x1000).unwrap();
+    /// let pushed = DmaList::new().push(phyr);
+    /// ```
     DmaList of DmaRange,
     /// Iterator over the entries of a [`DmaList`].
     DmaIter,
-    /// A place in a [`DmaList`]: how far a transfer has come.
+    /// A place in a [`DmaList`]: how far a transfer has come. See [`Cursor`].
     DmaCursor
 }
 
@@ -274,26 +354,5 @@ impl<W: Width> PhyrList<W> {
             Ok(()) => Ok(DmaList { list: self.list }),
             Err(index) => Err((index, self)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::PhysAddr;
-
-    fn phyr(addr: u64, len: u64) -> Phyr {
-        Phyr::new(PhysAddr::new(addr), len).unwrap()
-    }
-
-    #[test]
-    fn neighbours_that_touch_become_one() {
-        let mut list = PhyrList::new();
-        list.push(phyr(0x1000, 0x1000)).unwrap();
-        list.push(phyr(0x2000, 0x1000)).unwrap();
-        list.push(phyr(0x0, 0x1000)).unwrap();
-        assert_eq!(list.len(), 2);
-        assert_eq!(list.bytes(), 0x3000);
-        assert_eq!(list.first(), Some(phyr(0x1000, 0x2000)));
     }
 }

@@ -28,6 +28,7 @@ macro_rules! range {
             ///
             /// [`RangeError::Empty`] if `len` is 0, [`RangeError::Overflow`] if the range
             /// runs past the top of the address space. It may end there.
+            #[inline]
             pub const fn new(addr: $Addr, len: u64) -> Result<Self, RangeError> {
                 Self::pack(Span::new(addr.get(), len))
             }
@@ -38,10 +39,12 @@ macro_rules! range {
             ///
             /// [`RangeError::Reversed`] if `last` lies below `first`,
             /// [`RangeError::TooLong`] if this is the whole address space.
+            #[inline]
             pub const fn from_inclusive(first: $Addr, last: $Addr) -> Result<Self, RangeError> {
                 Self::pack(Span::from_inclusive(first.get(), last.get()))
             }
 
+            #[inline]
             const fn pack(span: Result<Span, RangeError>) -> Result<Self, RangeError> {
                 match span {
                     Ok(span) => match crate::width::Repr64::pack(span) {
@@ -226,18 +229,21 @@ macro_rules! read_in_const {
         impl $Range<$Width> {
             /// The address of the first byte.
             #[must_use]
+            #[inline]
             pub const fn addr(self) -> $Addr {
                 $Addr::new(self.repr.addr())
             }
 
             /// How many bytes the range has. Never 0.
             #[must_use]
+            #[inline]
             pub const fn len(self) -> u64 {
                 self.repr.len()
             }
 
             /// The address of the last byte, which is part of the range.
             #[must_use]
+            #[inline]
             pub const fn last(self) -> $Addr {
                 $Addr::new(self.repr.addr() + (self.repr.len() - 1))
             }
@@ -247,11 +253,87 @@ macro_rules! read_in_const {
 
 range! {
     /// A physical range, said "fire": where some memory is, as the CPU sees it.
+    ///
+    /// It describes memory and gives no rights to it. The [crate's page](crate) says what
+    /// holding one tells you.
+    ///
+    /// ```
+    /// use phyr::{PhysAddr, Phyr, RangeError};
+    ///
+    /// let page = Phyr::new(PhysAddr::new(0x1000), 0x1000)?;
+    /// assert_eq!(page.last(), PhysAddr::new(0x1fff));
+    ///
+    /// let (head, tail) = page.split_at(0x200).ok_or(RangeError::Empty)?;
+    /// assert_eq!(head.try_merge(tail), Ok(page));
+    /// // In the other order they do not touch, and both come back.
+    /// assert_eq!(tail.try_merge(head), Err((tail, head)));
+    ///
+    /// // Of these three bytes, two would be past the top of the address space.
+    /// let top = PhysAddr::new(u64::MAX);
+    /// assert_eq!(Phyr::new(top, 3), Err(RangeError::Overflow));
+    /// assert_eq!(Phyr::new(top, 1)?.last(), top);
+    /// # Ok::<(), RangeError>(())
+    /// ```
+    ///
+    /// A phyr is no bus range:
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaRange, Phyr, PhysAddr};
+    /// let phyr = Phyr::new(PhysAddr::new(0x1000), 0x1000).unwrap();
+    /// let range: DmaRange = phyr;
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use phyr::{DmaRange, Phyr, PhysAddr};
+    /// let phyr = Phyr::new(PhysAddr::new(0x1000), 0x1000).unwrap();
+    /// let range: DmaRange = phyr.into();
+    /// ```
+    ///
+    /// and takes no bus address:
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaAddr, Phyr};
+    /// let phyr = Phyr::new(DmaAddr::new(0x1000), 0x1000);
+    /// ```
+    ///
+    /// Its fields are private, so there is no way to it but by the rules:
+    ///
+    /// ```compile_fail,E0451
+    /// # use phyr::Phyr;
+    /// let phyr: Phyr = Phyr { repr: todo!() };
+    /// ```
+    ///
+    /// It has no operators either:
+    ///
+    /// ```compile_fail,E0369
+    /// # use phyr::{Phyr, PhysAddr};
+    /// let phyr = Phyr::new(PhysAddr::new(0x1000), 0x1000).unwrap();
+    /// let next = phyr + 0x1000;
+    /// ```
     Phyr, PhysAddr
 }
 
 range! {
-    /// A range on the bus: where a device finds some memory.
+    /// A range on the bus: where a device finds some memory when it does DMA.
+    ///
+    /// It can do what a [`Phyr`] can, in the other address space, and is no `Phyr`:
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaAddr, DmaRange, Phyr};
+    /// let range = DmaRange::new(DmaAddr::new(0x1000), 0x1000).unwrap();
+    /// let phyr: Phyr = range;
+    /// ```
+    ///
+    /// ```compile_fail,E0277
+    /// # use phyr::{DmaAddr, DmaRange, Phyr};
+    /// let range = DmaRange::new(DmaAddr::new(0x1000), 0x1000).unwrap();
+    /// let phyr: Phyr = range.into();
+    /// ```
+    ///
+    /// ```compile_fail,E0308
+    /// # use phyr::{DmaRange, PhysAddr};
+    /// let range = DmaRange::new(PhysAddr::new(0x1000), 0x1000);
+    /// ```
     DmaRange, DmaAddr
 }
 

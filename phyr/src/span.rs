@@ -21,6 +21,7 @@ pub struct Span {
 }
 
 impl Span {
+    #[inline]
     pub(crate) const fn new(addr: u64, len: u64) -> Result<Self, RangeError> {
         match NonZeroU64::new(len) {
             None => Err(RangeError::Empty),
@@ -29,6 +30,7 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) const fn from_inclusive(first: u64, last: u64) -> Result<Self, RangeError> {
         match last.checked_sub(first) {
             None => Err(RangeError::Reversed),
@@ -38,22 +40,27 @@ impl Span {
     }
 
     /// A span that was stored and is read back.
+    #[inline]
     pub(crate) const fn stored(addr: u64, len: NonZeroU64) -> Self {
         Self { addr, len }
     }
 
+    #[inline]
     pub(crate) const fn addr(self) -> u64 {
         self.addr
     }
 
+    #[inline]
     pub(crate) const fn len(self) -> u64 {
         self.len.get()
     }
 
+    #[inline]
     pub(crate) const fn last(self) -> u64 {
         self.addr + (self.len.get() - 1)
     }
 
+    #[inline]
     pub(crate) const fn sub(self, offset: u64, len: u64) -> Option<Self> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len.get() => match NonZeroU64::new(len) {
@@ -68,6 +75,7 @@ impl Span {
     }
 
     /// Everything from `offset` on; `None` if that is nothing.
+    #[inline]
     pub(crate) const fn tail(self, offset: u64) -> Option<Self> {
         match self.len.get().checked_sub(offset) {
             Some(rest) => self.sub(offset, rest),
@@ -75,6 +83,7 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) const fn split_at(self, offset: u64) -> Option<(Self, Self)> {
         match (self.sub(0, offset), self.tail(offset)) {
             (Some(head), Some(tail)) => Some((head, tail)),
@@ -83,6 +92,7 @@ impl Span {
     }
 
     /// Both as one, if `next` starts on the byte behind `self`.
+    #[inline]
     pub(crate) const fn merge(self, next: Self) -> Option<Self> {
         match (
             self.last().checked_add(1),
@@ -96,6 +106,7 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) const fn intersect(self, other: Self) -> Option<Self> {
         let first = if self.addr > other.addr {
             self.addr
@@ -113,18 +124,22 @@ impl Span {
         }
     }
 
+    #[inline]
     pub(crate) const fn contains(self, other: Self) -> bool {
         self.addr <= other.addr && other.last() <= self.last()
     }
 
+    #[inline]
     pub(crate) const fn contains_addr(self, addr: u64) -> bool {
         self.addr <= addr && addr <= self.last()
     }
 
+    #[inline]
     pub(crate) const fn overlaps(self, other: Self) -> bool {
         self.addr <= other.last() && other.addr <= self.last()
     }
 
+    #[inline]
     pub(crate) const fn is_aligned(self, align: u64) -> bool {
         match low_bits(align) {
             Some(low) => (self.addr | self.len.get()) & low == 0,
@@ -133,6 +148,7 @@ impl Span {
     }
 
     /// The whole blocks of `align` bytes inside.
+    #[inline]
     pub(crate) const fn align_inner(self, align: u64) -> Option<Self> {
         let Some(low) = low_bits(align) else {
             return None;
@@ -155,6 +171,7 @@ impl Span {
     }
 
     /// The whole blocks of `align` bytes that this range touches.
+    #[inline]
     pub(crate) const fn align_outer(self, align: u64) -> Option<Self> {
         let Some(low) = low_bits(align) else {
             return None;
@@ -167,6 +184,7 @@ impl Span {
 
     /// The length of the piece at the front that has at most `max` bytes and crosses
     /// no multiple of `boundary`. Only 0 is a multiple of 0. Not 0 unless `max` is.
+    #[inline]
     pub(crate) const fn piece(self, max: u64, boundary: u64) -> u64 {
         let mut len = self.len.get();
         if max < len {
@@ -182,6 +200,7 @@ impl Span {
     }
 
     /// All pieces as [`Self::piece`] cuts them, in order.
+    #[inline]
     pub(crate) const fn pieces(self, max: u64, boundary: u64) -> Pieces {
         Pieces {
             rest: Some(self),
@@ -211,6 +230,7 @@ impl Pieces {
 impl Iterator for Pieces {
     type Item = Span;
 
+    #[inline]
     fn next(&mut self) -> Option<Span> {
         let rest = self.rest?;
         let len = rest.piece(self.max, self.boundary);

@@ -56,6 +56,7 @@ macro_rules! width {
         }
 
         impl $Repr {
+            #[inline]
             pub(crate) const fn pack(span: Span) -> Result<Self, RangeError> {
                 if span.last() > $Width::MAX_ADDR {
                     return Err(RangeError::Overflow);
@@ -70,10 +71,12 @@ macro_rules! width {
                 }
             }
 
+            #[inline]
             pub(crate) const fn addr(self) -> u64 {
                 self.addr as u64
             }
 
+            #[inline]
             pub(crate) const fn len(self) -> u64 {
                 self.len.get() as u64
             }
@@ -83,10 +86,12 @@ macro_rules! width {
             type Repr = $Repr;
             const FILLER: $Repr = $Repr { addr: 0, len: NonZero::<$Len>::MIN };
 
+            #[inline]
             fn pack(span: Span) -> Result<$Repr, RangeError> {
                 $Repr::pack(span)
             }
 
+            #[inline]
             fn unpack(repr: $Repr) -> Span {
                 Span::stored(repr.addr(), repr.len.into())
             }
