@@ -1,1 +1,41 @@
 //! The operating system as a library.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+pub mod acpi;
+pub mod arch;
+pub mod console;
+pub mod exit;
+pub mod fw_cfg;
+#[cfg(phyros)]
+pub mod machine;
+pub mod memory;
+pub mod mmio;
+#[cfg(phyros)]
+mod panic;
+pub mod pci;
+pub mod time;
+
+use bootloader_api::config::Mapping;
+use bootloader_api::{BootInfo, BootloaderConfig};
+
+/// What the kernel asks of its loader.
+pub const BOOT_CONFIG: BootloaderConfig = {
+    let mut config = BootloaderConfig::new_default();
+    config.kernel_stack_size = 256 * 1024;
+    config.mappings.physical_memory = Some(Mapping::FixedAddress(memory::DIRECT_MAP));
+    config
+};
+
+/// Starts the system: CPU tables, memory, heap, clock, PCI. Call it once, first.
+#[cfg(phyros)]
+pub fn start(info: &'static mut BootInfo) {
+    console::init();
+    arch::backtrace::set_boot_stack(info.kernel_stack_bottom, info.kernel_stack_len);
+    arch::cpu::enable_protection();
+    arch::gdt::init();
+    arch::exceptions::init();
+    memory::init(info);
+    machine::init(info.rsdp_addr.into_option());
+}

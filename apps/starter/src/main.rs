@@ -7,7 +7,8 @@ bootloader_api::entry_point!(main, config = &kernel::BOOT_CONFIG);
 #[cfg(phyros)]
 fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     kernel::start(info);
-    kernel::println!("hello from the kernel");
+    for f in &kernel::machine::machine().bus.functions { kernel::println!("{f:x?}"); }
+    kernel::println!("{:?} {:?}", kernel::time::clock(), kernel::time::now());
     kernel::exit::success()
 }
 

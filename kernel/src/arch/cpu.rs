@@ -1,0 +1,35 @@
+//! Protection features of the CPU, and instructions that have no better place.
+
+use core::arch::x86_64::{__cpuid, __cpuid_count};
+use x86_64::registers::control::{Cr4, Cr4Flags};
+
+/// Turns on what the CPU offers against the kernel's own mistakes: global pages are not among
+/// it, supervisor execution and access of user pages (SMEP, SMAP) and user-mode reads of
+/// descriptor tables (UMIP) are (Intel SDM volume 3, section 2.5).
+///
+/// Write protection and no-execute are on already: they are part of the boot contract.
+pub fn enable_protection() {
+    let extended = __cpuid_count(7, 0);
+    let mut wanted = Cr4Flags::empty();
+    wanted.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, extended.ebx & 1 << 7 != 0);
+    wanted.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, extended.ebx & 1 << 20 != 0);
+    wanted.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, extended.ecx & 1 << 2 != 0);
+    // SAFETY: the kernel never executes or accesses user pages, and each flag is supported.
+    unsafe { Cr4::update(|flags| flags.insert(wanted)) };
+}
+
+/// Whether the CPU has 1 GiB pages (CPUID 8000_0001h, EDX bit 26).
+pub fn has_1_gib_pages() -> bool {
+    __cpuid(0x8000_0001).edx & 1 << 26 != 0
+}
+
+/// The width of physical addresses in bits (CPUID 8000_0008h, EAX bits 7:0).
+pub fn physical_address_bits() -> u32 {
+    if __cpuid(0x8000_0000).eax >= 0x8000_0008 { __cpuid(0x8000_0008).eax & 0xff } else { 36 }
+}
+
+/// The time-stamp counter. It counts up at a constant rate that [`crate::time`] measures.
+pub fn time_stamp() -> u64 {
+    // SAFETY: every x86_64 CPU has RDTSC, and the kernel runs with the right to use it.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}

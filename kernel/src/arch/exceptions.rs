@@ -1,0 +1,209 @@
+//! Exceptions: print what happened and where, then end the machine.
+//!
+//! The kernel makes no use of exceptions, so each one is a defect, and the most useful answer is
+//! a complete report: registers, the faulting address in words, a backtrace.
+//! All 256 vectors have a gate, so that not even a stray interrupt is silent.
+
+use super::backtrace;
+use super::stacks::Purpose;
+use crate::console::emergency;
+use core::arch::global_asm;
+use spin::Once;
+use x86_64::registers::control::{Cr2, Cr3};
+use x86_64::structures::idt::InterruptDescriptorTable;
+
+/// The distance between two entry stubs, in bytes.
+const STUB: u64 = 16;
+
+global_asm!(
+    r#"
+.section .text.exception_stubs, "ax"
+.balign 16
+.global exception_stubs
+exception_stubs:
+    .set vector, 0
+    .rept 256
+    .balign 16
+    // Vectors 8, 10-14, 17, 21, 29 and 30 push an error code of their own.
+    .if vector > 31 || ((0x60227d00 >> (vector & 31)) & 1) == 0
+    push 0
+    .endif
+    .byte 0x68                  // push imm32
+    .long vector
+    jmp exception_common
+    .set vector, vector + 1
+    .endr
+
+exception_common:
+    push rax
+    push rbx
+    push rcx
+    push rdx
+    push rsi
+    push rdi
+    push rbp
+    push r8
+    push r9
+    push r10
+    push r11
+    push r12
+    push r13
+    push r14
+    push r15
+    mov rdi, rsp
+    cld
+    and rsp, -16
+    call {report}
+    ud2
+"#,
+    report = sym report,
+);
+
+unsafe extern "C" {
+    static exception_stubs: u8;
+}
+
+/// The registers as the stubs and the CPU pushed them, lowest address first.
+#[repr(C)]
+#[derive(Debug)]
+struct Registers {
+    r15: u64,
+    r14: u64,
+    r13: u64,
+    r12: u64,
+    r11: u64,
+    r10: u64,
+    r9: u64,
+    r8: u64,
+    rbp: u64,
+    rdi: u64,
+    rsi: u64,
+    rdx: u64,
+    rcx: u64,
+    rbx: u64,
+    rax: u64,
+    vector: u64,
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+    ss: u64,
+}
+
+static IDT: Once<InterruptDescriptorTable> = Once::new();
+
+/// Gives every vector its gate and its stack. Interrupts stay disabled.
+pub fn init() {
+    let idt = IDT.call_once(|| {
+        let mut idt = InterruptDescriptorTable::new();
+        for vector in 0..=255u8 {
+            // SAFETY: the table has 256 gates of 16 bytes, and the two-word gate written is a
+            // present ring-0 interrupt gate to a stub of this vector, on an existing stack.
+            unsafe { set_gate(&mut idt, vector) };
+        }
+        idt
+    });
+    idt.load();
+}
+
+/// Writes one interrupt gate (Intel SDM volume 3, section 6.14.1).
+///
+/// The typed setters of `InterruptDescriptorTable` differ between vectors with and without an
+/// error code and leave out reserved ones; the stubs have made all vectors alike.
+///
+/// # Safety
+/// The GDT is loaded, so that the current code segment is the kernel's.
+unsafe fn set_gate(idt: &mut InterruptDescriptorTable, vector: u8) {
+    const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
+    use x86_64::instructions::segmentation::{CS, Segment};
+
+    let handler = (&raw const exception_stubs).addr() as u64 + STUB * u64::from(vector);
+    let stack = stack_for(vector) as u64 + 1;
+    let low = (handler & 0xffff)
+        | u64::from(CS::get_reg().0) << 16
+        | stack << 32
+        | PRESENT_INTERRUPT_GATE
+        | (handler >> 16 & 0xffff) << 48;
+    let gate = core::ptr::from_mut(idt).cast::<[u64; 2]>().wrapping_add(usize::from(vector));
+    // SAFETY: the pointer stays within the table, which has 256 gates of two words.
+    unsafe { gate.write([low, handler >> 32]) };
+}
+
+fn stack_for(vector: u8) -> Purpose {
+    match vector {
+        1 => Purpose::Debug,
+        2 => Purpose::NonMaskable,
+        8 => Purpose::DoubleFault,
+        14 => Purpose::PageFault,
+        18 => Purpose::MachineCheck,
+        0..32 => Purpose::Exception,
+        32.. => Purpose::Interrupt,
+    }
+}
+
+/// Names from the Intel SDM volume 3, table 6-1.
+fn name(vector: u64) -> &'static str {
+    match vector {
+        0 => "divide error (#DE)",
+        1 => "debug exception (#DB)",
+        2 => "non-maskable interrupt",
+        3 => "breakpoint (#BP)",
+        4 => "overflow (#OF)",
+        5 => "bound range exceeded (#BR)",
+        6 => "invalid opcode (#UD)",
+        7 => "device not available (#NM)",
+        8 => "double fault (#DF)",
+        10 => "invalid TSS (#TS)",
+        11 => "segment not present (#NP)",
+        12 => "stack-segment fault (#SS)",
+        13 => "general protection (#GP)",
+        14 => "page fault (#PF)",
+        16 => "x87 floating-point error (#MF)",
+        17 => "alignment check (#AC)",
+        18 => "machine check (#MC)",
+        19 => "SIMD floating-point exception (#XM)",
+        20 => "virtualization exception (#VE)",
+        21 => "control protection (#CP)",
+        0..32 => "reserved exception",
+        _ => "unexpected interrupt",
+    }
+}
+
+extern "C" fn report(registers: &Registers) -> ! {
+    let vector = registers.vector;
+    #[cfg(feature = "vm-tests")]
+    vm_test::record::fault(vector as u8);
+    emergency(format_args!("\nEXCEPTION {vector}: {}, error code {:#x}\n", name(vector), registers.error));
+    if vector == 14 {
+        explain_page_fault(registers);
+    }
+    let r = registers;
+    emergency(format_args!(
+        "  rip {:#018x}  rsp {:#018x}  rbp {:#018x}  rflags {:#010x}\n\
+         \x20 rax {:#018x}  rbx {:#018x}  rcx {:#018x}  rdx {:#018x}\n\
+         \x20 rsi {:#018x}  rdi {:#018x}  r8  {:#018x}  r9  {:#018x}\n\
+         \x20 r10 {:#018x}  r11 {:#018x}  r12 {:#018x}  r13 {:#018x}\n\
+         \x20 r14 {:#018x}  r15 {:#018x}  cr3 {:#018x}  cs/ss {:#x}/{:#x}\n",
+        r.rip, r.rsp, r.rbp, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9,
+        r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, Cr3::read_raw().0.start_address().as_u64(), r.cs, r.ss
+    ));
+    backtrace::print(Some(r.rip), r.rbp);
+    crate::exit::failure()
+}
+
+/// What the error code of a page fault says (Intel SDM volume 3, section 4.7).
+fn explain_page_fault(registers: &Registers) {
+    let error = registers.error;
+    let action = match (error & 1 << 4 != 0, error & 1 << 1 != 0) {
+        (true, _) => "execution of",
+        (false, true) => "write to",
+        (false, false) => "read of",
+    };
+    let cause = if error & 1 != 0 { "a page that does not allow it" } else { "an unmapped page" };
+    let address = Cr2::read_raw();
+    emergency(format_args!("  {action} {cause}, at {address:#018x}\n"));
+    if backtrace::is_below_boot_stack(address) {
+        emergency(format_args!("  the address is in the guard page of the kernel stack: the stack overflowed\n"));
+    }
+}

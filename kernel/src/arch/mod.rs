@@ -1,0 +1,10 @@
+//! The CPU: its protection features, its descriptor tables, its exceptions.
+
+pub mod backtrace;
+pub mod cpu;
+#[cfg(phyros)]
+pub mod exceptions;
+#[cfg(phyros)]
+pub mod gdt;
+#[cfg(phyros)]
+pub mod stacks;

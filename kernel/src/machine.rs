@@ -1,0 +1,101 @@
+//! The machine that the kernel found itself in: firmware tables, clock, PCI functions.
+
+use crate::acpi::{Firmware, Platform};
+use crate::arch::cpu;
+use crate::memory::mapping::Mapping;
+use crate::memory::paging::{Cache, Rights};
+use crate::memory::{boot_regions, ram_end};
+use crate::pci::device::Owners;
+use crate::pci::ecam::Ecam;
+use crate::pci::resources;
+use crate::pci::scan::{Bus, Holes, scan};
+use crate::{println, time};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bootloader_api::info::MemoryRegionKind;
+use phyr::{PhysAddr, Phyr};
+use spin::Once;
+
+/// What was found at boot. It does not change afterwards.
+pub struct Machine {
+    /// What the firmware says.
+    pub platform: Platform,
+    /// Every PCI function, placed.
+    pub bus: Bus,
+    /// Configuration space, and who drives what. `None` on a machine without PCI Express.
+    pub owners: Option<Arc<Owners<Ecam>>>,
+}
+
+static MACHINE: Once<Machine> = Once::new();
+
+/// The machine.
+///
+/// # Panics
+/// Before [`init`].
+pub fn machine() -> &'static Machine {
+    MACHINE.get().expect("the machine is discovered first")
+}
+
+/// Firmware memory, mapped for the length of one read.
+struct FirmwareMemory;
+
+impl Firmware for FirmwareMemory {
+    fn read(&self, range: Phyr) -> Option<Vec<u8>> {
+        // SAFETY: reading has no effect, wherever firmware says that its tables are: the mapping is
+        // read-only and cached as the direct map is.
+        let mapping = unsafe { Mapping::map(range, Rights::ReadOnly, Cache::WriteBack) }.ok()?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(mapping.len()).ok()?;
+        for index in 0..mapping.len() {
+            // SAFETY: `index` is within the mapping. Volatile, because the memory is not ours alone.
+            bytes.push(unsafe { mapping.pointer().as_ptr().wrapping_add(index).read_volatile() });
+        }
+        Some(bytes)
+    }
+}
+
+/// Reads the firmware's tables, starts the clock, and enumerates PCI.
+pub fn init(rsdp: Option<u64>) {
+    MACHINE.call_once(|| {
+        let platform = Platform::discover(rsdp.map(PhysAddr::new), &FirmwareMemory);
+        for (signature, flaw) in &platform.flaws {
+            println!("acpi: table {} is ignored: {flaw}", signature.escape_ascii());
+        }
+        time::init(platform.hpet, platform.pm_timer);
+        // SAFETY: the firmware reports configuration space, and `Owners` is its only user.
+        let ecam = match unsafe { Ecam::map(&platform.ecam) } {
+            Ok(ecam) if !platform.ecam.is_empty() => ecam,
+            Ok(_) => {
+                println!("pci: the firmware reports no PCI Express configuration space (MCFG)");
+                return Machine { platform, bus: Bus { functions: Vec::new(), unplaced: Vec::new() }, owners: None };
+            }
+            Err(error) => {
+                println!("pci: configuration space cannot be mapped: {error}");
+                return Machine { platform, bus: Bus { functions: Vec::new(), unplaced: Vec::new() }, owners: None };
+            }
+        };
+        let mut holes = holes(&platform);
+        let mut bus = Bus { functions: Vec::new(), unplaced: Vec::new() };
+        for region in &platform.ecam {
+            let found = scan(&ecam, region.segment, region.first_bus, region.last_bus, &mut holes);
+            bus.functions.extend(found.functions);
+            bus.unplaced.extend(found.unplaced);
+        }
+        Machine { platform, bus, owners: Some(Arc::new(Owners::new(ecam))) }
+    });
+}
+
+/// Address space for devices: what the memory map leaves free.
+fn holes(platform: &Platform) -> Holes {
+    const FOUR_GIB: PhysAddr = PhysAddr::new(1 << 32);
+    let reserved = boot_regions().iter().filter(|region| {
+        !matches!(region.kind, MemoryRegionKind::Usable | MemoryRegionKind::Bootloader)
+    });
+    let reserved = reserved
+        .filter_map(|region| Phyr::new(PhysAddr::new(region.start), region.end.checked_sub(region.start)?).ok());
+    Holes {
+        low: resources::low_bounds(ram_end(FOUR_GIB)),
+        high: resources::high_bounds(ram_end(PhysAddr::new(u64::MAX)), cpu::physical_address_bits()),
+        taken: reserved.chain(platform.ecam.iter().map(|region| region.window)).collect(),
+    }
+}

@@ -1,0 +1,44 @@
+//! The heap: `alloc` on top of frames.
+//!
+//! The talc allocator divides what it is given; whenever it runs dry it asks its source, which
+//! takes more frames. They are used through the direct map, so the heap needs no mappings of its own.
+//! Frames that became heap stay heap.
+
+use super::frames::{self, Frames};
+use super::window::PAGE;
+use core::alloc::Layout;
+use talc::TalcLock;
+use talc::base::Talc;
+use talc::base::binning::Binning;
+use talc::source::Source;
+
+/// What the heap takes at once, where memory allows: few, large pieces.
+const PIECE: u64 = 1 << 20;
+
+/// Room for talc's own bookkeeping within a piece.
+const OVERHEAD: u64 = 64 << 10;
+
+/// Frames, whenever the heap runs dry.
+#[derive(Debug)]
+pub struct FrameSource;
+
+// SAFETY: `acquire` takes frames through the extent allocator, which allocates nothing on the heap.
+unsafe impl Source for FrameSource {
+    fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
+        let needed = (layout.size() as u64)
+            .checked_add(layout.align() as u64)
+            .and_then(|len| len.checked_add(OVERHEAD))
+            .and_then(|len| len.checked_next_multiple_of(PAGE))
+            .ok_or(())?;
+        let frames = Frames::allocate(needed.max(PIECE)).or_else(|_| Frames::allocate(needed)).map_err(|_| ())?;
+        let (start, len) = (frames.pointer(), frames.phyr().len() as usize);
+        // The memory is the heap's for ever.
+        frames::leak(frames);
+        // SAFETY: the frames were allocated to nobody else, are mapped for good by the direct map,
+        // and are given to this heap once.
+        unsafe { talc.claim(start.as_ptr(), len) }.map(drop).ok_or(())
+    }
+}
+
+#[cfg_attr(phyros, global_allocator)]
+static HEAP: TalcLock<spin::Mutex<()>, FrameSource> = TalcLock::new(FrameSource);

@@ -1,0 +1,34 @@
+//! Memory: from the boot map to mapped ranges, in phyrs all the way.
+//!
+//! ```text
+//! boot map ─► extents ─► Frames ─► page tables ─► Mapping, heap
+//! ```
+//!
+//! - [`extents`] keeps free memory, in the free memory itself;
+//! - [`frames`] hands it out to owners;
+//! - [`paging`] maps phyrs with the largest leaves that fit, and says which phyrs lie behind an address;
+//! - [`mapping`] is a phyr at a virtual range, for as long as it is held;
+//! - [`heap`] is `alloc` on top of frames.
+//!
+//! Addresses, from the top: the kernel image at -2 GiB; the loader's stack and boot information;
+//! the kernel's own mappings ([`mapping`]); all RAM ([`DIRECT_MAP`]). The lower half is empty.
+
+pub mod extents;
+pub mod frames;
+pub mod heap;
+pub mod mapping;
+pub mod paging;
+pub mod scattered;
+mod space;
+pub mod virt;
+pub mod window;
+
+pub use mapping::{Mapping, translate};
+
+#[cfg(phyros)]
+mod init;
+#[cfg(phyros)]
+pub use init::{boot_regions, init, ram_end};
+
+/// Where the loader maps all RAM.
+pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;

@@ -1,0 +1,199 @@
+//! Functions as they were found, and devices that a driver owns.
+//!
+//! A [`Function`] is a description, free to copy. A [`Device`] is the right to drive it: there is
+//! one at a time for each function. Only its holder can turn bus mastering on, and when it is
+//! dropped, bus mastering goes off: a device without a driver reaches no memory.
+
+use super::bar::Bar;
+use super::{ConfigSpace, PciAddress, header, scan};
+use crate::memory::mapping::MapError;
+use crate::mmio::RegisterWindow;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+use pci_types::capability::PciCapability;
+use pci_types::device_type::DeviceType;
+use pci_types::{ConfigRegionAccess, EndpointHeader, PciHeader};
+use spin::Mutex;
+
+/// What configuration space says about a function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Function {
+    /// Segment, bus, device, function.
+    pub address: PciAddress,
+    /// Who made it.
+    pub vendor: u16,
+    /// What the maker calls it.
+    pub device: u16,
+    /// Base class, subclass, programming interface.
+    pub class: [u8; 3],
+    /// The revision.
+    pub revision: u8,
+    /// The memory behind its base address registers.
+    pub bars: Vec<Bar>,
+    /// The capability identifiers, in list order.
+    pub capabilities: Vec<u8>,
+    /// For a bridge, the bus behind it.
+    pub secondary_bus: Option<u8>,
+}
+
+/// Lets `pci_types` read through a [`ConfigSpace`], which checks every access.
+struct Access<'a, C>(&'a C);
+
+impl<C: ConfigSpace> ConfigRegionAccess for Access<'_, C> {
+    unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
+        self.0.read(address, offset)
+    }
+
+    unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
+        self.0.write(address, offset, value);
+    }
+}
+
+impl Function {
+    pub(super) fn read(config: &impl ConfigSpace, address: PciAddress, bars: Vec<Bar>) -> Self {
+        let pci_header = PciHeader::new(address);
+        let (vendor, device) = pci_header.id(Access(config));
+        let (revision, base, sub, interface) = pci_header.revision_and_class(Access(config));
+        let is_bridge = config.read(address, header::TYPE) >> 16 & 0x7f == 1;
+        let secondary_bus = is_bridge.then(|| (config.read(address, header::BUS_NUMBERS) >> 8) as u8);
+        let capabilities = capabilities(config, address);
+        Self { address, vendor, device, class: [base, sub, interface], revision, bars, capabilities, secondary_bus }
+    }
+
+    /// What the class code says, in words.
+    pub fn kind(&self) -> DeviceType {
+        DeviceType::from((self.class[0], self.class[1]))
+    }
+
+    /// The memory behind base address register `index`.
+    pub fn bar(&self, index: u8) -> Option<&Bar> {
+        self.bars.iter().find(|bar| bar.index == index)
+    }
+
+    /// The message-signalled-interrupt capability with a table, as `pci_types` decodes it.
+    pub fn has_msix(&self, config: &impl ConfigSpace) -> bool {
+        EndpointHeader::from_header(PciHeader::new(self.address), Access(config)).is_some_and(|endpoint| {
+            endpoint
+                .capabilities(Access(config))
+                .take(LONGEST_LIST)
+                .any(|capability| matches!(capability, PciCapability::MsiX(_)))
+        })
+    }
+}
+
+/// There is no room for more capabilities in the 192 bytes that may hold them.
+const LONGEST_LIST: usize = 48;
+
+/// Follows the capability list; a list that loops ends at its longest possible length.
+fn capabilities(config: &impl ConfigSpace, address: PciAddress) -> Vec<u8> {
+    if config.read(address, header::COMMAND) & header::STATUS_CAPABILITIES == 0 {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut offset = config.read(address, header::CAPABILITIES) as u16 & 0xfc;
+    while offset >= 0x40 && found.len() < LONGEST_LIST {
+        let word = config.read(address, offset);
+        found.push(word as u8);
+        offset = (word >> 8) as u16 & 0xfc;
+    }
+    found
+}
+
+/// Why a driver cannot have a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceError {
+    /// Another driver has it.
+    Taken,
+    /// The base address register is not implemented, or found no place.
+    NoBar(u8),
+    /// The registers could not be mapped.
+    Map(MapError),
+}
+
+impl fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Taken => write!(f, "another driver has the device"),
+            Self::NoBar(index) => write!(f, "base address register {index} has no memory behind it"),
+            Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
+        }
+    }
+}
+
+impl core::error::Error for DeviceError {}
+
+/// Configuration space, and which of its functions have owners.
+pub struct Owners<C> {
+    config: C,
+    taken: Mutex<Vec<PciAddress>>,
+}
+
+impl<C: ConfigSpace> Owners<C> {
+    /// Nobody owns anything yet.
+    pub fn new(config: C) -> Self {
+        Self { config, taken: Mutex::new(Vec::new()) }
+    }
+
+    /// Makes the caller the driver of a function.
+    pub fn claim(self: &Arc<Self>, function: &Function) -> Result<Device<C>, DeviceError> {
+        let mut taken = self.taken.lock();
+        if taken.contains(&function.address) {
+            return Err(DeviceError::Taken);
+        }
+        taken.push(function.address);
+        Ok(Device { function: function.clone(), owners: self.clone() })
+    }
+
+    /// Configuration space, to look at.
+    pub fn config(&self) -> &C {
+        &self.config
+    }
+}
+
+/// A function with a driver.
+pub struct Device<C: ConfigSpace> {
+    function: Function,
+    owners: Arc<Owners<C>>,
+}
+
+impl<C: ConfigSpace> Device<C> {
+    /// What configuration space says about it.
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// Maps the registers behind base address register `index`.
+    pub fn registers(&self, index: u8) -> Result<RegisterWindow, DeviceError> {
+        let bar = self.function.bar(index).ok_or(DeviceError::NoBar(index))?;
+        // SAFETY: enumeration placed the register's memory there, and `self` is its driver.
+        unsafe { RegisterWindow::map(bar.phyr) }.map_err(DeviceError::Map)
+    }
+
+    /// Lets the device reach memory.
+    pub fn enable_bus_master(&self) {
+        self.set(header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE | header::COMMAND_BUS_MASTER);
+    }
+
+    /// Keeps the device from memory. Reading the register back waits for what was on its way.
+    pub fn disable_bus_master(&self) {
+        self.set(header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE);
+        self.owners.config.read(self.function.address, header::COMMAND);
+    }
+
+    /// Whether the device still answers: a removed one reads as all ones.
+    pub fn is_present(&self) -> bool {
+        self.owners.config.read(self.function.address, header::ID) as u16 == self.function.vendor
+    }
+
+    fn set(&self, bits: u32) {
+        scan::command(&self.owners.config, self.function.address, bits);
+    }
+}
+
+impl<C: ConfigSpace> Drop for Device<C> {
+    fn drop(&mut self) {
+        self.disable_bus_master();
+        self.owners.taken.lock().retain(|address| *address != self.function.address);
+    }
+}

@@ -1,0 +1,234 @@
+//! Enumeration: number the buses, find the functions, give everything its place.
+
+use super::bar::{self, Bar, Need};
+use super::device::Function;
+use super::resources::{self, Block, Space};
+use super::{ConfigSpace, PciAddress, header};
+use alloc::vec::Vec;
+use phyr::{PhysAddr, Phyr};
+
+/// Bridges behind bridges deeper than this are not followed; real machines have fewer than ten.
+const DEEPEST: u32 = 32;
+
+/// The address space in which devices are placed.
+#[derive(Debug, Clone)]
+pub struct Holes {
+    /// Bounds for what must lie below 4 GiB.
+    pub low: Option<Phyr>,
+    /// Bounds for what may lie anywhere.
+    pub high: Option<Phyr>,
+    /// What is in use within the bounds: reserved regions, configuration space, earlier placements.
+    pub taken: Vec<Phyr>,
+}
+
+/// The functions of a segment, all placed.
+#[derive(Debug)]
+pub struct Bus {
+    /// Every function, bridges included, in the order of their addresses.
+    pub functions: Vec<Function>,
+    /// BARs for which the holes had no room, or which are I/O ports.
+    pub unplaced: Vec<(PciAddress, Need)>,
+}
+
+/// A function while it is being placed.
+struct Node {
+    address: PciAddress,
+    needs: Vec<Need>,
+    bars: Vec<Bar>,
+    /// For a bridge, what lies behind it.
+    behind: Option<Vec<Node>>,
+}
+
+/// Numbers, sizes and places everything from `first_bus` on.
+///
+/// Afterwards memory decoding is on for all functions with memory, and bus mastering is on for
+/// bridges, which only pass on what others send, and off for everything else.
+pub fn scan(config: &impl ConfigSpace, segment: u16, first_bus: u8, last_bus: u8, holes: &mut Holes) -> Bus {
+    let mut scanner = Scanner { config, segment, next_bus: first_bus, last_bus };
+    let mut nodes = scanner.scan_bus(first_bus, 0);
+    let mut bus = Bus { functions: Vec::new(), unplaced: Vec::new() };
+    for space in [Space::Low, Space::High] {
+        place_root(config, &mut nodes, space, holes);
+    }
+    finish(config, nodes, &mut bus);
+    bus.functions.sort_by_key(|function| function.address);
+    bus
+}
+
+struct Scanner<'a, C> {
+    config: &'a C,
+    segment: u16,
+    next_bus: u8,
+    last_bus: u8,
+}
+
+impl<C: ConfigSpace> Scanner<'_, C> {
+    fn scan_bus(&mut self, bus: u8, depth: u32) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        for device in 0..32 {
+            let at = |function| PciAddress::new(self.segment, bus, device, function);
+            if !self.exists(at(0)) {
+                continue;
+            }
+            let several = self.config.read(at(0), header::TYPE) >> 16 & 0x80 != 0;
+            let functions = if several { 8 } else { 1 };
+            let found: Vec<_> = (0..functions).map(at).filter(|address| self.exists(*address)).collect();
+            nodes.extend(found.into_iter().map(|address| self.scan_function(address, depth)));
+        }
+        nodes
+    }
+
+    /// A vendor of all ones, or (some host bridges) of zero, is nobody.
+    fn exists(&self, address: PciAddress) -> bool {
+        !matches!(self.config.read(address, header::ID) & 0xffff, 0 | 0xffff)
+    }
+
+    fn scan_function(&mut self, address: PciAddress, depth: u32) -> Node {
+        let mut node = Node { address, needs: Vec::new(), bars: Vec::new(), behind: None };
+        let is_bridge = self.config.read(address, header::TYPE) >> 16 & 0x7f == 1;
+        let class = (self.config.read(address, header::CLASS) >> 16) as u16;
+        // Host and ISA bridges decode what the firmware and the console need.
+        if class >> 8 == 0x06 && !is_bridge {
+            return node;
+        }
+        command(self.config, address, 0);
+        node.needs = bar::size(self.config, address, if is_bridge { 2 } else { 6 }).collect();
+        if is_bridge {
+            node.behind = Some(self.scan_behind(address, depth));
+        }
+        node
+    }
+
+    fn scan_behind(&mut self, bridge: PciAddress, depth: u32) -> Vec<Node> {
+        if self.next_bus >= self.last_bus || depth >= DEEPEST {
+            self.number(bridge, 0, 0);
+            return Vec::new();
+        }
+        self.next_bus += 1;
+        let secondary = self.next_bus;
+        // While its bus is scanned, the bridge passes on every number not yet given.
+        self.number(bridge, secondary, self.last_bus);
+        let nodes = self.scan_bus(secondary, depth + 1);
+        self.number(bridge, secondary, self.next_bus);
+        nodes
+    }
+
+    fn number(&self, bridge: PciAddress, secondary: u8, subordinate: u8) {
+        let timer = self.config.read(bridge, header::BUS_NUMBERS) & 0xff00_0000;
+        let numbers = u32::from(bridge.bus()) | u32::from(secondary) << 8 | u32::from(subordinate) << 16;
+        self.config.write(bridge, header::BUS_NUMBERS, timer | numbers);
+    }
+}
+
+/// The parts of one space on one bus: of each node its BARs, then its window.
+fn parts(nodes: &[Node], space: Space) -> Option<Vec<(u64, u64)>> {
+    let mut parts = Vec::new();
+    for node in nodes {
+        parts.extend(needs_in(node, space).map(|need| (need.len, need.len)));
+        if let Some(behind) = &node.behind {
+            parts.push(resources::window(&layout(behind, space)?)?);
+        }
+    }
+    Some(parts)
+}
+
+fn layout(nodes: &[Node], space: Space) -> Option<Block> {
+    resources::pack(&parts(nodes, space)?)
+}
+
+fn needs_in(node: &Node, space: Space) -> impl Iterator<Item = Need> + '_ {
+    node.needs.iter().copied().filter(move |need| resources::space_of(need) == Some(space))
+}
+
+/// Places each part of the root bus on its own, the largest first, wherever there is room.
+fn place_root(config: &impl ConfigSpace, nodes: &mut [Node], space: Space, holes: &mut Holes) {
+    let bounds = if space == Space::Low { holes.low } else { holes.high };
+    let Some(parts) = parts(nodes, space) else { return };
+    let mut places: Vec<Option<PhysAddr>> = alloc::vec![None; parts.len()];
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|&index| core::cmp::Reverse(parts[index].1));
+    for index in order {
+        let (len, align) = parts[index];
+        let place = bounds.and_then(|bounds| resources::find_place(bounds, &holes.taken, len, align));
+        if let Some(place) = place {
+            holes.taken.push(place);
+            places[index] = Some(place.addr());
+        }
+    }
+    assign(config, nodes, space, &places);
+}
+
+/// Gives each part of a bus the place found for it, and what lies behind its bridges theirs.
+fn assign(config: &impl ConfigSpace, nodes: &mut [Node], space: Space, places: &[Option<PhysAddr>]) {
+    let mut places = places.iter().copied();
+    for node in nodes {
+        let needs: Vec<Need> = needs_in(node, space).collect();
+        for need in needs {
+            let phyr = places.next().flatten().and_then(|start| Phyr::new(start, need.len).ok());
+            if let Some(phyr) = phyr {
+                node.bars.push(bar::place(config, node.address, &need, phyr));
+            }
+        }
+        if let Some(behind) = &mut node.behind {
+            let start = places.next().flatten();
+            let block = layout(behind, space).unwrap_or_default();
+            let len = resources::window(&block).map_or(0, |(len, _)| len);
+            let window = start.and_then(|start| Phyr::new(start, len).ok());
+            forward(config, node.address, space, window);
+            let inner: Vec<_> = block
+                .offsets
+                .iter()
+                .map(|offset| window.and_then(|window| window.addr().checked_add(*offset)))
+                .collect();
+            assign(config, behind, space, &inner);
+        }
+    }
+}
+
+/// Sets what a bridge forwards. A base above the limit forwards nothing.
+fn forward(config: &impl ConfigSpace, bridge: PciAddress, space: Space, window: Option<Phyr>) {
+    const NOTHING: u32 = 0x0000_fff0;
+    let (first, last) = window.map_or((0, 0), |window| (window.addr().get(), window.last().get()));
+    let megabytes = match window {
+        Some(_) => (first >> 16 & 0xfff0) as u32 | (last as u32 & 0xfff0_0000),
+        None => NOTHING,
+    };
+    match space {
+        Space::Low => config.write(bridge, header::MEMORY_WINDOW, megabytes),
+        Space::High => {
+            config.write(bridge, header::PREFETCHABLE_WINDOW, megabytes);
+            config.write(bridge, header::PREFETCHABLE_BASE_UPPER, (first >> 32) as u32);
+            config.write(bridge, header::PREFETCHABLE_LIMIT_UPPER, (last >> 32) as u32);
+        }
+    }
+}
+
+/// Turns decoding on, and flattens the tree into the result.
+fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, bus: &mut Bus) {
+    for mut node in nodes {
+        node.bars.sort_by_key(|bar| bar.index);
+        let is_placed = |need: &Need| node.bars.iter().any(|bar| bar.index == need.index);
+        bus.unplaced.extend(node.needs.iter().filter(|need| !is_placed(need)).map(|need| (node.address, *need)));
+        if node.behind.is_some() {
+            config.write(node.address, header::IO_WINDOW, 0x0000_00f0);
+            command(config, node.address, header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER);
+        } else if !node.bars.is_empty() {
+            command(config, node.address, header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE);
+        }
+        bus.functions.push(Function::read(config, node.address, node.bars));
+        if let Some(behind) = node.behind {
+            finish(config, behind, bus);
+        }
+    }
+}
+
+/// Sets the memory, I/O, bus-master and INTx bits of the command register, and keeps the others.
+pub(super) fn command(config: &impl ConfigSpace, address: PciAddress, bits: u32) {
+    let ours = header::COMMAND_IO | header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE;
+    let others = config.read(address, header::COMMAND) & header::COMMAND_MASK & !ours;
+    config.write(address, header::COMMAND, others | bits);
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

@@ -1,0 +1,233 @@
+//! Time since boot, from the time-stamp counter.
+//!
+//! The counter is read in a few cycles, but its rate is not written down anywhere that all
+//! machines share. So it is measured once against a clock of known rate: the HPET, or the PM timer.
+//! Where neither exists, 1 GHz is assumed, and [`Clock::source`] says so.
+
+use crate::acpi::{Hpet, PmTimer};
+use crate::arch::cpu::time_stamp;
+use crate::mmio::RegisterWindow;
+use core::time::Duration;
+use phyr::Phyr;
+use spin::Once;
+use x86_64::instructions::port::Port;
+
+/// What the time-stamp counter was measured against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The high-precision event timer.
+    Hpet,
+    /// The ACPI power-management timer.
+    PmTimer,
+    /// Nothing: the rate is assumed.
+    Assumed,
+}
+
+/// A calibrated time-stamp counter.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    start: u64,
+    hertz: u64,
+    source: Source,
+}
+
+static CLOCK: Once<Clock> = Once::new();
+
+/// A counter of known rate.
+trait Reference {
+    /// Counts per second.
+    fn hertz(&self) -> u64;
+    /// The counter, modulo the mask.
+    fn count(&mut self) -> u64;
+    /// The bits that count.
+    fn mask(&self) -> u64;
+}
+
+/// How long the rate is measured, as a fraction of a second. An error of one HPET tick in a
+/// millisecond is one part in 10 000.
+const FRACTION: u64 = 1000;
+
+/// Measures the rate of the time-stamp counter. The first call counts.
+pub fn init(hpet: Option<Hpet>, pm_timer: Option<PmTimer>) {
+    CLOCK.call_once(|| {
+        if let Some((start, hertz)) = hpet.and_then(HpetCounter::open).and_then(measure) {
+            return Clock { start, hertz, source: Source::Hpet };
+        }
+        if let Some((start, hertz)) = pm_timer.map(PmCounter::open).and_then(measure) {
+            return Clock { start, hertz, source: Source::PmTimer };
+        }
+        Clock { start: time_stamp(), hertz: 1_000_000_000, source: Source::Assumed }
+    });
+}
+
+/// The rate of the time-stamp counter in Hz, and its value when the measurement began.
+/// `None` if the reference stands still.
+fn measure(mut reference: impl Reference) -> Option<(u64, u64)> {
+    /// Polls after which a reference that has not moved is taken for dead.
+    const PATIENCE: u32 = 1_000_000;
+    let wanted = reference.hertz() / FRACTION;
+    let (start, first) = (time_stamp(), reference.count());
+    for _ in 0..PATIENCE {
+        let (now, count) = (time_stamp(), reference.count());
+        let passed = count.wrapping_sub(first) & reference.mask();
+        if passed >= wanted.max(1) {
+            let hertz = u128::from(now - start) * u128::from(reference.hertz()) / u128::from(passed);
+            return u64::try_from(hertz).ok().filter(|hertz| *hertz > 0).map(|hertz| (start, hertz));
+        }
+    }
+    None
+}
+
+/// The clock. Before [`init`] it stands at zero.
+pub fn clock() -> Option<Clock> {
+    CLOCK.get().copied()
+}
+
+/// The time since boot, in microseconds.
+pub fn microseconds() -> u64 {
+    clock().map_or(0, |clock| clock.microseconds(time_stamp()))
+}
+
+/// The time since boot.
+pub fn now() -> Duration {
+    Duration::from_micros(microseconds())
+}
+
+impl Clock {
+    /// The rate of the time-stamp counter, in Hz.
+    pub fn hertz(&self) -> u64 {
+        self.hertz
+    }
+
+    /// What the rate was measured against.
+    pub fn source(&self) -> Source {
+        self.source
+    }
+
+    fn microseconds(&self, stamp: u64) -> u64 {
+        let ticks = u128::from(stamp.saturating_sub(self.start));
+        u64::try_from(ticks * 1_000_000 / u128::from(self.hertz)).unwrap_or(u64::MAX)
+    }
+}
+
+/// The HPET's main counter (IA-PC HPET specification 1.0a, section 2.3).
+struct HpetCounter {
+    registers: RegisterWindow,
+    period_femtoseconds: u64,
+    is_64_bit: bool,
+}
+
+impl HpetCounter {
+    const CAPABILITIES: usize = 0x000;
+    const CONFIGURATION: usize = 0x010;
+    const MAIN_COUNTER: usize = 0x0f0;
+    const BYTES: u64 = 1024;
+    /// The slowest period that the specification allows.
+    const LONGEST_PERIOD: u64 = 100_000_000;
+
+    fn open(hpet: Hpet) -> Option<Self> {
+        // SAFETY: the firmware says that the timer is there, and this is its only driver.
+        let registers = unsafe { RegisterWindow::map(Phyr::new(hpet.address, Self::BYTES).ok()?) }.ok()?;
+        let capabilities = registers.read64(Self::CAPABILITIES);
+        let period_femtoseconds = capabilities >> 32;
+        if period_femtoseconds == 0 || period_femtoseconds > Self::LONGEST_PERIOD {
+            return None;
+        }
+        registers.write64(Self::CONFIGURATION, registers.read64(Self::CONFIGURATION) | 1);
+        Some(Self { registers, period_femtoseconds, is_64_bit: capabilities & 1 << 13 != 0 })
+    }
+}
+
+impl Reference for HpetCounter {
+    fn hertz(&self) -> u64 {
+        1_000_000_000_000_000 / self.period_femtoseconds
+    }
+
+    fn count(&mut self) -> u64 {
+        self.registers.read64(Self::MAIN_COUNTER)
+    }
+
+    fn mask(&self) -> u64 {
+        if self.is_64_bit { u64::MAX } else { u64::from(u32::MAX) }
+    }
+}
+
+/// The PM timer (ACPI specification, section 4.8.2.1).
+struct PmCounter {
+    port: Port<u32>,
+    mask: u64,
+}
+
+impl PmCounter {
+    fn open(timer: PmTimer) -> Self {
+        let bits = if timer.is_32_bit { 32 } else { 24 };
+        Self { port: Port::new(timer.port), mask: (1 << bits) - 1 }
+    }
+}
+
+impl Reference for PmCounter {
+    fn hertz(&self) -> u64 {
+        3_579_545
+    }
+
+    fn count(&mut self) -> u64 {
+        // SAFETY: the FADT says that the timer is at this port; reading it has no effect.
+        u64::from(unsafe { self.port.read() })
+    }
+
+    fn mask(&self) -> u64 {
+        self.mask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Stuck;
+    impl Reference for Stuck {
+        fn hertz(&self) -> u64 {
+            1_000_000
+        }
+        fn count(&mut self) -> u64 {
+            7
+        }
+        fn mask(&self) -> u64 {
+            u64::MAX
+        }
+    }
+
+    /// A counter that wraps around at 8 bits while it is watched.
+    struct Wrapping(u64);
+    impl Reference for Wrapping {
+        fn hertz(&self) -> u64 {
+            100 * FRACTION
+        }
+        fn count(&mut self) -> u64 {
+            self.0 += 1;
+            self.0 & self.mask()
+        }
+        fn mask(&self) -> u64 {
+            0xff
+        }
+    }
+
+    #[test]
+    fn a_reference_that_stands_still_does_not_hang_the_boot() {
+        assert_eq!(measure(Stuck), None);
+    }
+
+    #[test]
+    fn a_reference_may_wrap_around() {
+        assert!(measure(Wrapping(0xf0)).is_some());
+    }
+
+    #[test]
+    fn ticks_become_microseconds_without_overflow() {
+        let clock = Clock { start: 1000, hertz: 2_500_000_000, source: Source::Hpet };
+        assert_eq!(clock.microseconds(1000), 0);
+        assert_eq!(clock.microseconds(999), 0);
+        assert_eq!(clock.microseconds(1000 + 2500), 1);
+        assert_eq!(clock.microseconds(u64::MAX), (u128::from(u64::MAX - 1000) / 2500) as u64);
+    }
+}
