@@ -1,2 +1,37 @@
-//! Skeleton.
-fn main() {}
+//! The image that runs one in-VM test and ends.
+//!
+//! The host says which one. The tests are in the crates that they test; linking those crates is
+//! all it takes to have them here. Those of this crate test the harness from inside.
+
+#![cfg_attr(phyros, no_std, no_main)]
+
+#[cfg(phyros)]
+mod mailbox;
+#[cfg(phyros)]
+mod selftest;
+#[cfg(phyros)]
+mod smoke;
+
+#[cfg(phyros)]
+bootloader_api::entry_point!(main, config = &kernel::BOOT_CONFIG);
+
+#[cfg(phyros)]
+fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
+    kernel::start(info);
+    mailbox::install();
+    let Some(name) = kernel::fw_cfg::read_text("opt/phyros/test") else {
+        panic!("the host has named no test in the fw_cfg item `opt/phyros/test`");
+    };
+    let seed = kernel::fw_cfg::read_text("opt/phyros/seed");
+    let seed = seed
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or_default();
+    vm_test::run(name.trim(), seed);
+    kernel::exit::success()
+}
+
+#[cfg(not(phyros))]
+fn main() {
+    eprintln!("this is a program for a virtual machine: type `cargo xtask test`");
+    std::process::exit(2);
+}

@@ -1,0 +1,87 @@
+//! Tests that are broken on purpose.
+//!
+//! The normal run leaves them out. The harness's own tests run each and look whether it is
+//! reported as what it is. The names say what must be reported.
+
+use core::arch::asm;
+use core::hint::black_box;
+
+use vm_test::vm_test;
+
+#[vm_test]
+fn panics() {
+    let values = [1, 2, 3];
+    black_box(values)[black_box(7)] += 1;
+}
+
+#[vm_test(should_panic = "something else")]
+fn panics_with_another_message() {
+    panic!("this and that");
+}
+
+#[vm_test(should_panic)]
+fn does_not_panic() {}
+
+#[vm_test]
+fn returns_an_error() -> Result<(), &'static str> {
+    Err("no luck")
+}
+
+#[vm_test]
+fn page_faults() {
+    let nowhere = black_box(0xffff_ff00_dead_0000_usize) as *const u8;
+    // SAFETY: not sound on purpose. The address is mapped by nobody, so the CPU refuses.
+    black_box(unsafe { nowhere.read_volatile() });
+}
+
+#[vm_test]
+fn executes_an_invalid_opcode() {
+    // SAFETY: the instruction exists to be invalid; nothing behind it is executed.
+    unsafe { asm!("ud2") };
+}
+
+#[vm_test]
+fn overflows_the_stack() {
+    #[inline(never)]
+    fn deeper(depth: u64) -> u64 {
+        let here = black_box([depth; 64]);
+        if black_box(true) {
+            deeper(depth + 1) + here[0]
+        } else {
+            here[1]
+        }
+    }
+    black_box(deeper(0));
+}
+
+#[vm_test]
+fn triple_faults() {
+    let nothing = [0_u8; 10];
+    // SAFETY: not sound on purpose. With an empty table, the breakpoint finds no handler, nor does
+    // the fault for that, nor the double fault.
+    unsafe { asm!("lidt [{}]", "int3", in(reg) &nothing) };
+}
+
+#[vm_test]
+fn resets_the_machine() {
+    // SAFETY: the reset control register of the chipset; the CPU does not come back.
+    unsafe { asm!("out dx, al", in("dx") 0xcf9_u16, in("al") 6_u8) };
+    hangs();
+}
+
+#[vm_test(timeout = 5)]
+fn hangs() {
+    while black_box(true) {
+        core::hint::spin_loop();
+    }
+}
+
+#[vm_test]
+fn exits_early_with_success() {
+    kernel::exit::success();
+}
+
+#[vm_test]
+fn exits_early_with_failure() {
+    kernel::exit::failure();
+}

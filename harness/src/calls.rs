@@ -1,0 +1,257 @@
+//! What a test may ask the host to do.
+//!
+//! A call comes as a record and is answered in guest memory; [`vm_test::mailbox`] has the format.
+//! The functions see memory and disk images as files. They know nothing of the kernel.
+//!
+//! | function | arguments | answer |
+//! |---|---|---|
+//! | `memory.fill` | address, length, seed, offset | 0 |
+//! | `memory.check` | address, length, seed, offset | number of equal bytes at the start |
+//! | `memory.sum` | address, length | sum of the bytes |
+//! | `memory.sha256` | address, length | the digest, as text |
+//! | `disk.check` | disk, at, length, seed, offset | number of equal bytes at the start |
+//! | `disk.read` | disk, at, address, length | 0; memory holds a copy |
+//! | `disk.sha256` | disk, at, length | the digest, as text |
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use vm_test::mailbox::{ANSWERED, REFUSED, STATUS, TEXT, TEXT_LEN, TEXT_MAX, TICKET, VALUE};
+use vm_test::pattern;
+
+use crate::ram::{Ram, file_in_pieces};
+
+/// The host's side of the calls of one machine.
+pub struct Host {
+    ram: Ram,
+    disks: Vec<PathBuf>,
+}
+
+/// What a function gives back: a value, or a value and a text.
+struct Value(u64, Vec<u8>);
+
+impl Host {
+    /// Answers with this memory and these disk images.
+    pub fn new(ram: Ram, disks: Vec<PathBuf>) -> Self {
+        Self { ram, disks }
+    }
+
+    /// Answers the call in the record with this number and text.
+    ///
+    /// # Errors
+    /// If the record is no call, or the answer cannot be delivered: the guest then waits forever.
+    pub fn answer(&self, record: u64, text: &str) -> Result<()> {
+        let mut words = text.split(' ');
+        let function = words.next().unwrap_or_default();
+        let numbers: Vec<u64> = words
+            .map(|word| u64::from_str_radix(word, 16))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("`{text}` is no call"))?;
+        let (&mailbox, arguments) = numbers
+            .split_first()
+            .with_context(|| format!("`{text}` has no mailbox"))?;
+
+        let (status, Value(value, text)) = match self.compute(function, arguments) {
+            Ok(value) => (ANSWERED, value),
+            Err(error) => (REFUSED, Value(0, format!("{error:#}").into_bytes())),
+        };
+        let text = &text[..text.len().min(TEXT_MAX)];
+        let word = |at: usize| mailbox.wrapping_add(8 * at as u64);
+        self.ram.write(word(STATUS), &status.to_le_bytes())?;
+        self.ram.write(word(VALUE), &value.to_le_bytes())?;
+        self.ram
+            .write(word(TEXT_LEN), &(text.len() as u64).to_le_bytes())?;
+        self.ram.write(word(TEXT), text)?;
+        // Last, because the guest waits for it.
+        self.ram
+            .write(word(TICKET), &record.wrapping_add(1).to_le_bytes())
+    }
+
+    fn compute(&self, function: &str, arguments: &[u64]) -> Result<Value> {
+        let number = |value| Ok(Value(value, Vec::new()));
+        match (function, arguments) {
+            ("memory.fill", &[address, len, seed, offset]) => {
+                let mut bytes = vec![0; usize::try_from(len)?.min(1 << 16)];
+                let mut done = 0;
+                while done < len {
+                    let piece = (len - done).min(bytes.len() as u64) as usize;
+                    pattern::fill(seed, offset.wrapping_add(done), &mut bytes[..piece]);
+                    self.ram
+                        .write(address.wrapping_add(done), &bytes[..piece])?;
+                    done += piece as u64;
+                }
+                number(0)
+            }
+            ("memory.check", &[address, len, seed, offset]) => {
+                let mut same = Same::new(len, seed, offset);
+                self.ram
+                    .read_in_pieces(address, len, |at, piece| same.look(at, piece))?;
+                number(same.equal)
+            }
+            ("memory.sum", &[address, len]) => {
+                let mut sum = 0_u64;
+                self.ram.read_in_pieces(address, len, |_, piece| {
+                    sum += piece.iter().map(|&byte| u64::from(byte)).sum::<u64>();
+                    true
+                })?;
+                number(sum)
+            }
+            ("memory.sha256", &[address, len]) => {
+                let mut hash = Sha256::new();
+                self.ram.read_in_pieces(address, len, |_, piece| {
+                    hash.update(piece);
+                    true
+                })?;
+                Ok(Value(0, hash.finalize().to_vec()))
+            }
+            ("disk.check", &[disk, at, len, seed, offset]) => {
+                let mut same = Same::new(len, seed, offset);
+                file_in_pieces(&self.disk(disk)?, at, len, |at, piece| same.look(at, piece))?;
+                number(same.equal)
+            }
+            ("disk.read", &[disk, at, address, len]) => {
+                let mut result = Ok(());
+                file_in_pieces(&self.disk(disk)?, at, len, |done, piece| {
+                    result = self.ram.write(address.wrapping_add(done), piece);
+                    result.is_ok()
+                })?;
+                result.map(|()| Value(0, Vec::new()))
+            }
+            ("disk.sha256", &[disk, at, len]) => {
+                let mut hash = Sha256::new();
+                file_in_pieces(&self.disk(disk)?, at, len, |_, piece| {
+                    hash.update(piece);
+                    true
+                })?;
+                Ok(Value(0, hash.finalize().to_vec()))
+            }
+            (name, _) => bail!(
+                "there is no function `{name}` of {} arguments",
+                arguments.len()
+            ),
+        }
+    }
+
+    fn disk(&self, index: u64) -> Result<File> {
+        let path = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.disks.get(index));
+        let path = path.with_context(|| format!("the machine has no disk {index}"))?;
+        Ok(File::open(path)?)
+    }
+}
+
+/// Counts how many bytes agree with the pattern before the first that does not.
+struct Same {
+    seed: u64,
+    offset: u64,
+    equal: u64,
+}
+
+impl Same {
+    fn new(len: u64, seed: u64, offset: u64) -> Self {
+        Self {
+            seed,
+            offset,
+            equal: len,
+        }
+    }
+
+    fn look(&mut self, at: u64, piece: &[u8]) -> bool {
+        match pattern::first_difference(self.seed, self.offset.wrapping_add(at), piece) {
+            Some(index) => {
+                self.equal = at + index as u64;
+                false
+            }
+            None => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAILBOX: u64 = 0x3000;
+
+    fn host(disks: Vec<PathBuf>) -> Host {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        Host::new(Ram::from_file(file, 1 << 20), disks)
+    }
+
+    /// The mailbox after a call: ticket, status, value, text.
+    fn ask(host: &Host, text: &str) -> (u64, u64, u64, Vec<u8>) {
+        host.answer(8, text).unwrap();
+        let word = |at: usize| {
+            let mut bytes = [0; 8];
+            host.ram.read(MAILBOX + 8 * at as u64, &mut bytes).unwrap();
+            u64::from_le_bytes(bytes)
+        };
+        let mut text = vec![0; word(TEXT_LEN) as usize];
+        host.ram.read(MAILBOX + 8 * TEXT as u64, &mut text).unwrap();
+        (word(TICKET), word(STATUS), word(VALUE), text)
+    }
+
+    #[test]
+    fn what_is_filled_is_found_and_one_wrong_byte_is_named() {
+        let host = host(Vec::new());
+        assert_eq!(ask(&host, "memory.fill 3000 10001 12345 7 9").0, 9);
+        let check = "memory.check 3000 10001 12345 7 9";
+        assert_eq!(ask(&host, check).2, 0x12345);
+        let mut byte = [0];
+        host.ram.read(0x10001 + 0x12000, &mut byte).unwrap();
+        host.ram.write(0x10001 + 0x12000, &[byte[0] ^ 1]).unwrap();
+        assert_eq!(ask(&host, check), (9, ANSWERED, 0x12000, Vec::new()));
+    }
+
+    #[test]
+    fn memory_and_disk_give_the_same_digest_for_the_same_bytes() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(disk.path(), b"..abc..").unwrap();
+        let host = host(vec![disk.path().to_owned()]);
+        ask(&host, "disk.read 3000 0 2 8000 3");
+        let memory = ask(&host, "memory.sha256 3000 8000 3").3;
+        assert_eq!(memory, ask(&host, "disk.sha256 3000 0 2 3").3);
+        // FIPS 180-2, appendix B.1.
+        assert_eq!(memory[..4], [0xba, 0x78, 0x16, 0xbf]);
+        assert_eq!(ask(&host, "memory.sum 3000 8000 3").2, (97 + 98 + 99));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_a_reason() {
+        let host = host(Vec::new());
+        for (call, reason) in [
+            ("memory.flip 3000 1", "no function `memory.flip`"),
+            (
+                "memory.sum 3000 1",
+                "no function `memory.sum` of 1 arguments",
+            ),
+            ("memory.sum 3000 fffff 2", "not all of"),
+            ("memory.fill 3000 ffff0 20 0 0", "not all of"),
+            (
+                "memory.sum 3000 ffffffffffffffff 2",
+                "behind the address space",
+            ),
+            ("disk.sha256 3000 0 0 1", "no disk 0"),
+        ] {
+            let (ticket, status, _, text) = ask(&host, call);
+            let text = String::from_utf8(text).unwrap();
+            assert_eq!((ticket, status), (9, REFUSED), "{call}");
+            assert!(text.contains(reason), "{call}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_torn_call_is_an_error_of_the_host() {
+        let host = host(Vec::new());
+        assert!(host.answer(0, "memory.sum").is_err());
+        assert!(host.answer(0, "memory.sum xyz").is_err());
+        assert!(
+            host.answer(0, "memory.sum ffffffff 1 1").is_err(),
+            "the mailbox is no RAM"
+        );
+    }
+}

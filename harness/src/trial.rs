@@ -1,0 +1,124 @@
+//! Runs one in-VM test: its machine, its judgement, and the report if it has failed.
+
+use std::env;
+use std::fmt::Write;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use anyhow::{Context, Result};
+
+use crate::grammar::Needs;
+use crate::image::Image;
+use crate::list::Listed;
+use crate::machine::Accel;
+use crate::symbols;
+use crate::verdict::{Expectation, Failure, judge};
+use crate::vm::{self, Conditions, Console, Ending};
+
+/// The environment variable that fixes the seed, to repeat a run.
+pub const SEED: &str = "PHYROS_SEED";
+
+/// How a test went.
+pub struct Trial {
+    /// Why it has not passed.
+    pub failure: Option<Failure>,
+    /// What the machine left behind.
+    pub ending: Ending,
+    /// The seed of this run.
+    pub seed: u64,
+}
+
+/// Boots a fresh machine for the test and judges its end.
+///
+/// # Errors
+/// If the machine could not even be made.
+pub fn run(image: &Image, test: &Listed, accel: Accel) -> Result<Trial> {
+    let needs = Needs::parse(&test.machine).with_context(|| test.place.clone())?;
+    let folder = tempfile::Builder::new().prefix("phyros-test-").tempdir()?;
+    let seed = seed();
+    let mut machine = needs.prepare(&image.elf, accel, folder.path(), seed)?;
+    for (name, text) in [("test", test.name.clone()), ("seed", seed.to_string())] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text)?;
+        machine.inputs.push((format!("opt/phyros/{name}"), file));
+    }
+    let conditions = Conditions {
+        console: Console::Captured,
+        limit: Some(test.limit),
+    };
+    let ending = vm::boot(&machine, conditions)?;
+    let expected = Expectation {
+        name: &test.name,
+        should_panic: test.should_panic.as_deref(),
+    };
+    let failure = judge(&ending, expected).err();
+    Ok(Trial {
+        failure,
+        ending,
+        seed,
+    })
+}
+
+/// Another number each time, unless the environment fixes it.
+fn seed() -> u64 {
+    let fixed = env::var(SEED).ok().and_then(|text| text.parse().ok());
+    fixed.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+}
+
+impl Trial {
+    /// Everything that helps to understand a failure.
+    pub fn report(&self, image: &Image, test: &Listed) -> String {
+        let mut text = String::new();
+        if let Some(failure) = &self.failure {
+            let _ = writeln!(text, "{failure}");
+        }
+        let machine = if test.machine.is_empty() {
+            "the plainest"
+        } else {
+            &test.machine
+        };
+        let _ = writeln!(text, "   test: {} ({})", test.name, test.place);
+        let _ = writeln!(text, "machine: {machine}");
+        let _ = writeln!(text, "   time: {:.3} s", self.ending.time.as_secs_f64());
+        let _ = writeln!(text, "   seed: {} (set {SEED} to repeat it)", self.seed);
+        section(&mut text, "command line", &self.ending.command);
+        let records: Vec<_> = self
+            .ending
+            .channel
+            .records
+            .iter()
+            .map(|r| r.to_string())
+            .collect();
+        section(&mut text, "records", &records.join("\n"));
+        let flaws: Vec<_> = self
+            .ending
+            .channel
+            .flaws
+            .iter()
+            .map(|f| f.to_string())
+            .collect();
+        section(&mut text, "flaws of the record channel", &flaws.join("\n"));
+        section(
+            &mut text,
+            "troubles of the harness",
+            &self.ending.trouble.join("\n"),
+        );
+        section(&mut text, "QEMU says", &self.ending.complaints);
+        section(&mut text, "serial output", &self.ending.serial);
+        match symbols::backtrace(&image.kernel, &self.ending.serial) {
+            Ok(backtrace) => section(&mut text, "backtrace", &backtrace.unwrap_or_default()),
+            Err(error) => section(&mut text, "no backtrace", &error.to_string()),
+        }
+        text
+    }
+}
+
+/// A titled, indented block, if there is anything in it.
+fn section(text: &mut String, title: &str, body: &str) {
+    if body.trim().is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "--- {title}");
+    for line in body.trim_end().lines() {
+        let _ = writeln!(text, "  {line}");
+    }
+}

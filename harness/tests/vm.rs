@@ -1,0 +1,77 @@
+//! The in-VM tests, as cargo, nextest and editors see them.
+//!
+//! Builds the image, reads the list of tests from it, and boots a machine for each. The flags are
+//! libtest's. With `--nocapture`, the serial output of every test is printed, not only a failed one's.
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use anyhow::{Context, Result};
+use harness::image::{self, Image};
+use harness::list::{self, Listed};
+use harness::machine::Accel;
+use harness::tools::Tool;
+use harness::{accel, trial};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// The application that contains the tests.
+const APP: &str = "vm-tests";
+
+/// Tests that are broken on purpose: they test the harness, in another program.
+const BROKEN: &str = "vm_tests::selftest::";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    match trials(arguments.nocapture) {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials(show_output: bool) -> Result<Vec<Trial>> {
+    Tool::Qemu.command()?;
+    let suite = Arc::new(Suite {
+        image: image::build(APP)?,
+        accel: OnceLock::new(),
+        show_output,
+    });
+    let tests = list::read(&suite.image.kernel).context("no in-VM tests can be run")?;
+    let tests = tests
+        .into_iter()
+        .filter(|test| !test.name.starts_with(BROKEN));
+    Ok(tests
+        .map(|test| {
+            let suite = Arc::clone(&suite);
+            let (name, kind) = (test.name.clone(), test.machine.clone());
+            let ignored = test.ignored.is_some();
+            Trial::test(name, move || suite.run(&test))
+                .with_kind(kind)
+                .with_ignored_flag(ignored)
+        })
+        .collect())
+}
+
+struct Suite {
+    image: Image,
+    accel: OnceLock<Accel>,
+    show_output: bool,
+}
+
+impl Suite {
+    fn run(&self, test: &Listed) -> Result<(), Failed> {
+        let accel = *self
+            .accel
+            .get_or_init(|| accel::choose_for_tests(&self.image));
+        let trial = trial::run(&self.image, test, accel).map_err(|error| format!("{error:#}"))?;
+        if trial.failure.is_some() {
+            return Err(trial.report(&self.image, test).into());
+        }
+        if self.show_output {
+            println!("--- {}\n{}", test.name, trial.ending.serial.trim_end());
+        }
+        Ok(())
+    }
+}
