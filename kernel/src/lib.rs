@@ -5,8 +5,13 @@ extern crate alloc;
 
 pub mod acpi;
 pub mod arch;
+pub mod block;
 pub mod console;
+#[cfg(phyros)]
+pub mod drivers;
+pub mod dma;
 pub mod exit;
+pub mod fs;
 pub mod fw_cfg;
 #[cfg(phyros)]
 pub mod machine;
@@ -15,6 +20,8 @@ pub mod mmio;
 #[cfg(phyros)]
 mod panic;
 pub mod pci;
+#[cfg(phyros)]
+pub mod storage;
 pub mod time;
 
 use bootloader_api::config::Mapping;

@@ -1,0 +1,115 @@
+//! Bytes from a device of blocks.
+//!
+//! A file system asks for bytes at any address. Whole blocks go by DMA straight into the
+//! destination; only what is cut by the request's ends, or lies where the device cannot reach, is
+//! read into other memory and copied. [`counters`] says how much went either way.
+
+use super::{BlockDevice, BlockError};
+use crate::memory::frames::Frames;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// How much is copied at once, at least one block.
+const BOUNCE: u64 = 64 << 10;
+
+static DIRECT: AtomicU64 = AtomicU64::new(0);
+static COPIED: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that [`read_at`] has delivered since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// By DMA into their destination.
+    pub direct: u64,
+    /// By way of other memory.
+    pub copied: u64,
+}
+
+/// How much was read either way since boot.
+pub fn counters() -> Counters {
+    Counters { direct: DIRECT.load(Ordering::Relaxed), copied: COPIED.load(Ordering::Relaxed) }
+}
+
+/// The parts of a read: a cut block, whole blocks, a cut block. Lengths in bytes.
+#[derive(Debug, PartialEq, Eq)]
+struct Parts {
+    head: usize,
+    whole: usize,
+    tail: usize,
+}
+
+fn parts(start: u64, len: usize, block_size: u64) -> Parts {
+    let to_boundary = (start.next_multiple_of(block_size) - start) as usize;
+    let head = to_boundary.min(len);
+    let tail = (len - head) % block_size as usize;
+    Parts { head, whole: len - head - tail, tail }
+}
+
+/// Reads the bytes from `start` on until `into` is full.
+pub fn read_at(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<(), BlockError> {
+    let geometry = device.geometry();
+    let block_size = u64::from(geometry.block_size);
+    let end = start.checked_add(into.len() as u64).ok_or(BlockError::OutOfRange)?;
+    if end > geometry.bytes() {
+        return Err(BlockError::OutOfRange);
+    }
+    let Parts { head, whole, tail } = parts(start, into.len(), block_size);
+    let (head_bytes, rest) = into.split_at_mut(head);
+    let (whole_bytes, tail_bytes) = rest.split_at_mut(whole);
+    copy(device, start, head_bytes)?;
+    let first_whole = start + head as u64;
+    if whole > 0 {
+        match device.read(first_whole / block_size, whole_bytes) {
+            Ok(()) => {
+                DIRECT.fetch_add(whole as u64, Ordering::Relaxed);
+            }
+            Err(BlockError::NeedsBounce) => copy(device, first_whole, whole_bytes)?,
+            Err(error) => return Err(error),
+        }
+    }
+    debug_assert_eq!(tail, tail_bytes.len());
+    copy(device, first_whole + whole as u64, tail_bytes)
+}
+
+/// Reads by way of other memory.
+fn copy(device: &dyn BlockDevice, mut start: u64, mut into: &mut [u8]) -> Result<(), BlockError> {
+    if into.is_empty() {
+        return Ok(());
+    }
+    let block_size = u64::from(device.geometry().block_size);
+    let len = BOUNCE.max(block_size).next_multiple_of(4096);
+    let mut frames = Frames::allocate(len).map_err(|_| BlockError::OutOfMemory)?;
+    while !into.is_empty() {
+        let skip = (start % block_size) as usize;
+        let wanted = (skip + into.len()).next_multiple_of(block_size as usize).min(frames.bytes().len());
+        let blocks = &mut frames.bytes_mut()[..wanted - wanted % block_size as usize];
+        device.read(start / block_size, blocks)?;
+        let taken = (blocks.len() - skip).min(into.len());
+        let (now, later) = into.split_at_mut(taken);
+        now.copy_from_slice(&blocks[skip..skip + taken]);
+        COPIED.fetch_add(taken as u64, Ordering::Relaxed);
+        start += taken as u64;
+        into = later;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_every_small_read_are_right() {
+        for block in [4u64, 8] {
+            for start in 0..24 {
+                for len in 0..24 {
+                    let Parts { head, whole, tail } = parts(start, len, block);
+                    assert_eq!(head + whole + tail, len);
+                    let block = block as usize;
+                    assert!(head < block && tail < block && whole % block == 0);
+                    let first_whole = start as usize + head;
+                    assert!(whole == 0 || first_whole.is_multiple_of(block), "{start} {len}");
+                    assert!(tail == 0 || (first_whole + whole).is_multiple_of(block), "{start} {len}");
+                }
+            }
+        }
+    }
+}

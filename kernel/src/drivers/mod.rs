@@ -1,0 +1,3 @@
+//! Drivers of their own crates, given a place in this kernel.
+
+pub mod nvme;

@@ -1,0 +1,213 @@
+//! NVMe controllers: what the `nvme` crate asks of its platform, and its namespaces as block devices.
+
+use crate::block::{BlockDevice, BlockError, Data, Geometry, Request};
+use crate::dma::{self, DmaLimits, DmaMemory};
+use crate::mmio::RegisterWindow;
+use crate::pci::device::{Device, DeviceError, Owners};
+use crate::pci::ecam::Ecam;
+use crate::pci::Function;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use alloc::format;
+use core::fmt;
+use phyr::{DmaAddr, DmaRange};
+use spin::Mutex;
+
+/// Class, subclass and interface of NVM Express controllers (PCI Code and ID Assignment, section 1.2).
+const CLASS: [u8; 3] = [0x01, 0x08, 0x02];
+
+/// The base address register of the controller registers.
+const REGISTERS: u8 = 0;
+
+/// Whether a function is an NVMe controller.
+pub fn is_controller(function: &Function) -> bool {
+    function.class == CLASS
+}
+
+/// One controller's place in the machine.
+struct NvmePlatform {
+    // Dropped first: bus mastering goes off before anything the device could reach is freed.
+    device: Device<Ecam>,
+    registers: Registers,
+}
+
+struct Registers(RegisterWindow);
+
+impl nvme::Registers for Registers {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    #[inline]
+    fn read32(&self, offset: usize) -> u32 {
+        self.0.read32(offset)
+    }
+
+    #[inline]
+    fn write32(&self, offset: usize, value: u32) {
+        self.0.write32(offset, value);
+    }
+
+    fn read64(&self, offset: usize) -> u64 {
+        self.0.read64(offset)
+    }
+
+    fn write64(&self, offset: usize, value: u64) {
+        self.0.write64(offset, value);
+    }
+}
+
+struct Shared(DmaMemory);
+
+impl nvme::SharedMemory for Shared {
+    fn bus(&self) -> DmaRange {
+        self.0.bus()
+    }
+
+    #[inline]
+    fn load64(&self, offset: usize) -> u64 {
+        self.0.load64(offset)
+    }
+
+    #[inline]
+    fn store64(&self, offset: usize, value: u64) {
+        self.0.store64(offset, value);
+    }
+}
+
+impl nvme::Platform for NvmePlatform {
+    type Registers = Registers;
+    type Shared = Shared;
+
+    fn registers(&self) -> &Registers {
+        &self.registers
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Shared, nvme::OutOfMemory> {
+        DmaMemory::allocate(bytes as u64).map(Shared).map_err(|_| nvme::OutOfMemory)
+    }
+
+    fn microseconds(&self) -> u64 {
+        crate::time::microseconds()
+    }
+
+    fn relax(&self) {
+        core::hint::spin_loop();
+    }
+
+    fn start_dma(&self) {
+        self.device.enable_bus_master();
+    }
+
+    fn stop_dma(&self) {
+        self.device.disable_bus_master();
+    }
+}
+
+type Controller = nvme::Controller<NvmePlatform>;
+
+/// Why a controller is not used.
+#[derive(Debug)]
+pub enum ProbeError {
+    /// Its registers cannot be had.
+    Device(DeviceError),
+    /// The driver gave up on it.
+    Driver(nvme::Error),
+}
+
+impl fmt::Display for ProbeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(error) => write!(f, "{error}"),
+            Self::Driver(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for ProbeError {}
+
+/// What was found behind one controller.
+pub struct Found {
+    /// The model name, as the controller gives it.
+    pub model: String,
+    /// The namespaces that can be used.
+    pub namespaces: Vec<Namespace>,
+    /// The namespaces that cannot, and why.
+    pub unusable: Vec<(u32, String)>,
+}
+
+/// Brings up a controller; its namespaces are named `nvmeCnN`, with `C` the given number.
+pub fn probe(owners: &Arc<Owners<Ecam>>, function: &Function, number: usize) -> Result<Found, ProbeError> {
+    let device = owners.claim(function).map_err(ProbeError::Device)?;
+    let registers = Registers(device.registers(REGISTERS).map_err(ProbeError::Device)?);
+    let controller = Controller::new(NvmePlatform { device, registers }).map_err(ProbeError::Driver)?;
+    let model = format!("{}", controller.identity().model);
+    let listed: Vec<nvme::Namespace> = controller.namespaces().to_vec();
+    let controller = Arc::new(Mutex::new(controller));
+    let mut found = Found { model, namespaces: Vec::new(), unusable: Vec::new() };
+    for namespace in listed {
+        match namespace.unusable {
+            Some(reason) => found.unusable.push((namespace.id, format!("{reason}"))),
+            None => found.namespaces.push(Namespace {
+                name: format!("nvme{number}n{}", namespace.id),
+                id: namespace.id,
+                geometry: Geometry {
+                    block_size: namespace.block_size,
+                    blocks: namespace.blocks,
+                    writable: !namespace.write_protected,
+                },
+                controller: controller.clone(),
+            }),
+        }
+    }
+    Ok(found)
+}
+
+/// A namespace as a block device.
+pub struct Namespace {
+    name: String,
+    id: u32,
+    geometry: Geometry,
+    controller: Arc<Mutex<Controller>>,
+}
+
+/// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
+const LIMITS: DmaLimits = DmaLimits { last: DmaAddr::new(u64::MAX), alignment: 4 };
+
+impl BlockDevice for Namespace {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn submit(&self, request: Request<'_>) -> Result<(), BlockError> {
+        // The driver returns only when the device is done with the memory, so the borrow in the
+        // request covers all of the transfer.
+        match request.data {
+            Data::Read(buffer) => {
+                let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
+                self.controller.lock().read(self.id, request.block, mapping.ranges()).map_err(block_error)
+            }
+            Data::Write(buffer) => {
+                let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
+                self.controller.lock().write(self.id, request.block, mapping.ranges()).map_err(block_error)
+            }
+            Data::Flush => self.controller.lock().flush(self.id).map_err(block_error),
+        }
+    }
+}
+
+fn block_error(error: nvme::Error) -> BlockError {
+    use nvme::{Error, RequestError};
+    match error {
+        Error::Request(RequestError::Memory(_)) => BlockError::NeedsBounce,
+        Error::Request(RequestError::OutOfRange { .. }) => BlockError::OutOfRange,
+        Error::Request(RequestError::Length { .. }) => BlockError::Length,
+        Error::Request(RequestError::WriteProtected { .. }) => BlockError::ReadOnly,
+        other => BlockError::Device(format!("{other}")),
+    }
+}
