@@ -19,7 +19,7 @@
 //! | [`records`], [`qmp`], [`calls`], [`ram`] | the wires between guest and host |
 //! | [`machine`], [`accel`] | QEMU's command line |
 //! | [`image`], [`disk`] | what is booted, and what is read there |
-//! | [`symbols`] | names for addresses |
+//! | [`symbols`], [`postmortem`] | where it happened |
 //! | [`tools`], [`workspace`], [`size`] | the surroundings |
 
 pub mod accel;
@@ -29,6 +29,7 @@ pub mod grammar;
 pub mod image;
 pub mod list;
 pub mod machine;
+pub mod postmortem;
 pub mod qmp;
 pub mod ram;
 pub mod records;

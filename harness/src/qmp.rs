@@ -1,4 +1,4 @@
-//! The QEMU monitor: starts the guest and tells why the machine ended.
+//! The QEMU monitor: starts the guest, tells why the machine ended, and shows its remains.
 //!
 //! The machine is started paused and set going from here, so that no event is missed.
 //! `isa-debug-exit` ends older QEMUs (before 8.2) without any event, and newer ones with the reason
@@ -20,19 +20,24 @@ pub struct Shutdown {
     pub reason: String,
 }
 
-/// Something that the monitor tells unasked.
+/// Something that the monitor says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// The machine ends.
     Shutdown(Shutdown),
-    /// The machine stands still, though nobody has asked for it: an error inside of QEMU.
+    /// The machine stands still.
     Stopped,
+    /// The answer to a question for people.
+    Answer(String),
 }
 
 /// A connection to the monitor.
 pub struct Monitor {
     stream: BufReader<UnixStream>,
 }
+
+/// The end of the connection on which commands are given.
+pub struct Remote(UnixStream);
 
 impl Monitor {
     /// Greets the monitor. When it has answered, the machine is complete and waits.
@@ -47,6 +52,11 @@ impl Monitor {
     /// Sets the guest going.
     pub fn start_guest(&mut self) -> Result<()> {
         self.execute("cont")
+    }
+
+    /// Another end of the same connection, for commands whose answers come as notices.
+    pub fn remote(&self) -> Result<Remote> {
+        Ok(Remote(self.stream.get_ref().try_clone()?))
     }
 
     /// Gives a command and waits until it is done.
@@ -87,8 +97,28 @@ impl Monitor {
     }
 }
 
+impl Remote {
+    /// Gives a command. What becomes of it shows in the notices, or not at all.
+    pub fn send(&mut self, command: &str) -> Result<()> {
+        self.write(&json!({ "execute": command }))
+    }
+
+    /// Gives a command of the monitor for people. The answer comes as a notice.
+    pub fn ask(&mut self, line: &str) -> Result<()> {
+        let arguments = json!({ "command-line": line });
+        self.write(&json!({ "execute": "human-monitor-command", "arguments": arguments }))
+    }
+
+    fn write(&mut self, message: &Value) -> Result<()> {
+        Ok(self.0.write_all(format!("{message}\n").as_bytes())?)
+    }
+}
+
 /// The notice in a message of the monitor, if it is one that counts.
 fn notice_in(message: &Value) -> Option<Notice> {
+    if let Some(Value::String(answer)) = message.get("return") {
+        return Some(Notice::Answer(answer.clone()));
+    }
     match message.get("event")?.as_str()? {
         "STOP" => Some(Notice::Stopped),
         "SHUTDOWN" => {

@@ -104,7 +104,7 @@ impl Trial {
         );
         section(&mut text, "QEMU says", &self.ending.complaints);
         section(&mut text, "serial output", &self.ending.serial);
-        match symbols::backtrace(&image.kernel, &self.ending.serial) {
+        match symbols::backtrace(&image.kernel, &self.ending.backtrace()) {
             Ok(backtrace) => section(&mut text, "backtrace", &backtrace.unwrap_or_default()),
             Err(error) => section(&mut text, "no backtrace", &error.to_string()),
         }

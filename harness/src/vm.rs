@@ -14,7 +14,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
-use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,9 +22,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::calls::Host;
 use crate::machine::{self, Machine, Memory, escape};
-use crate::qmp::{Monitor, Notice, Shutdown};
+use crate::postmortem::Registers;
+use crate::qmp::{Monitor, Notice, Remote, Shutdown};
 use crate::ram::Ram;
 use crate::records::{Channel, Event};
+use crate::symbols;
 use crate::tools::Tool;
 
 /// Where the serial console goes. It is kept in a file in any case.
@@ -64,6 +66,8 @@ pub struct Ending {
     pub shutdown: Option<Shutdown>,
     /// We stopped the machine, for this reason.
     pub stopped: Option<Stop>,
+    /// Where the CPU was, if the guest did not end by itself: the addresses of a backtrace.
+    pub remains: Vec<u64>,
     /// From the start of QEMU to its end.
     pub time: Duration,
     /// Why the harness itself could not play its part.
@@ -74,6 +78,16 @@ impl Ending {
     /// QEMU's exit status, if it was not killed.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
+    }
+
+    /// The addresses of a backtrace: the kernel's own, or else what the monitor has seen.
+    pub fn backtrace(&self) -> Vec<u64> {
+        let printed = symbols::addresses(&self.serial);
+        if printed.is_empty() {
+            self.remains.clone()
+        } else {
+            printed
+        }
     }
 
     /// The signal that killed QEMU.
@@ -100,6 +114,9 @@ enum Sign {
 
 /// Time that QEMU gets to connect to us.
 const GRACE: Duration = Duration::from_secs(20);
+
+/// Time that QEMU gets to answer a question.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Time that QEMU gets to go away when it has closed the channel or failed to start.
 const LAST_GRACE: Duration = Duration::from_secs(5);
@@ -131,7 +148,10 @@ pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
 
     let mut watch = Watch::default();
     match connected {
-        Ok(()) => watch.wait(&signs, &mut qemu.0, start, conditions.limit),
+        Ok(remote) => {
+            watch.remote = Some(remote);
+            watch.wait(&signs, &mut qemu.0, start, conditions.limit);
+        }
         Err(error) => watch.trouble.push(format!("{error:#}")),
     }
     let status = qemu.wait()?;
@@ -145,6 +165,7 @@ pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
         status,
         shutdown: watch.shutdown,
         stopped: watch.stopped,
+        remains: watch.remains,
         time,
         trouble: watch.trouble,
     })
@@ -198,9 +219,12 @@ fn listen_to_complaints(qemu: &mut Child, console: Console) -> thread::JoinHandl
 /// What is gathered while the machine runs.
 #[derive(Default)]
 struct Watch {
+    remote: Option<Remote>,
     channel: Option<Channel>,
     shutdown: Option<Shutdown>,
     stopped: Option<Stop>,
+    answer: Option<String>,
+    remains: Vec<u64>,
     monitor_closed: bool,
     trouble: Vec<String>,
 }
@@ -209,12 +233,12 @@ impl Watch {
     /// Waits until QEMU has closed the record channel, or must be stopped.
     fn wait(
         &mut self,
-        signs: &mpsc::Receiver<Sign>,
+        signs: &Receiver<Sign>,
         qemu: &mut Child,
         start: Instant,
         limit: Option<Duration>,
     ) {
-        while self.channel.is_none() && self.stopped.is_none() {
+        while self.channel.is_none() && self.stopped.is_none() && self.shutdown.is_none() {
             let left = match limit {
                 Some(limit) => limit.saturating_sub(start.elapsed()),
                 None => Duration::MAX,
@@ -227,15 +251,43 @@ impl Watch {
                 }
             }
         }
+        // QEMU keeps the machine after its end, until we have seen enough.
+        if self.channel.is_none() {
+            self.look_at_the_remains(signs);
+        }
         if self.stopped.is_some() {
             let _ = qemu.kill();
+        } else if let Some(remote) = &mut self.remote {
+            let _ = remote.send("quit"); // it may be gone already
         }
     }
 
+    /// Finds out where the CPU is.
+    fn look_at_the_remains(&mut self, signs: &Receiver<Sign>) {
+        if self.stopped.is_some() {
+            self.ask("stop", signs);
+        }
+        let registers = self.ask("info registers", signs);
+        if let Some(registers) = registers.and_then(|answer| Registers::parse(&answer)) {
+            self.remains = registers.backtrace(|question| self.ask(question, signs));
+        }
+    }
+
+    /// Puts a question to the monitor for people.
+    fn ask(&mut self, question: &str, signs: &Receiver<Sign>) -> Option<String> {
+        self.remote.as_mut()?.ask(question).ok()?;
+        let deadline = Instant::now() + ANSWER_TIME;
+        while self.answer.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.take(signs.recv_timeout(left).ok()?);
+        }
+        self.answer.take()
+    }
+
     /// Takes what the threads still have to say. QEMU is gone, so they come to their ends.
-    fn drain(&mut self, signs: &mpsc::Receiver<Sign>) {
+    fn drain(&mut self, signs: &Receiver<Sign>) {
         while self.channel.is_none() || !self.monitor_closed {
-            match signs.recv_timeout(GRACE) {
+            match signs.recv_timeout(LAST_GRACE) {
                 Ok(sign) => self.take(sign),
                 Err(_) => return,
             }
@@ -248,11 +300,16 @@ impl Watch {
                 self.channel = Some(channel);
                 self.trouble.extend(trouble);
             }
-            Sign::Notice(Notice::Shutdown(shutdown)) => self.shutdown = Some(shutdown),
-            Sign::Notice(Notice::Stopped) if self.shutdown.is_none() => {
-                self.stopped.get_or_insert(Stop::StoodStill);
+            // The first cause counts; our own command to quit is another.
+            Sign::Notice(Notice::Shutdown(shutdown)) => {
+                self.shutdown.get_or_insert(shutdown);
             }
-            Sign::Notice(Notice::Stopped) => {}
+            Sign::Notice(Notice::Stopped) => {
+                if self.shutdown.is_none() {
+                    self.stopped.get_or_insert(Stop::StoodStill);
+                }
+            }
+            Sign::Notice(Notice::Answer(answer)) => self.answer = Some(answer),
             Sign::MonitorClosed => self.monitor_closed = true,
         }
     }
@@ -304,11 +361,12 @@ impl Wires {
         if console == Console::Interactive {
             add("-mon", "chardev=serial,mode=readline", None);
         }
-        arguments.push("-S".into());
+        // Paused at the start and at the end: so the monitor misses neither.
+        arguments.extend(["-S".into(), "-no-shutdown".into()]);
     }
 
     /// Takes QEMU's connections and starts the threads that watch them, then the guest.
-    fn connect(&self, machine: &Machine, qemu: &mut Child, signs: Sender<Sign>) -> Result<()> {
+    fn connect(&self, machine: &Machine, qemu: &mut Child, signs: Sender<Sign>) -> Result<Remote> {
         let records = accept(&self.records.1, qemu)?;
         let mut monitor = Monitor::greet(accept(&self.monitor.1, qemu)?)?;
         let disks = machine
@@ -325,6 +383,7 @@ impl Wires {
             let (channel, trouble) = read_records(records, host.as_ref());
             let _ = sender.send(Sign::ChannelClosed(channel, trouble));
         });
+        let remote = monitor.remote()?;
         monitor.start_guest()?;
         thread::spawn(move || {
             while let Some(notice) = monitor.notice() {
@@ -332,7 +391,7 @@ impl Wires {
             }
             let _ = signs.send(Sign::MonitorClosed);
         });
-        Ok(())
+        Ok(remote)
     }
 
     fn serial_text(&self) -> String {

@@ -32,6 +32,7 @@ fn ending(records: &[&str], code: i32) -> Ending {
         status: ExitStatus::from_raw(code << 8),
         shutdown: None,
         stopped: None,
+        remains: Vec::new(),
         time: Duration::ZERO,
         trouble: Vec::new(),
     }

@@ -64,7 +64,11 @@ const CASES: [Case; 12] = [
     (
         "triple_faults",
         |failure| *failure == Failure::TripleFault,
-        &["triple fault"],
+        &[
+            "triple fault",
+            "--- backtrace",
+            "vm_tests::selftest::triple_faults",
+        ],
     ),
     (
         "resets_the_machine",
@@ -74,7 +78,11 @@ const CASES: [Case; 12] = [
     (
         "hangs",
         |failure| matches!(failure, Failure::Hang { .. }),
-        &["begin vm_tests::selftest::hangs"],
+        &[
+            "begin vm_tests::selftest::hangs",
+            "--- backtrace",
+            "vm_tests::selftest::hangs",
+        ],
     ),
     (
         "exits_early_with_success",
