@@ -60,22 +60,37 @@ pub fn init(hpet: Option<Hpet>, pm_timer: Option<PmTimer>) {
     });
 }
 
+/// The time-stamp counter and the reference, read as nearly at once as can be had.
+///
+/// A hypervisor may stop the CPU between two reads. Of a few attempts, the one with the shortest
+/// time between the stamps before and after it is the least disturbed.
+fn sample(reference: &mut impl Reference) -> (u64, u64) {
+    const ATTEMPTS: usize = 4;
+    let attempts = core::array::from_fn::<_, ATTEMPTS, _>(|_| {
+        let before = time_stamp();
+        let count = reference.count();
+        let spread = time_stamp().saturating_sub(before);
+        (spread, before + spread / 2, count)
+    });
+    let [first, rest @ ..] = attempts;
+    let (_, stamp, count) = rest.into_iter().fold(first, |best, next| if next.0 < best.0 { next } else { best });
+    (stamp, count)
+}
+
 /// The rate of the time-stamp counter in Hz, and its value when the measurement began.
 /// `None` if the reference stands still.
 fn measure(mut reference: impl Reference) -> Option<(u64, u64)> {
     /// Polls after which a reference that has not moved is taken for dead.
     const PATIENCE: u32 = 1_000_000;
-    let wanted = reference.hertz() / FRACTION;
-    let (start, first) = (time_stamp(), reference.count());
-    for _ in 0..PATIENCE {
-        let (now, count) = (time_stamp(), reference.count());
-        let passed = count.wrapping_sub(first) & reference.mask();
-        if passed >= wanted.max(1) {
-            let hertz = u128::from(now - start) * u128::from(reference.hertz()) / u128::from(passed);
-            return u64::try_from(hertz).ok().filter(|hertz| *hertz > 0).map(|hertz| (start, hertz));
-        }
-    }
-    None
+    let wanted = (reference.hertz() / FRACTION).max(1);
+    let (start, first) = sample(&mut reference);
+    let mask = reference.mask();
+    let passed_since = |count: u64| count.wrapping_sub(first) & mask;
+    (0..PATIENCE).find(|_| passed_since(reference.count()) >= wanted)?;
+    let (end, last) = sample(&mut reference);
+    let passed = passed_since(last).max(1);
+    let hertz = u128::from(end.saturating_sub(start)) * u128::from(reference.hertz()) / u128::from(passed);
+    u64::try_from(hertz).ok().filter(|hertz| *hertz > 0).map(|hertz| (start, hertz))
 }
 
 /// The clock. Before [`init`] it stands at zero.

@@ -6,7 +6,7 @@
 use super::*;
 use std::cell::RefCell;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Fake {
     words: [u32; 64],
     /// The writable bits of each BAR; the rest are the kind bits, or zero.
@@ -15,8 +15,12 @@ struct Fake {
 }
 
 impl Fake {
+    fn empty() -> Self {
+        Self { words: [0; 64], masks: [0; 6], behind: Vec::new() }
+    }
+
     fn device(vendor: u16, masks: &[(usize, u32, u32)]) -> Self {
-        let mut fake = Self::default();
+        let mut fake = Self::empty();
         fake.words[0] = u32::from(vendor) | 0x1234 << 16;
         fake.words[2] = 0x0108_0200;
         // Firmware left bus mastering on.
@@ -36,7 +40,7 @@ impl Fake {
     }
 
     fn bridge(behind: Vec<(u8, u8, Fake)>) -> Self {
-        let mut fake = Self::default();
+        let mut fake = Self::empty();
         fake.words[0] = 0x1b36 | 0x000c << 16;
         fake.words[2] = 0x0604_0000;
         fake.words[3] = 1 << 16;
@@ -60,6 +64,9 @@ impl Fake {
             self.words[word] = if bars.contains(&word) {
                 let mask = self.masks[word - 4];
                 value & mask | self.words[word] & !mask & 0xf
+            } else if word == 1 {
+                // Status bits are read-only, or cleared by ones.
+                value & header::COMMAND_MASK | self.words[word] & !header::COMMAND_MASK
             } else {
                 value
             };
@@ -124,7 +131,7 @@ fn decoded_by(nodes: &[(u8, u8, Fake)], addr: u64) -> Option<u16> {
             }
             index += 1;
             let len = (!wide).wrapping_add(1);
-            if mask != 0 && addr >= start && addr - start < len {
+            if wide & !(0xffff_ffff << 32) | u64::from(kind & 0x4) != 0 && addr >= start && addr - start < len {
                 return Some(fake.words[0] as u16);
             }
         }
