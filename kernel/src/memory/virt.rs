@@ -28,14 +28,20 @@ pub struct VirtAddr(u64);
 impl VirtAddr {
     /// The address `addr`, unless it lies in the hole.
     pub const fn new(addr: u64) -> Result<Self, VirtError> {
-        if Self::sign_extended(addr) == addr { Ok(Self(addr)) } else { Err(VirtError::NonCanonical(addr)) }
+        if Self::sign_extended(addr) == addr {
+            Ok(Self(addr))
+        } else {
+            Err(VirtError::NonCanonical(addr))
+        }
     }
 
     /// Where `pointer` points. A pointer that can be dereferenced is canonical; of another the
     /// upper bits are replaced by what the CPU would demand.
     #[must_use]
     pub fn of<T: ?Sized>(pointer: *const T) -> Self {
-        Self(Self::sign_extended(pointer.cast::<u8>().expose_provenance() as u64))
+        Self(Self::sign_extended(
+            pointer.cast::<u8>().expose_provenance() as u64,
+        ))
     }
 
     const fn sign_extended(addr: u64) -> u64 {
@@ -102,15 +108,24 @@ impl VirtRange {
     pub const UPPER_HALF: Self = Self::half(HALF.wrapping_neg());
 
     const fn half(start: u64) -> Self {
-        Self { start: VirtAddr(start), len: NonZeroU64::new(HALF).expect("a half has bytes") }
+        Self {
+            start: VirtAddr(start),
+            len: NonZeroU64::new(HALF).expect("a half has bytes"),
+        }
     }
 
     /// The `len` bytes from `start` on.
     pub const fn new(start: VirtAddr, len: u64) -> Result<Self, VirtError> {
-        let Some(len) = NonZeroU64::new(len) else { return Err(VirtError::Empty) };
+        let Some(len) = NonZeroU64::new(len) else {
+            return Err(VirtError::Empty);
+        };
         // Both halves are `HALF` bytes long and start at a multiple of it.
         let offset = start.0 & (HALF - 1);
-        if len.get() <= HALF - offset { Ok(Self { start, len }) } else { Err(VirtError::LeavesHalf { start, len }) }
+        if len.get() <= HALF - offset {
+            Ok(Self { start, len })
+        } else {
+            Err(VirtError::LeavesHalf { start, len })
+        }
     }
 
     /// The bytes of `value`, if it has any.
@@ -154,7 +169,10 @@ impl VirtRange {
     #[must_use]
     pub const fn prefix(self, len: u64) -> Option<Self> {
         match NonZeroU64::new(len) {
-            Some(len) if len.get() <= self.len.get() => Some(Self { start: self.start, len }),
+            Some(len) if len.get() <= self.len.get() => Some(Self {
+                start: self.start,
+                len,
+            }),
             _ => None,
         }
     }
@@ -163,7 +181,10 @@ impl VirtRange {
     #[must_use]
     pub const fn without_prefix(self, len: u64) -> Option<Self> {
         match NonZeroU64::new(self.len.get().saturating_sub(len)) {
-            Some(rest) => Some(Self { start: VirtAddr(self.start.0 + len), len: rest }),
+            Some(rest) => Some(Self {
+                start: VirtAddr(self.start.0 + len),
+                len: rest,
+            }),
             None => None,
         }
     }
@@ -172,7 +193,10 @@ impl VirtRange {
     #[must_use]
     pub fn split_boundary(self, boundary: u64) -> Pieces {
         debug_assert!(boundary.is_power_of_two());
-        Pieces { rest: Some(self), boundary }
+        Pieces {
+            rest: Some(self),
+            boundary,
+        }
     }
 }
 
@@ -228,7 +252,10 @@ impl fmt::Display for VirtError {
             Self::NonCanonical(addr) => write!(f, "virtual address {addr:#x} is not canonical"),
             Self::Empty => f.write_str("a virtual range has at least one byte"),
             Self::LeavesHalf { start, len } => {
-                write!(f, "{len:#x} bytes from {start} on leave their half of the virtual address space")
+                write!(
+                    f,
+                    "{len:#x} bytes from {start} on leave their half of the virtual address space"
+                )
             }
         }
     }
@@ -257,9 +284,18 @@ mod tests {
     #[test]
     fn a_range_stays_in_its_half() {
         let below_hole = addr(0x7fff_ffff_f000);
-        assert_eq!(VirtRange::new(below_hole, 0x1000).unwrap().last(), addr(0x7fff_ffff_ffff));
-        assert!(matches!(VirtRange::new(below_hole, 0x1001), Err(VirtError::LeavesHalf { .. })));
-        assert!(matches!(VirtRange::new(below_hole, u64::MAX), Err(VirtError::LeavesHalf { .. })));
+        assert_eq!(
+            VirtRange::new(below_hole, 0x1000).unwrap().last(),
+            addr(0x7fff_ffff_ffff)
+        );
+        assert!(matches!(
+            VirtRange::new(below_hole, 0x1001),
+            Err(VirtError::LeavesHalf { .. })
+        ));
+        assert!(matches!(
+            VirtRange::new(below_hole, u64::MAX),
+            Err(VirtError::LeavesHalf { .. })
+        ));
         let top = addr(u64::MAX - 0xfff);
         assert_eq!(VirtRange::new(top, 0x1000).unwrap().last(), addr(u64::MAX));
         assert!(VirtRange::new(top, 0x1001).is_err());
@@ -272,7 +308,10 @@ mod tests {
     fn addition_never_jumps_the_hole() {
         assert_eq!(addr(0x1000).checked_add(0), Some(addr(0x1000)));
         assert_eq!(addr(0x1000).checked_add(0xfff), Some(addr(0x1fff)));
-        assert_eq!(addr(0x7fff_ffff_f000).checked_add(0xfff), Some(addr(0x7fff_ffff_ffff)));
+        assert_eq!(
+            addr(0x7fff_ffff_f000).checked_add(0xfff),
+            Some(addr(0x7fff_ffff_ffff))
+        );
         assert_eq!(addr(0x7fff_ffff_f000).checked_add(0x1000), None);
         assert_eq!(addr(0x1000).checked_add(0xffff_8000_0000_0000), None);
         assert_eq!(addr(u64::MAX).checked_add(1), None);
@@ -282,11 +321,20 @@ mod tests {
     fn pieces_are_cut_at_boundaries_and_nowhere_else() {
         let pieces = |start, len, boundary| -> Vec<(u64, u64)> {
             let range = VirtRange::new(addr(start), len).unwrap();
-            range.split_boundary(boundary).map(|p| (p.start().get(), p.len())).collect()
+            range
+                .split_boundary(boundary)
+                .map(|p| (p.start().get(), p.len()))
+                .collect()
         };
-        assert_eq!(pieces(0x1800, 0x1000, 0x1000), [(0x1800, 0x800), (0x2000, 0x800)]);
+        assert_eq!(
+            pieces(0x1800, 0x1000, 0x1000),
+            [(0x1800, 0x800), (0x2000, 0x800)]
+        );
         assert_eq!(pieces(0x1000, 0x1000, 0x1000), [(0x1000, 0x1000)]);
         assert_eq!(pieces(0x1234, 1, 0x1000), [(0x1234, 1)]);
-        assert_eq!(pieces(u64::MAX - 0x17ff, 0x1800, 0x1000), [(u64::MAX - 0x17ff, 0x800), (u64::MAX - 0xfff, 0x1000)]);
+        assert_eq!(
+            pieces(u64::MAX - 0x17ff, 0x1800, 0x1000),
+            [(u64::MAX - 0x17ff, 0x800), (u64::MAX - 0xfff, 0x1000)]
+        );
     }
 }

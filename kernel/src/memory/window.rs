@@ -8,7 +8,7 @@
 use core::fmt;
 use core::ptr::{self, NonNull};
 
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::virt::VirtRange;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
 use kernel::memory::window::{PAGE, Window};
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 /// A range from numbers.
 pub(crate) fn phyr(addr: u64, len: u64) -> Phyr {
@@ -46,7 +46,10 @@ pub(crate) struct Arena {
 impl Arena {
     /// Memory for `range`.
     pub(crate) fn new(range: Phyr) -> Self {
-        Self { range, pages: Pages::new(range.len()) }
+        Self {
+            range,
+            pages: Pages::new(range.len()),
+        }
     }
 
     /// The memory that it plays.
@@ -62,7 +65,11 @@ unsafe impl Window for &Arena {
     }
 
     fn pointer(&self, addr: PhysAddr) -> NonNull<u8> {
-        assert!(self.range.contains_addr(addr), "{addr:?} is outside the arena {}", self.range);
+        assert!(
+            self.range.contains_addr(addr),
+            "{addr:?} is outside the arena {}",
+            self.range
+        );
         let offset = addr.offset_from(self.range.addr()).unwrap();
         // SAFETY: the offset is less than the length of the allocation.
         unsafe { self.pages.start.add(offset as usize) }
@@ -90,7 +97,9 @@ unsafe impl Window for &SparseArena {
 
     fn pointer(&self, addr: PhysAddr) -> NonNull<u8> {
         let mut pages = self.pages.borrow_mut();
-        let page = pages.entry(addr.get() / PAGE).or_insert_with(|| Pages::new(PAGE));
+        let page = pages
+            .entry(addr.get() / PAGE)
+            .or_insert_with(|| Pages::new(PAGE));
         // SAFETY: the offset is less than a page.
         unsafe { page.start.add((addr.get() % PAGE) as usize) }
     }
@@ -106,5 +115,10 @@ pub(crate) fn read(window: &impl Window, addr: u64) -> u64 {
 /// Sets the 64-bit word at `addr`.
 pub(crate) fn write(window: &impl Window, addr: u64, value: u64) {
     // SAFETY: as in `read`.
-    unsafe { window.pointer(PhysAddr::new(addr)).cast::<u64>().write(value) }
+    unsafe {
+        window
+            .pointer(PhysAddr::new(addr))
+            .cast::<u64>()
+            .write(value)
+    }
 }

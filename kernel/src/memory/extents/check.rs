@@ -32,11 +32,17 @@ pub enum Flaw {
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Disordered(extent) => write!(f, "a tree of free extents is not in order at {extent}"),
-            Self::Unbalanced(extent) => write!(f, "a tree of free extents is not balanced at {extent}"),
+            Self::Disordered(extent) => {
+                write!(f, "a tree of free extents is not in order at {extent}")
+            }
+            Self::Unbalanced(extent) => {
+                write!(f, "a tree of free extents is not balanced at {extent}")
+            }
             Self::Misstated(extent) => write!(f, "the summary at {extent} is wrong"),
             Self::Misplaced(extent) => write!(f, "{extent} is no place for free memory"),
-            Self::Uncoalesced(extent) => write!(f, "{extent} is not separate from the free memory before it"),
+            Self::Uncoalesced(extent) => {
+                write!(f, "{extent} is not separate from the free memory before it")
+            }
             Self::Miscounted => f.write_str("the two trees of free extents do not agree"),
         }
     }
@@ -59,8 +65,17 @@ impl<W: Window> ExtentAllocator<W> {
                 return Err(Flaw::Misplaced(extent));
             }
             // One byte more would have to be free to reach this extent.
-            let apart = previous.is_none_or(|before| before.last().checked_add(1).is_some_and(|gap| gap < extent.addr()));
-            if apart { Ok(()) } else { Err(Flaw::Uncoalesced(extent)) }
+            let apart = previous.is_none_or(|before| {
+                before
+                    .last()
+                    .checked_add(1)
+                    .is_some_and(|gap| gap < extent.addr())
+            });
+            if apart {
+                Ok(())
+            } else {
+                Err(Flaw::Uncoalesced(extent))
+            }
         })?;
 
         let mut by_size = Survey::new(&self.nodes);
@@ -70,7 +85,11 @@ impl<W: Window> ExtentAllocator<W> {
             for child in [left, right].into_iter().flatten() {
                 summary.include(&nodes.get(child).summary);
             }
-            if summary == nodes.get(at).summary { Ok(()) } else { Err(Flaw::Misstated(nodes.extent(at))) }
+            if summary == nodes.get(at).summary {
+                Ok(())
+            } else {
+                Err(Flaw::Misstated(nodes.extent(at)))
+            }
         })?;
 
         // Same number, same sum, same mixed sum: the same extents, as far as matters.
@@ -90,7 +109,13 @@ struct Survey<'a, W> {
 
 impl<'a, W: Window> Survey<'a, W> {
     const fn new(nodes: &'a Nodes<W>) -> Self {
-        Self { nodes, previous: None, count: 0, bytes: 0, mixed: 0 }
+        Self {
+            nodes,
+            previous: None,
+            count: 0,
+            bytes: 0,
+            mixed: 0,
+        }
     }
 
     const fn totals(&self) -> (u64, u64, u64) {
@@ -105,22 +130,36 @@ impl<'a, W: Window> Survey<'a, W> {
         sound: &impl Fn(&Nodes<W>, Option<Phyr>, NodeAt) -> Result<(), Flaw>,
     ) -> Result<(), Flaw> {
         let Some(at) = root else { return Ok(()) };
-        let Branch { left, right, height: own_height } = *O::branch(self.nodes.get(at));
+        let Branch {
+            left,
+            right,
+            height: own_height,
+        } = *O::branch(self.nodes.get(at));
         let extent = self.nodes.extent(at);
-        let (left_height, right_height) = (height::<O, W>(self.nodes, left), height::<O, W>(self.nodes, right));
+        let (left_height, right_height) = (
+            height::<O, W>(self.nodes, left),
+            height::<O, W>(self.nodes, right),
+        );
         // Checked on the way down: it also bounds the recursion if links were overwritten.
-        if own_height != left_height.max(right_height) + 1 || left_height.abs_diff(right_height) > SLACK {
+        if own_height != left_height.max(right_height) + 1
+            || left_height.abs_diff(right_height) > SLACK
+        {
             return Err(Flaw::Unbalanced(extent));
         }
         self.tree::<O>(left, sound)?;
-        if self.previous.is_some_and(|previous| O::compare(previous, extent) != Ordering::Less) {
+        if self
+            .previous
+            .is_some_and(|previous| O::compare(previous, extent) != Ordering::Less)
+        {
             return Err(Flaw::Disordered(extent));
         }
         sound(self.nodes, self.previous, at)?;
         self.previous = Some(extent);
         self.count += 1;
         self.bytes = self.bytes.wrapping_add(extent.len());
-        self.mixed = self.mixed.wrapping_add(extent.addr().get().wrapping_mul(extent.len() | 1));
+        self.mixed = self
+            .mixed
+            .wrapping_add(extent.addr().get().wrapping_mul(extent.len() | 1));
         self.tree::<O>(right, sound)
     }
 }

@@ -28,9 +28,14 @@ impl fmt::Display for AllocError {
         match self {
             Self::ZeroLength => f.write_str("a request for no bytes"),
             Self::Unaligned => f.write_str("memory is allocated in multiples of 4096 bytes"),
-            Self::BadAlignment(align) => write!(f, "the alignment {align:#x} is not a power of two"),
+            Self::BadAlignment(align) => {
+                write!(f, "the alignment {align:#x} is not a power of two")
+            }
             Self::Exhausted(Request { len, align, below }) => {
-                write!(f, "no free extent has {len:#x} bytes at a multiple of {align:#x}")?;
+                write!(
+                    f,
+                    "no free extent has {len:#x} bytes at a multiple of {align:#x}"
+                )?;
                 below.map_or(Ok(()), |limit| write!(f, " below {limit:?}"))
             }
             Self::NotFree(range) => write!(f, "{range} is not all free"),
@@ -62,7 +67,9 @@ impl fmt::Display for FreeError {
         match self {
             Self::Unaligned(range) => write!(f, "{range} is not made of whole pages"),
             Self::OutOfView(range) => write!(f, "{range} is not memory that the kernel can reach"),
-            Self::AlreadyFree { range, free } => write!(f, "{range} is freed, but {free} is free already"),
+            Self::AlreadyFree { range, free } => {
+                write!(f, "{range} is freed, but {free} is free already")
+            }
         }
     }
 }

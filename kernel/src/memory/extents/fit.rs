@@ -1,6 +1,6 @@
 //! What is asked of the allocator, and which extent answers best.
 
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::error::AllocError;
 use super::node::{NodeAt, Nodes};
@@ -23,7 +23,11 @@ impl Request {
     /// `len` bytes anywhere.
     #[must_use]
     pub const fn bytes(len: u64) -> Self {
-        Self { len, align: PAGE, below: None }
+        Self {
+            len,
+            align: PAGE,
+            below: None,
+        }
     }
 
     /// The same, at a multiple of `align`.
@@ -35,7 +39,10 @@ impl Request {
     /// The same, with every byte below `limit`.
     #[must_use]
     pub const fn below(self, limit: PhysAddr) -> Self {
-        Self { below: Some(limit), ..self }
+        Self {
+            below: Some(limit),
+            ..self
+        }
     }
 
     /// The request in a form that the search relies on.
@@ -69,13 +76,21 @@ impl Want {
 
 impl Tree<BySize> {
     /// The smallest extent that can serve (of several the lowest), and the place in it.
-    pub(super) fn best_fit<W: Window>(&self, nodes: &Nodes<W>, want: &Want) -> Option<(NodeAt, Phyr)> {
+    pub(super) fn best_fit<W: Window>(
+        &self,
+        nodes: &Nodes<W>,
+        want: &Want,
+    ) -> Option<(NodeAt, Phyr)> {
         search(nodes, self.root(), want)
     }
 }
 
 /// The first extent of the subtree that can serve. The tree's order makes the first the best.
-fn search<W: Window>(nodes: &Nodes<W>, root: Option<NodeAt>, want: &Want) -> Option<(NodeAt, Phyr)> {
+fn search<W: Window>(
+    nodes: &Nodes<W>,
+    root: Option<NodeAt>,
+    want: &Want,
+) -> Option<(NodeAt, Phyr)> {
     let here = root?;
     let node = nodes.get(here);
     let Request { len, align, below } = want.0;
@@ -96,7 +111,11 @@ mod tests {
 
     fn place(request: Request, addr: u64, len: u64) -> Option<(u64, u64)> {
         let extent = Phyr::new(PhysAddr::new(addr), len).unwrap();
-        request.check().unwrap().place_in(extent).map(|place| (place.addr().get(), place.len()))
+        request
+            .check()
+            .unwrap()
+            .place_in(extent)
+            .map(|place| (place.addr().get(), place.len()))
     }
 
     #[test]
@@ -118,7 +137,10 @@ mod tests {
 
     #[test]
     fn absurd_requests_have_no_place() {
-        assert_eq!(place(Request::bytes(PAGE).aligned(1 << 63), PAGE, 8 * MIB), None);
+        assert_eq!(
+            place(Request::bytes(PAGE).aligned(1 << 63), PAGE, 8 * MIB),
+            None
+        );
         assert_eq!(place(Request::bytes(u64::MAX - 4095), PAGE, 8 * MIB), None);
     }
 }

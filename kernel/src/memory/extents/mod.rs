@@ -34,7 +34,7 @@ mod node;
 mod order;
 mod tree;
 
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 pub use check::Flaw;
 pub use error::{AllocError, FreeError};
@@ -56,7 +56,12 @@ pub struct ExtentAllocator<W> {
 impl<W: Window> ExtentAllocator<W> {
     /// An allocator that has no memory yet and will reach what it gets through `window`.
     pub const fn new(window: W) -> Self {
-        Self { nodes: Nodes::new(window), by_address: Tree::new(), by_size: Tree::new(), free_bytes: 0 }
+        Self {
+            nodes: Nodes::new(window),
+            by_address: Tree::new(),
+            by_size: Tree::new(),
+            free_bytes: 0,
+        }
     }
 
     /// Frees `range`: memory that is new, or that was allocated. Any part of an allocation may be
@@ -106,7 +111,10 @@ impl<W: Window> ExtentAllocator<W> {
     /// See [`AllocError`]; nothing is changed then.
     pub fn allocate(&mut self, request: Request) -> Result<Phyr, AllocError> {
         let want = request.check()?;
-        let (at, place) = self.by_size.best_fit(&self.nodes, &want).ok_or(AllocError::Exhausted(request))?;
+        let (at, place) = self
+            .by_size
+            .best_fit(&self.nodes, &want)
+            .ok_or(AllocError::Exhausted(request))?;
         Ok(self.carve(at, place))
     }
 
@@ -120,7 +128,9 @@ impl<W: Window> ExtentAllocator<W> {
             return Err(AllocError::Unaligned);
         }
         let below = self.by_address.last_at_or_below(&self.nodes, range.addr());
-        let at = below.filter(|&at| self.nodes.extent(at).contains(range)).ok_or(AllocError::NotFree(range))?;
+        let at = below
+            .filter(|&at| self.nodes.extent(at).contains(range))
+            .ok_or(AllocError::NotFree(range))?;
         Ok(self.carve(at, range))
     }
 
@@ -133,7 +143,9 @@ impl<W: Window> ExtentAllocator<W> {
     /// The longest free extent (of several the highest); nothing if no memory is free.
     #[must_use]
     pub fn largest(&self) -> Option<Phyr> {
-        self.by_size.last(&self.nodes).map(|at| self.nodes.extent(at))
+        self.by_size
+            .last(&self.nodes)
+            .map(|at| self.nodes.extent(at))
     }
 
     /// The free extents, in the order of their addresses.
@@ -141,7 +153,9 @@ impl<W: Window> ExtentAllocator<W> {
         // A step looks its successor up, in O(log n), so that no stack is needed.
         let mut from = Some(PhysAddr::new(0));
         core::iter::from_fn(move || {
-            let extent = self.nodes.extent(self.by_address.first_at_or_above(&self.nodes, from?)?);
+            let extent = self
+                .nodes
+                .extent(self.by_address.first_at_or_above(&self.nodes, from?)?);
             from = extent.last().checked_add(1);
             Some(extent)
         })

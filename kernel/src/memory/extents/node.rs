@@ -8,7 +8,7 @@
 
 use core::num::NonZeroU64;
 
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::order::Summary;
 use crate::memory::window::{PAGE, Window};
@@ -55,7 +55,11 @@ pub(super) struct Branch {
 }
 
 impl Branch {
-    const LEAF: Self = Self { left: None, right: None, height: 1 };
+    const LEAF: Self = Self {
+        left: None,
+        right: None,
+        height: 1,
+    };
 }
 
 /// Memory that the allocator owns and that no record lies in.
@@ -87,8 +91,14 @@ impl Free {
     /// Gives up `place` and keeps what lies before and after it.
     pub(super) fn without(self, place: Phyr) -> (Option<Self>, Option<Self>) {
         debug_assert!(self.0.contains(place), "{place} is not in {}", self.0);
-        let before = place.addr().offset_from(self.0.addr()).and_then(|len| self.0.sub(0, len));
-        let after = place.last().checked_add(1).and_then(|end| Phyr::from_inclusive(end, self.0.last()).ok());
+        let before = place
+            .addr()
+            .offset_from(self.0.addr())
+            .and_then(|len| self.0.sub(0, len));
+        let after = place
+            .last()
+            .checked_add(1)
+            .and_then(|end| Phyr::from_inclusive(end, self.0.last()).ok());
         (before.map(Self), after.map(Self))
     }
 }

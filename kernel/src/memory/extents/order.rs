@@ -2,7 +2,7 @@
 
 use core::cmp::Ordering;
 
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::node::{Branch, Node, NodeAt, Nodes};
 use crate::memory::window::Window;
@@ -93,7 +93,10 @@ impl Summary {
             let skipped = start.wrapping_neg() & ((1 << align) - 1);
             *reach = extent.len().saturating_sub(skipped);
         }
-        Self { lowest: start, reach }
+        Self {
+            lowest: start,
+            reach,
+        }
     }
 
     /// Adds what `other` offers.
@@ -109,6 +112,7 @@ impl Summary {
         let class = align.ilog2().clamp(FINEST, COARSEST) - FINEST;
         let lowest = PhysAddr::new(self.lowest).align_up(align);
         let end = lowest.and_then(|start| start.checked_add(len));
-        self.reach[class as usize] >= len && limit.is_none_or(|limit| end.is_some_and(|end| end <= limit))
+        self.reach[class as usize] >= len
+            && limit.is_none_or(|limit| end.is_some_and(|end| end <= limit))
     }
 }

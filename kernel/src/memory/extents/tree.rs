@@ -22,7 +22,10 @@ pub(super) struct Tree<O> {
 
 impl<O> Tree<O> {
     pub(super) const fn new() -> Self {
-        Self { root: None, order: PhantomData }
+        Self {
+            root: None,
+            order: PhantomData,
+        }
     }
 
     pub(super) const fn root(&self) -> Option<NodeAt> {
@@ -53,21 +56,37 @@ impl<O: Order> Tree<O> {
 
 impl Tree<ByAddress> {
     /// The extent that starts at `addr` or, if there is none, the next one below.
-    pub(super) fn last_at_or_below<W: Window>(&self, nodes: &Nodes<W>, addr: PhysAddr) -> Option<NodeAt> {
+    pub(super) fn last_at_or_below<W: Window>(
+        &self,
+        nodes: &Nodes<W>,
+        addr: PhysAddr,
+    ) -> Option<NodeAt> {
         let (mut found, mut next) = (None, self.root);
         while let Some(here) = next {
             let Branch { left, right, .. } = branch::<ByAddress, W>(nodes, here);
-            (found, next) = if here.addr() <= addr { (Some(here), right) } else { (found, left) };
+            (found, next) = if here.addr() <= addr {
+                (Some(here), right)
+            } else {
+                (found, left)
+            };
         }
         found
     }
 
     /// The extent that starts at `addr` or, if there is none, the next one above.
-    pub(super) fn first_at_or_above<W: Window>(&self, nodes: &Nodes<W>, addr: PhysAddr) -> Option<NodeAt> {
+    pub(super) fn first_at_or_above<W: Window>(
+        &self,
+        nodes: &Nodes<W>,
+        addr: PhysAddr,
+    ) -> Option<NodeAt> {
         let (mut found, mut next) = (None, self.root);
         while let Some(here) = next {
             let Branch { left, right, .. } = branch::<ByAddress, W>(nodes, here);
-            (found, next) = if here.addr() >= addr { (Some(here), left) } else { (found, right) };
+            (found, next) = if here.addr() >= addr {
+                (Some(here), left)
+            } else {
+                (found, right)
+            };
         }
         found
     }
@@ -111,7 +130,11 @@ fn insert<O: Order, W: Window>(nodes: &mut Nodes<W>, root: Option<NodeAt>, new: 
 }
 
 /// The subtree `root` with `gone` taken out; its new root, if anything is left.
-fn remove<O: Order, W: Window>(nodes: &mut Nodes<W>, root: Option<NodeAt>, gone: NodeAt) -> Option<NodeAt> {
+fn remove<O: Order, W: Window>(
+    nodes: &mut Nodes<W>,
+    root: Option<NodeAt>,
+    gone: NodeAt,
+) -> Option<NodeAt> {
     let here = root?;
     let Branch { left, right, .. } = branch::<O, W>(nodes, here);
     match O::compare(nodes.extent(gone), nodes.extent(here)) {
@@ -130,9 +153,14 @@ fn remove<O: Order, W: Window>(nodes: &mut Nodes<W>, root: Option<NodeAt>, gone:
 }
 
 /// The first record of the subtree `root`, and the root of what is left without it.
-fn remove_first<O: Order, W: Window>(nodes: &mut Nodes<W>, root: NodeAt) -> (NodeAt, Option<NodeAt>) {
+fn remove_first<O: Order, W: Window>(
+    nodes: &mut Nodes<W>,
+    root: NodeAt,
+) -> (NodeAt, Option<NodeAt>) {
     let Branch { left, right, .. } = branch::<O, W>(nodes, root);
-    let Some(left) = left else { return (root, right) };
+    let Some(left) = left else {
+        return (root, right);
+    };
     let (first, rest) = remove_first::<O, W>(nodes, left);
     links::<O, W>(nodes, root).left = rest;
     (first, Some(balance::<O, W>(nodes, root)))
@@ -170,7 +198,9 @@ fn balance<O: Order, W: Window>(nodes: &mut Nodes<W>, root: NodeAt) -> NodeAt {
 
 /// Lifts the right child of `root` above it; the new root. Without a right child nothing happens.
 fn rotate_left<O: Order, W: Window>(nodes: &mut Nodes<W>, root: NodeAt) -> NodeAt {
-    let Some(lifted) = branch::<O, W>(nodes, root).right else { return root };
+    let Some(lifted) = branch::<O, W>(nodes, root).right else {
+        return root;
+    };
     links::<O, W>(nodes, root).right = branch::<O, W>(nodes, lifted).left;
     links::<O, W>(nodes, lifted).left = Some(root);
     refresh::<O, W>(nodes, root);
@@ -180,7 +210,9 @@ fn rotate_left<O: Order, W: Window>(nodes: &mut Nodes<W>, root: NodeAt) -> NodeA
 
 /// Lifts the left child of `root` above it; the new root. Without a left child nothing happens.
 fn rotate_right<O: Order, W: Window>(nodes: &mut Nodes<W>, root: NodeAt) -> NodeAt {
-    let Some(lifted) = branch::<O, W>(nodes, root).left else { return root };
+    let Some(lifted) = branch::<O, W>(nodes, root).left else {
+        return root;
+    };
     links::<O, W>(nodes, root).left = branch::<O, W>(nodes, lifted).right;
     links::<O, W>(nodes, lifted).right = Some(root);
     refresh::<O, W>(nodes, root);

@@ -25,7 +25,13 @@ pub(super) struct Change<'a, W, T> {
 
 impl<'a, W: Window, T: Flush> Change<'a, W, T> {
     pub(super) const fn new(window: &'a W, flush: &'a mut T, spare: Chain) -> Self {
-        Self { window, flush, reported: false, spare, retired: Chain::new() }
+        Self {
+            window,
+            flush,
+            reported: false,
+            spare,
+            retired: Chain::new(),
+        }
     }
 
     /// Completes the change: no CPU remembers anything of the old state. Returns the
@@ -118,7 +124,10 @@ impl<'a, W: Window, T: Flush> Change<'a, W, T> {
 
     /// A table of the supply, with those entries.
     fn new_table(&mut self, entries: impl IntoIterator<Item = Entry>) -> Table {
-        let table = self.spare.pop(self.window).expect("the plan counted the tables");
+        let table = self
+            .spare
+            .pop(self.window)
+            .expect("the plan counted the tables");
         table.fill(self.window, entries);
         table
     }

@@ -57,7 +57,11 @@ impl Entry {
 
     /// A leaf of `level` that maps the memory at `phys`, which is a multiple of its size.
     pub(super) const fn leaf(phys: PhysAddr, level: Level, rights: Rights, cache: Cache) -> Self {
-        let size = if matches!(level, Level::Table) { 0 } else { LARGE };
+        let size = if matches!(level, Level::Table) {
+            0
+        } else {
+            LARGE
+        };
         // None of the PAT entries in use has bit 2.
         Self(phys.get() | PRESENT | size | cache.pat_index() << PAT_LOW_SHIFT).with_rights(rights)
     }
@@ -134,7 +138,11 @@ impl Entry {
 
     /// Of a leaf of `level`: how the memory is cached, if that has a name here.
     pub(super) const fn cache(self, level: Level) -> Option<Cache> {
-        let high_bit = if matches!(level, Level::Table) { PAT_SMALL } else { PAT_LARGE };
+        let high_bit = if matches!(level, Level::Table) {
+            PAT_SMALL
+        } else {
+            PAT_LARGE
+        };
         let high = if self.0 & high_bit != 0 { 0b100 } else { 0 };
         Cache::from_pat_index((self.0 & PAT_LOW) >> PAT_LOW_SHIFT | high)
     }
@@ -167,10 +175,26 @@ mod tests {
     fn bits_are_those_of_the_manual() {
         let at = PhysAddr::new(0x000f_ffff_c000_0000);
         let leaf = |level, rights, cache| Entry::leaf(at, level, rights, cache).bits();
-        assert_eq!(leaf(Level::Table, Rights::ReadExecute, Cache::WriteBack), 0x000f_ffff_c000_0001);
-        assert_eq!(leaf(Level::Table, Rights::ReadWrite, Cache::Uncached), 0x800f_ffff_c000_001b);
-        assert_eq!(leaf(Level::Directory, Rights::ReadOnly, Cache::WriteCombining), 0x800f_ffff_c000_0089);
-        assert_eq!(leaf(Level::DirectoryPointers, Rights::ReadWrite, Cache::WriteBack), 0x800f_ffff_c000_0083);
+        assert_eq!(
+            leaf(Level::Table, Rights::ReadExecute, Cache::WriteBack),
+            0x000f_ffff_c000_0001
+        );
+        assert_eq!(
+            leaf(Level::Table, Rights::ReadWrite, Cache::Uncached),
+            0x800f_ffff_c000_001b
+        );
+        assert_eq!(
+            leaf(Level::Directory, Rights::ReadOnly, Cache::WriteCombining),
+            0x800f_ffff_c000_0089
+        );
+        assert_eq!(
+            leaf(
+                Level::DirectoryPointers,
+                Rights::ReadWrite,
+                Cache::WriteBack
+            ),
+            0x800f_ffff_c000_0083
+        );
     }
 
     #[test]
@@ -181,14 +205,26 @@ mod tests {
                 for cache in ALL_CACHES {
                     let leaf = Entry::leaf(at, level, rights, cache);
                     assert!(matches!(leaf.content(level), Content::Leaf));
-                    assert_eq!((leaf.memory(level), leaf.rights(), leaf.cache(level)), (at, Some(rights), Some(cache)));
+                    assert_eq!(
+                        (leaf.memory(level), leaf.rights(), leaf.cache(level)),
+                        (at, Some(rights), Some(cache))
+                    );
                     for other in ALL_RIGHTS {
                         assert_eq!(leaf.with_rights(other).rights(), Some(other));
                         let above = Entry::UNRESTRICTED.with_rights(other);
                         let both = leaf.restricted_by(above);
-                        assert_eq!(both.is_writable(), leaf.is_writable() && above.is_writable());
-                        assert_eq!(both.is_executable(), leaf.is_executable() && above.is_executable());
-                        assert_eq!(leaf.allows(other), rights == other || other == Rights::ReadOnly);
+                        assert_eq!(
+                            both.is_writable(),
+                            leaf.is_writable() && above.is_writable()
+                        );
+                        assert_eq!(
+                            both.is_executable(),
+                            leaf.is_executable() && above.is_executable()
+                        );
+                        assert_eq!(
+                            leaf.allows(other),
+                            rights == other || other == Rights::ReadOnly
+                        );
                     }
                     assert_eq!(leaf.restricted_by(Entry::UNRESTRICTED).bits(), leaf.bits());
                 }
@@ -203,13 +239,21 @@ mod tests {
         for pat in [0, PAT_LARGE] {
             for level in [Level::Directory, Level::DirectoryPointers] {
                 let below = level.below().unwrap();
-                let whole = Entry::leaf(PhysAddr::new(7 << 30), level, Rights::ReadExecute, Cache::Uncached);
+                let whole = Entry::leaf(
+                    PhysAddr::new(7 << 30),
+                    level,
+                    Rights::ReadExecute,
+                    Cache::Uncached,
+                );
                 let whole = Entry::from_bits(whole.bits() | foreign | pat);
                 let parts: Vec<Entry> = whole.split(level).unwrap().collect();
                 assert_eq!(parts.len(), ENTRIES);
                 for (index, part) in parts.into_iter().enumerate() {
                     assert!(matches!(part.content(below), Content::Leaf));
-                    assert_eq!(part.memory(below).get(), (7 << 30) + index as u64 * below.span());
+                    assert_eq!(
+                        part.memory(below).get(),
+                        (7 << 30) + index as u64 * below.span()
+                    );
                     assert_eq!(part.rights(), whole.rights());
                     assert_eq!(part.cache(below), whole.cache(level));
                     assert_eq!(part.bits() & foreign, foreign);
@@ -217,6 +261,15 @@ mod tests {
                 }
             }
         }
-        assert!(Entry::leaf(PhysAddr::new(0), Level::Table, Rights::ReadOnly, Cache::WriteBack).split(Level::Table).is_none());
+        assert!(
+            Entry::leaf(
+                PhysAddr::new(0),
+                Level::Table,
+                Rights::ReadOnly,
+                Cache::WriteBack
+            )
+            .split(Level::Table)
+            .is_none()
+        );
     }
 }

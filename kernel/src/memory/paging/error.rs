@@ -37,7 +37,9 @@ impl fmt::Display for MapError {
             Self::BeyondPhysical(phyr) => write!(f, "the CPU cannot address {phyr}"),
             Self::AlreadyMapped(virt) => write!(f, "something is mapped at {virt} already"),
             Self::NotMapped(virt) => write!(f, "nothing is mapped at {virt}"),
-            Self::Restricted(virt) => write!(f, "an entry above {virt} does not allow these rights"),
+            Self::Restricted(virt) => {
+                write!(f, "an entry above {virt} does not allow these rights")
+            }
             Self::OutOfTableMemory => f.write_str("no memory for another page table"),
             Self::List(error) => error.fmt(f),
         }

@@ -21,13 +21,24 @@ impl Features {
     pub fn detect() -> Self {
         let highest = __cpuid(0x8000_0000).eax;
         let gib_leaves = highest >= 0x8000_0001 && __cpuid(0x8000_0001).edx & 1 << 26 != 0;
-        let physical_bits = if highest >= 0x8000_0008 { __cpuid(0x8000_0008).eax & 0xff } else { 36 };
-        Self { gib_leaves, physical_bits }
+        let physical_bits = if highest >= 0x8000_0008 {
+            __cpuid(0x8000_0008).eax & 0xff
+        } else {
+            36
+        };
+        Self {
+            gib_leaves,
+            physical_bits,
+        }
     }
 
     /// The level of the largest leaves.
     pub(super) const fn largest_leaf(self) -> Level {
-        if self.gib_leaves { Level::DirectoryPointers } else { Level::Directory }
+        if self.gib_leaves {
+            Level::DirectoryPointers
+        } else {
+            Level::Directory
+        }
     }
 }
 

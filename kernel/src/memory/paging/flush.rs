@@ -37,7 +37,10 @@ impl LocalTlb {
     /// A TLB for which nothing is pending.
     #[must_use]
     pub const fn new() -> Self {
-        Self { pending: [VirtRange::LOWER_HALF.start(); FEW], count: 0 }
+        Self {
+            pending: [VirtRange::LOWER_HALF.start(); FEW],
+            count: 0,
+        }
     }
 
     /// The leaves to be flushed, unless they are too many.
@@ -64,7 +67,9 @@ impl Flush for LocalTlb {
     // paging-structure caches, whatever its address (SDM vol. 3, §4.10.4.1).
     fn settle(&mut self) {
         match self.few() {
-            Some(leaves) => leaves.iter().for_each(|leaf| tlb::flush(x86_64::VirtAddr::new_truncate(leaf.get()))),
+            Some(leaves) => leaves
+                .iter()
+                .for_each(|leaf| tlb::flush(x86_64::VirtAddr::new_truncate(leaf.get()))),
             None => tlb::flush_all(),
         }
         self.count = 0;
@@ -79,12 +84,21 @@ mod tests {
     fn few_leaves_are_flushed_one_by_one_and_many_at_once() {
         let mut tlb = LocalTlb::new();
         assert_eq!(tlb.few(), Some(&[][..]));
-        let pages: Vec<VirtRange> = VirtRange::UPPER_HALF.split_boundary(4096).take(FEW).collect();
+        let pages: Vec<VirtRange> = VirtRange::UPPER_HALF
+            .split_boundary(4096)
+            .take(FEW)
+            .collect();
         for (count, page) in pages.iter().enumerate() {
             assert_eq!(tlb.few().unwrap().len(), count);
             tlb.leaf(*page);
         }
-        assert!(tlb.few().unwrap().iter().eq(pages.iter().map(|page| page.start()).collect::<Vec<_>>().iter()));
+        assert!(
+            tlb.few().unwrap().iter().eq(pages
+                .iter()
+                .map(|page| page.start())
+                .collect::<Vec<_>>()
+                .iter())
+        );
         tlb.leaf(pages[0]);
         assert_eq!(tlb.few(), None);
     }

@@ -78,10 +78,20 @@ mod tests {
 
     #[test]
     fn indices_are_nine_bits_each() {
-        let virt = VirtAddr::new(0xffff_8000_0000_0000 | 3 << 39 | 5 << 30 | 7 << 21 | 9 << 12 | 11).unwrap();
-        let levels = [Level::Pml4, Level::DirectoryPointers, Level::Directory, Level::Table];
+        let virt =
+            VirtAddr::new(0xffff_8000_0000_0000 | 3 << 39 | 5 << 30 | 7 << 21 | 9 << 12 | 11)
+                .unwrap();
+        let levels = [
+            Level::Pml4,
+            Level::DirectoryPointers,
+            Level::Directory,
+            Level::Table,
+        ];
         assert_eq!(levels.map(|level| level.index(virt)), [256 + 3, 5, 7, 9]);
-        assert_eq!(levels.map(|level| level.index(VirtAddr::new(u64::MAX).unwrap())), [511; 4]);
+        assert_eq!(
+            levels.map(|level| level.index(VirtAddr::new(u64::MAX).unwrap())),
+            [511; 4]
+        );
         assert_eq!(Level::Table.offset(virt), 11);
     }
 

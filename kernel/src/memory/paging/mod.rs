@@ -36,7 +36,7 @@ mod rights;
 mod table;
 mod walk;
 
-use phyr::{PhysAddr, Phyr, PhyrList};
+use phyr::{Phyr, PhyrList, PhysAddr};
 
 pub use error::MapError;
 pub use features::Features;
@@ -74,10 +74,22 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
     /// - From now on nobody else writes to them (but the CPU, its accessed and dirty bits).
     /// - There is only one way from the root to each table: none is shared, none is recursive.
     /// - No entry is global (G), as [`LocalTlb`] would not forget it.
-    pub const unsafe fn adopt(root: PhysAddr, window: W, frames: S, flush: T, features: Features) -> Self {
+    pub const unsafe fn adopt(
+        root: PhysAddr,
+        window: W,
+        frames: S,
+        flush: T,
+        features: Features,
+    ) -> Self {
         // SAFETY: the caller vouches for the table and those below.
         let root = unsafe { Table::vouch(root) };
-        Self { root, window, frames, flush, features }
+        Self {
+            root,
+            window,
+            frames,
+            flush,
+            features,
+        }
     }
 
     /// The address for CR3.
@@ -126,9 +138,17 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
         if phyr.last().get() >> self.features.physical_bits.min(PHYSICAL_BITS) != 0 {
             return Err(MapError::BeyondPhysical(phyr));
         }
-        let target = Target { start: phyr.addr(), rights, cache, largest: self.features.largest_leaf() };
-        let tables = plan::tables_to_map(&self.window, Some(self.root), Level::Pml4, range, target)?;
-        self.change(tables, |change, root| change.map(root, Level::Pml4, range, target))?;
+        let target = Target {
+            start: phyr.addr(),
+            rights,
+            cache,
+            largest: self.features.largest_leaf(),
+        };
+        let tables =
+            plan::tables_to_map(&self.window, Some(self.root), Level::Pml4, range, target)?;
+        self.change(tables, |change, root| {
+            change.map(root, Level::Pml4, range, target)
+        })?;
         Ok(range)
     }
 
@@ -150,7 +170,9 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
         }
         let phyrs = self.translate(range)?;
         let tables = plan::tables_to_cut(&self.window, self.root, range, |_| true);
-        self.change(tables, |change, root| change.unmap(root, Level::Pml4, range))?;
+        self.change(tables, |change, root| {
+            change.unmap(root, Level::Pml4, range)
+        })?;
         Ok(phyrs)
     }
 
@@ -173,8 +195,12 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
             return Err(MapError::Misaligned);
         }
         plan::may_protect(&self.window, self.root, range, rights)?;
-        let tables = plan::tables_to_cut(&self.window, self.root, range, |entry| entry.rights() != Some(rights));
-        self.change(tables, |change, root| change.protect(root, Level::Pml4, range, rights))
+        let tables = plan::tables_to_cut(&self.window, self.root, range, |entry| {
+            entry.rights() != Some(rights)
+        });
+        self.change(tables, |change, root| {
+            change.protect(root, Level::Pml4, range, rights)
+        })
     }
 
     /// The memory behind `range`, which need not be made of pages, in the order of the virtual
@@ -213,7 +239,11 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
 
     /// Gets `tables` tables for `make`, lets it change the tree, and when no CPU remembers
     /// the old state, gives the tables back that it retired.
-    fn change(&mut self, tables: u64, make: impl FnOnce(&mut Change<'_, W, T>, Table)) -> Result<(), MapError> {
+    fn change(
+        &mut self,
+        tables: u64,
+        make: impl FnOnce(&mut Change<'_, W, T>, Table),
+    ) -> Result<(), MapError> {
         let mut spare = Chain::new();
         for _ in 0..tables {
             let Some(frame) = self.frames.allocate() else {

@@ -29,7 +29,10 @@ impl Target {
     pub(super) fn of_piece(self, piece: VirtRange, range: VirtRange) -> Self {
         let offset = piece.start().get() - range.start().get();
         // The memory was found to lie below 2^52, so there is no overflow.
-        Self { start: PhysAddr::new(self.start.get() + offset), ..self }
+        Self {
+            start: PhysAddr::new(self.start.get() + offset),
+            ..self
+        }
     }
 }
 
@@ -44,19 +47,27 @@ pub(super) fn tables_to_map<W: Window>(
     let Some(below) = level.below() else {
         // A page table takes no further tables; only what it maps already can be in the way.
         let mut pieces = level.pieces(range);
-        let occupied = table.and_then(|table| pieces.find(|piece| table.get(window, level.index(piece.start())).is_present()));
+        let occupied = table.and_then(|table| {
+            pieces.find(|piece| table.get(window, level.index(piece.start())).is_present())
+        });
         return occupied.map_or(Ok(0), |piece| Err(MapError::AlreadyMapped(piece.start())));
     };
     let mut tables = 0;
     for piece in level.pieces(range) {
         let target = target.of_piece(piece, range);
-        let entry = table.map_or(Entry::EMPTY, |table| table.get(window, level.index(piece.start())));
+        let entry = table.map_or(Entry::EMPTY, |table| {
+            table.get(window, level.index(piece.start()))
+        });
         tables += match entry.content(level) {
             Content::Leaf => return Err(MapError::AlreadyMapped(piece.start())),
             Content::Empty if level.leaf_fits(piece, target.start, target.largest) => 0,
             Content::Empty => 1 + tables_to_map(window, None, below, piece, target)?,
-            Content::Table(..) if !entry.allows(target.rights) => return Err(MapError::Restricted(piece.start())),
-            Content::Table(table, below) => tables_to_map(window, Some(table), below, piece, target)?,
+            Content::Table(..) if !entry.allows(target.rights) => {
+                return Err(MapError::Restricted(piece.start()));
+            }
+            Content::Table(table, below) => {
+                tables_to_map(window, Some(table), below, piece, target)?
+            }
         };
     }
     Ok(tables)
@@ -69,11 +80,18 @@ pub(super) fn may_protect<W: Window>(
     range: VirtRange,
     rights: Rights,
 ) -> Result<(), MapError> {
-    spots(window, root, Level::Pml4, Entry::UNRESTRICTED, range, &mut |spot| match spot.leaf {
-        None => Err(MapError::NotMapped(spot.virt.start())),
-        Some(_) if !spot.above.allows(rights) => Err(MapError::Restricted(spot.virt.start())),
-        Some(_) => Ok(()),
-    })
+    spots(
+        window,
+        root,
+        Level::Pml4,
+        Entry::UNRESTRICTED,
+        range,
+        &mut |spot| match spot.leaf {
+            None => Err(MapError::NotMapped(spot.virt.start())),
+            Some(_) if !spot.above.allows(rights) => Err(MapError::Restricted(spot.virt.start())),
+            Some(_) => Ok(()),
+        },
+    )
 }
 
 /// How many tables it takes to split the leaves that `range` cuts, as far as they `matter`.
@@ -84,13 +102,19 @@ pub(super) fn tables_to_cut<W: Window>(
     matters: impl Fn(Entry) -> bool,
 ) -> u64 {
     let mut tables = 0;
-    let counted: Result<(), Infallible> =
-        spots(window, root, Level::Pml4, Entry::UNRESTRICTED, range, &mut |spot| {
+    let counted: Result<(), Infallible> = spots(
+        window,
+        root,
+        Level::Pml4,
+        Entry::UNRESTRICTED,
+        range,
+        &mut |spot| {
             if spot.leaf.is_some_and(&matters) {
                 tables += tables_to_split(spot.level, spot.virt);
             }
             Ok(())
-        });
+        },
+    );
     let Ok(()) = counted;
     tables
 }
@@ -99,7 +123,10 @@ pub(super) fn tables_to_cut<W: Window>(
 fn tables_to_split(level: Level, piece: VirtRange) -> u64 {
     match level.below() {
         Some(below) if !level.is_whole(piece) => {
-            1 + below.pieces(piece).map(|part| tables_to_split(below, part)).sum::<u64>()
+            1 + below
+                .pieces(piece)
+                .map(|part| tables_to_split(below, part))
+                .sum::<u64>()
         }
         _ => 0,
     }

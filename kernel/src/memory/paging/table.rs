@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::entry::Entry;
 use super::level::ENTRIES;
@@ -71,7 +71,9 @@ impl Table {
 
     /// Whether nothing is mapped below it.
     pub(super) fn is_empty<W: Window>(self, window: &W) -> bool {
-        self.entries(window).iter().all(|entry| !Entry::from_bits(entry.load(Ordering::Relaxed)).is_present())
+        self.entries(window)
+            .iter()
+            .all(|entry| !Entry::from_bits(entry.load(Ordering::Relaxed)).is_present())
     }
 }
 

@@ -61,15 +61,25 @@ pub(super) fn leaves<W: Window, E>(
     range: VirtRange,
     see: &mut impl FnMut(VirtRange, Option<Leaf>) -> Result<(), E>,
 ) -> Result<(), E> {
-    spots(window, root, Level::Pml4, Entry::UNRESTRICTED, range, &mut |spot| {
-        see(spot.virt, spot.leaf.map(|entry| Leaf {
-            virt: spot.virt,
-            phyr: spot.phyr(entry),
-            size: spot.level.span(),
-            rights: entry.restricted_by(spot.above).rights(),
-            cache: entry.cache(spot.level),
-        }))
-    })
+    spots(
+        window,
+        root,
+        Level::Pml4,
+        Entry::UNRESTRICTED,
+        range,
+        &mut |spot| {
+            see(
+                spot.virt,
+                spot.leaf.map(|entry| Leaf {
+                    virt: spot.virt,
+                    phyr: spot.phyr(entry),
+                    size: spot.level.span(),
+                    rights: entry.restricted_by(spot.above).rights(),
+                    cache: entry.cache(spot.level),
+                }),
+            )
+        },
+    )
 }
 
 /// A place in the tables where the way down ends.
@@ -88,7 +98,9 @@ impl Spot {
     /// The memory that the leaf `entry` of this spot maps to the addresses.
     fn phyr(&self, entry: Entry) -> Phyr {
         let whole = Phyr::new(entry.memory(self.level), self.level.span());
-        let part = whole.ok().and_then(|whole| whole.sub(self.level.offset(self.virt.start()), self.virt.len()));
+        let part = whole
+            .ok()
+            .and_then(|whole| whole.sub(self.level.offset(self.virt.start()), self.virt.len()));
         part.expect("an entry's 52 address bits and a part of its span are a phyr")
     }
 }
@@ -105,8 +117,18 @@ pub(super) fn spots<W: Window, E>(
     for virt in level.pieces(range) {
         let entry = table.get(window, level.index(virt.start()));
         match entry.content(level) {
-            Content::Empty => see(Spot { virt, level, leaf: None, above })?,
-            Content::Leaf => see(Spot { virt, level, leaf: Some(entry), above })?,
+            Content::Empty => see(Spot {
+                virt,
+                level,
+                leaf: None,
+                above,
+            })?,
+            Content::Leaf => see(Spot {
+                virt,
+                level,
+                leaf: Some(entry),
+                above,
+            })?,
             Content::Table(table, below) => {
                 // Of the entry above, only its rights matter.
                 spots(window, table, below, entry.restricted_by(above), virt, see)?;

@@ -11,7 +11,10 @@ pub(crate) struct Bitmap {
 impl Bitmap {
     /// `pages` pages from number `base` on, none of which is free.
     pub(crate) fn new(base: u64, pages: u64) -> Self {
-        Self { base, free: vec![false; pages as usize] }
+        Self {
+            base,
+            free: vec![false; pages as usize],
+        }
     }
 
     /// Whether the pages are all free, or all not; nothing if they are mixed.
@@ -36,7 +39,10 @@ impl Bitmap {
         let mut rest = 0;
         std::iter::from_fn(move || {
             let start = rest + self.free[rest..].iter().position(|&free| free)?;
-            rest = self.free[start..].iter().position(|&free| !free).map_or(self.free.len(), |len| start + len);
+            rest = self.free[start..]
+                .iter()
+                .position(|&free| !free)
+                .map_or(self.free.len(), |len| start + len);
             Some((self.base + start as u64, (rest - start) as u64))
         })
     }

@@ -35,7 +35,16 @@ impl<'a> Bench<'a> {
         let mut model = Bitmap::new(first, pages);
         free(&mut allocator, arena.range()).unwrap();
         model.set(first, pages, true);
-        Self { arena, allocator, model, first, pages, allocated: Vec::new(), marks: 0, random: Random::new(seed) }
+        Self {
+            arena,
+            allocator,
+            model,
+            first,
+            pages,
+            allocated: Vec::new(),
+            marks: 0,
+            random: Random::new(seed),
+        }
     }
 
     fn keep(&mut self, first: u64, count: u64) {
@@ -52,7 +61,11 @@ impl<'a> Bench<'a> {
 
     fn allocate(&mut self) {
         let count = self.random.size(self.pages / 8);
-        let align = if self.random.one_in(2) { 1 } else { 1 << self.random.below(9) };
+        let align = if self.random.one_in(2) {
+            1
+        } else {
+            1 << self.random.below(9)
+        };
         let limit = match self.random.below(8) {
             0 => Some((1 << 32) / PAGE),
             1 => Some(self.first + self.random.below(self.pages + 2)),
@@ -62,17 +75,27 @@ impl<'a> Bench<'a> {
         request.below = limit.map(|limit| PhysAddr::new(limit * PAGE));
         match self.model.best_fit(count, align, limit.unwrap_or(u64::MAX)) {
             Some(place) => {
-                assert_eq!(self.allocator.allocate(request), Ok(phyr(place * PAGE, count * PAGE)), "{request:x?}");
+                assert_eq!(
+                    self.allocator.allocate(request),
+                    Ok(phyr(place * PAGE, count * PAGE)),
+                    "{request:x?}"
+                );
                 self.keep(place, count);
             }
-            None => assert_eq!(self.allocator.allocate(request), Err(AllocError::Exhausted(request))),
+            None => assert_eq!(
+                self.allocator.allocate(request),
+                Err(AllocError::Exhausted(request))
+            ),
         }
     }
 
     /// Any range inside the arena.
     fn anywhere(&mut self) -> (u64, u64) {
         let offset = self.random.below(self.pages);
-        (self.first + offset, self.random.size((self.pages - offset).min(16)))
+        (
+            self.first + offset,
+            self.random.size((self.pages - offset).min(16)),
+        )
     }
 
     fn allocate_at(&mut self) {
@@ -82,7 +105,10 @@ impl<'a> Bench<'a> {
             assert_eq!(self.allocator.allocate_at(range), Ok(range));
             self.keep(first, count);
         } else {
-            assert_eq!(self.allocator.allocate_at(range), Err(AllocError::NotFree(range)));
+            assert_eq!(
+                self.allocator.allocate_at(range),
+                Err(AllocError::NotFree(range))
+            );
         }
     }
 
@@ -95,7 +121,11 @@ impl<'a> Bench<'a> {
         let (first, count, mark) = self.allocated.swap_remove(chosen);
         for page in first..first + count {
             for offset in WATCHED {
-                assert_eq!(read(&self.arena, page * PAGE + offset), mark ^ page << 40, "page {page:#x} was written");
+                assert_eq!(
+                    read(&self.arena, page * PAGE + offset),
+                    mark ^ page << 40,
+                    "page {page:#x} was written"
+                );
             }
         }
         let (mut start, mut len) = (first, count);
@@ -105,7 +135,10 @@ impl<'a> Bench<'a> {
         }
         free(&mut self.allocator, phyr(start * PAGE, len * PAGE)).unwrap();
         self.model.set(start, len, true);
-        for (rest, count) in [(first, start - first), (start + len, first + count - (start + len))] {
+        for (rest, count) in [
+            (first, start - first),
+            (start + len, first + count - (start + len)),
+        ] {
             if count > 0 {
                 self.allocated.push((rest, count, mark));
             }
@@ -118,18 +151,27 @@ impl<'a> Bench<'a> {
         let range = phyr(first * PAGE, count * PAGE);
         if self.model.all(first, count) != Some(false) {
             let refused = free(&mut self.allocator, range);
-            assert!(matches!(refused, Err(FreeError::AlreadyFree { .. })), "{range}: {refused:?}");
+            assert!(
+                matches!(refused, Err(FreeError::AlreadyFree { .. })),
+                "{range}: {refused:?}"
+            );
         }
     }
 
     /// Compares everything there is to see.
     fn compare(&self) {
         self.allocator.check().unwrap();
-        let extents = self.allocator.extents().map(|extent| (extent.addr().get() / PAGE, extent.len() / PAGE));
+        let extents = self
+            .allocator
+            .extents()
+            .map(|extent| (extent.addr().get() / PAGE, extent.len() / PAGE));
         assert!(extents.eq(self.model.runs()));
         let runs = || self.model.runs().map(|(_, count)| count);
         assert_eq!(self.allocator.free_bytes(), runs().sum::<u64>() * PAGE);
-        assert_eq!(self.allocator.largest().map(|extent| extent.len() / PAGE), runs().max());
+        assert_eq!(
+            self.allocator.largest().map(|extent| extent.len() / PAGE),
+            runs().max()
+        );
     }
 
     /// The memory fills and empties again in waves, so that it is sometimes full, sometimes in
@@ -151,13 +193,19 @@ impl<'a> Bench<'a> {
             self.release();
         }
         self.compare();
-        assert!(self.allocator.extents().eq([self.arena.range()]), "all memory is one phyr again");
+        assert!(
+            self.allocator.extents().eq([self.arena.range()]),
+            "all memory is one phyr again"
+        );
     }
 }
 
 /// The number of operations; more on request, for a long night.
 fn operations() -> u64 {
-    env::var("PHYROS_OPERATIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(1_000_000)
+    env::var("PHYROS_OPERATIONS")
+        .ok()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(1_000_000)
 }
 
 /// Memory on both sides of 4 GiB, so that limits and alignments cut it in all ways.

@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use kernel::memory::extents::{ExtentAllocator, Request};
 use kernel::memory::window::{PAGE, Window};
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::free;
 use crate::arena::{Arena, SparseArena, phyr};
@@ -33,7 +33,10 @@ unsafe impl<W: Window> Window for &Counting<W> {
 
 impl<W> Counting<W> {
     const fn new(window: W) -> Self {
-        Self { window, looks: Cell::new(0) }
+        Self {
+            window,
+            looks: Cell::new(0),
+        }
     }
 
     /// How many looks `work` takes.
@@ -78,7 +81,7 @@ fn a_gibibyte_is_one_phyr() {
 }
 
 /// The most looks that any operation of each kind takes, with `n` free extents.
-fn dearest(n: u64) -> [u64; 5] {
+fn dearest(n: u64) -> [u64; 6] {
     let arena = Arena::new(phyr(1 << 32, 4 * n * PAGE));
     let window = Counting::new(&arena);
     let mut allocator = ExtentAllocator::new(&window);
@@ -93,7 +96,7 @@ fn dearest(n: u64) -> [u64; 5] {
     for page in &pages[n as usize..] {
         free(&mut allocator, phyr(page * PAGE, PAGE)).unwrap();
     }
-    let mut dearest = [0; 5];
+    let mut dearest = [0; 6];
     for page in &pages[..n.min(2000) as usize] {
         let range = phyr(page * PAGE, PAGE);
         let mut note = |kind: usize, looks: u64| dearest[kind] = dearest[kind].max(looks);
@@ -104,11 +107,22 @@ fn dearest(n: u64) -> [u64; 5] {
         free(&mut allocator, taken).unwrap();
         // Long enough are all, aligned enough is none.
         let aligned = Request::bytes(PAGE).aligned(2 * PAGE);
-        note(3, window.count(|| allocator.allocate(aligned).unwrap_err()).0);
+        note(
+            3,
+            window.count(|| allocator.allocate(aligned).unwrap_err()).0,
+        );
         let low = Request::bytes(PAGE).below(PhysAddr::new(page * PAGE));
         let (looks, taken) = window.count(|| allocator.allocate(low));
         note(4, looks);
-        taken.into_iter().for_each(|taken| free(&mut allocator, taken).unwrap());
+        // Long enough are all, low enough is none.
+        let lowest = Request::bytes(PAGE).below(PhysAddr::new((first + 1) * PAGE));
+        note(
+            5,
+            window.count(|| allocator.allocate(lowest).unwrap_err()).0,
+        );
+        taken
+            .into_iter()
+            .for_each(|taken| free(&mut allocator, taken).unwrap());
     }
     allocator.check().unwrap();
     dearest
@@ -120,7 +134,10 @@ fn an_operation_costs_the_logarithm_of_the_extents() {
     let many = dearest(256 * 64);
     for (few, many) in few.into_iter().zip(many) {
         // 64 times the extents make the trees 6 levels higher, 9 at worst.
-        assert!(many <= few * 9 / 4 + 16, "{few} looks with few extents, {many} with many");
+        assert!(
+            many <= few * 9 / 4 + 16,
+            "{few} looks with few extents, {many} with many"
+        );
         assert!(many < 2000, "{many} looks");
     }
 }

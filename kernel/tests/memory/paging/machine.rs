@@ -8,7 +8,7 @@ use std::rc::Rc;
 use kernel::memory::paging::{Cache, Features, Flush, FrameSource, PageTables, Rights};
 use kernel::memory::virt::VirtRange;
 use kernel::memory::window::PAGE;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 use super::walker::{self, Translation, walk};
 use super::{GIB_1, KIB_4, MIB_2};
@@ -55,7 +55,13 @@ impl Cpu<'_> {
             memory.tables.insert(table);
         });
         if let Some(found) = found {
-            memory.leaves.entry(virt & !(found.size - 1)).or_insert(Translation { phys: found.phys & !(found.size - 1), ..found });
+            memory
+                .leaves
+                .entry(virt & !(found.size - 1))
+                .or_insert(Translation {
+                    phys: found.phys & !(found.size - 1),
+                    ..found
+                });
         }
     }
 
@@ -65,12 +71,18 @@ impl Cpu<'_> {
         assert!(memory.reported.is_empty(), "a change was not settled");
         for (&start, leaf) in &memory.leaves {
             // Of a large page each part could have changed; look at some of each size.
-            let offsets = (0..9).map(|part| (leaf.size / 9 * part) & !(PAGE - 1)).chain([leaf.size - PAGE]);
+            let offsets = (0..9)
+                .map(|part| (leaf.size / 9 * part) & !(PAGE - 1))
+                .chain([leaf.size - PAGE]);
             for offset in offsets {
                 let now = walk(&self.arena, TABLES, start + offset, |_| ());
                 let now = now.map(|now| (now.phys, now.write, now.execute, now.pat));
                 let remembered = (leaf.phys + offset, leaf.write, leaf.execute, leaf.pat);
-                assert_eq!(now, Some(remembered), "the CPU remembers {leaf:x?} at {start:#x}, offset {offset:#x}");
+                assert_eq!(
+                    now,
+                    Some(remembered),
+                    "the CPU remembers {leaf:x?} at {start:#x}, offset {offset:#x}"
+                );
             }
         }
     }
@@ -99,7 +111,9 @@ impl Flush for Cpu<'_> {
         let touches = |start: u64, leaf: &Translation, range: &VirtRange| {
             start <= range.last().get() && range.start().get() < start + leaf.size
         };
-        memory.leaves.retain(|&start, leaf| !reported.iter().any(|range| touches(start, leaf, range)));
+        memory
+            .leaves
+            .retain(|&start, leaf| !reported.iter().any(|range| touches(start, leaf, range)));
         memory.tables.clear();
         memory.settled += 1;
     }
@@ -130,15 +144,25 @@ unsafe impl FrameSource for Frames<'_> {
         let frame = table.addr().get();
         assert_eq!(table.len(), PAGE);
         let memory = self.cpu.memory.borrow();
-        assert!(memory.reported.is_empty(), "a table is freed before the change is settled");
-        assert!(!memory.tables.contains(&frame), "a table is freed that the CPU remembers");
+        assert!(
+            memory.reported.is_empty(),
+            "a table is freed before the change is settled"
+        );
+        assert!(
+            !memory.tables.contains(&frame),
+            "a table is freed that the CPU remembers"
+        );
         drop(memory);
         if self.used.remove(&frame) {
             // Garbage, so that nobody relies on what a table contained.
-            (0..512).for_each(|index| write(&self.cpu.arena, frame + index * 8, 0xdead_0000_0000_0fff));
+            (0..512)
+                .for_each(|index| write(&self.cpu.arena, frame + index * 8, 0xdead_0000_0000_0fff));
             self.free.push(frame);
         } else {
-            assert!(self.foreign.insert(frame), "the table at {frame:#x} is freed twice");
+            assert!(
+                self.foreign.insert(frame),
+                "the table at {frame:#x} is freed twice"
+            );
         }
     }
 }
@@ -147,7 +171,10 @@ unsafe impl FrameSource for Frames<'_> {
 pub(crate) type Tables<'a> = PageTables<&'a Arena, Frames<'a>, Cpu<'a>>;
 
 /// A CPU with everything.
-pub(crate) const FEATURES: Features = Features { gib_leaves: true, physical_bits: 46 };
+pub(crate) const FEATURES: Features = Features {
+    gib_leaves: true,
+    physical_bits: 46,
+};
 
 /// An empty address space, whose tables come from `arena`.
 pub(crate) fn tables(arena: &Arena) -> Tables<'_> {
@@ -163,9 +190,21 @@ pub(crate) fn tables_with(arena: &Arena, features: Features) -> Tables<'_> {
 /// An address space whose root and other tables, `count` altogether, are in the arena already.
 pub(crate) fn existing(arena: &Arena, count: u64, features: Features) -> Tables<'_> {
     let pages = arena.range().len() / PAGE;
-    let cpu = Cpu { arena, memory: Rc::default() };
-    let free = (count..pages).rev().map(|page| TABLES + page * PAGE).collect();
-    let frames = Frames { free, used: BTreeSet::new(), limit: usize::MAX, foreign: BTreeSet::new(), cpu: cpu.clone() };
+    let cpu = Cpu {
+        arena,
+        memory: Rc::default(),
+    };
+    let free = (count..pages)
+        .rev()
+        .map(|page| TABLES + page * PAGE)
+        .collect();
+    let frames = Frames {
+        free,
+        used: BTreeSet::new(),
+        limit: usize::MAX,
+        foreign: BTreeSet::new(),
+        cpu: cpu.clone(),
+    };
     // SAFETY: the tables are the arena's, and the CPU model reads them only.
     unsafe { PageTables::adopt(PhysAddr::new(TABLES), arena, frames, cpu, features) }
 }
@@ -205,7 +244,11 @@ pub(crate) fn greedy(virt: u64, phys: u64, len: u64, gib_leaves: bool) -> (u64, 
     let mut counts = [0; 3];
     let mut done = 0;
     while done < len {
-        let fits = |size: u64| (virt + done).is_multiple_of(size) && (phys + done).is_multiple_of(size) && done + size <= len;
+        let fits = |size: u64| {
+            (virt + done).is_multiple_of(size)
+                && (phys + done).is_multiple_of(size)
+                && done + size <= len
+        };
         let kind = if gib_leaves && fits(GIB_1) {
             0
         } else if fits(MIB_2) {
@@ -222,11 +265,21 @@ pub(crate) fn greedy(virt: u64, phys: u64, len: u64, gib_leaves: bool) -> (u64, 
 /// Maps with the usual rights, and checks the leaves.
 pub(crate) fn map(tables: &mut Tables<'_>, virt: u64, phys: u64, len: u64) -> VirtRange {
     // SAFETY: nothing uses these addresses; they are mapped in a model.
-    let mapped = unsafe { tables.map(super::virt(virt), phyr(phys, len), Rights::ReadWrite, Cache::WriteBack) };
+    let mapped = unsafe {
+        tables.map(
+            super::virt(virt),
+            phyr(phys, len),
+            Rights::ReadWrite,
+            Cache::WriteBack,
+        )
+    };
     let mapped = mapped.unwrap();
     assert_eq!(mapped, super::range(virt, len));
     let count = tables.leaves(mapped);
-    assert_eq!((count.gib_1, count.mib_2, count.kib_4), greedy(virt, phys, len, true));
+    assert_eq!(
+        (count.gib_1, count.mib_2, count.kib_4),
+        greedy(virt, phys, len, true)
+    );
     mapped
 }
 
@@ -234,7 +287,10 @@ pub(crate) fn map(tables: &mut Tables<'_>, virt: u64, phys: u64, len: u64) -> Vi
 pub(crate) fn unmap(tables: &mut Tables<'_>, range: VirtRange) -> Vec<(u64, u64)> {
     // SAFETY: as in `map`.
     let phyrs = unsafe { tables.unmap(range) }.unwrap();
-    phyrs.iter().map(|phyr| (phyr.addr().get(), phyr.len())).collect()
+    phyrs
+        .iter()
+        .map(|phyr| (phyr.addr().get(), phyr.len()))
+        .collect()
 }
 
 /// Changes rights.
@@ -246,5 +302,8 @@ pub(crate) fn protect(tables: &mut Tables<'_>, range: VirtRange, rights: Rights)
 /// What is mapped, as numbers.
 pub(crate) fn translate(tables: &Tables<'_>, range: VirtRange) -> Vec<(u64, u64)> {
     let phyrs = tables.translate(range).unwrap();
-    phyrs.iter().map(|phyr| (phyr.addr().get(), phyr.len())).collect()
+    phyrs
+        .iter()
+        .map(|phyr| (phyr.addr().get(), phyr.len()))
+        .collect()
 }

@@ -38,7 +38,11 @@ impl Bench<'_> {
             let fits = |page: &u64| self.model.contains_key(page) == mapped;
             count = (first..first + count).take_while(fits).count().max(1) as u64;
         }
-        (first, count, range(self.base + first * self.unit, count * self.unit))
+        (
+            first,
+            count,
+            range(self.base + first * self.unit, count * self.unit),
+        )
     }
 
     /// The phyrs behind some pages, joined; or the first page that is not mapped.
@@ -56,31 +60,51 @@ impl Bench<'_> {
     }
 
     fn any_rights(&mut self) -> Rights {
-        self.random.pick(&[Rights::ReadOnly, Rights::ReadWrite, Rights::ReadExecute])
+        self.random
+            .pick(&[Rights::ReadOnly, Rights::ReadWrite, Rights::ReadExecute])
     }
 
     fn map(&mut self) -> Result<(), MapError> {
         let (first, count, part) = self.part(false);
         let rights = self.any_rights();
-        let cache = self.random.pick(&[Cache::WriteBack, Cache::Uncached, Cache::WriteCombining]);
+        let cache = self
+            .random
+            .pick(&[Cache::WriteBack, Cache::Uncached, Cache::WriteCombining]);
         // Every other time the addresses differ only where the largest leaves do not look.
-        let shift = if self.random.one_in(2) { self.random.below(1024) * self.unit } else { self.random.below(64) * GIB_1 };
+        let shift = if self.random.one_in(2) {
+            self.random.below(1024) * self.unit
+        } else {
+            self.random.below(64) * GIB_1
+        };
         let start = part.start().get() % (64 * GIB_1) + shift;
         let occupied = (first..first + count).find(|page| self.model.contains_key(page));
         let used = self.tables.frames().used.len();
         // SAFETY: it is mapped in a model.
-        let mapped = unsafe { self.tables.map(part.start(), phyr(start, count * self.unit), rights, cache) };
+        let mapped = unsafe {
+            self.tables
+                .map(part.start(), phyr(start, count * self.unit), rights, cache)
+        };
         if let Some(page) = occupied {
-            assert_eq!(mapped, Err(MapError::AlreadyMapped(virt(self.base + page * self.unit))));
+            assert_eq!(
+                mapped,
+                Err(MapError::AlreadyMapped(virt(self.base + page * self.unit)))
+            );
             return Ok(());
         }
         assert_eq!(mapped?, part);
         assert!(self.tables.frames().used.len() >= used);
         let leaves = self.tables.leaves(part);
-        let fewest = greedy(part.start().get(), start, part.len(), self.features.gib_leaves);
+        let fewest = greedy(
+            part.start().get(),
+            start,
+            part.len(),
+            self.features.gib_leaves,
+        );
         assert_eq!((leaves.gib_1, leaves.mib_2, leaves.kib_4), fewest);
         self.made += 1;
-        self.model.extend((0..count).map(|page| (first + page, (start + page * self.unit, rights, cache))));
+        self.model.extend(
+            (0..count).map(|page| (first + page, (start + page * self.unit, rights, cache))),
+        );
         Ok(())
     }
 
@@ -96,7 +120,8 @@ impl Bench<'_> {
         assert_eq!(phyrs.map(|phyrs| phyrs.iter().collect()), expected);
         if expected.is_ok() {
             self.made += 1;
-            self.model.retain(|page, _| !(first..first + count).contains(page));
+            self.model
+                .retain(|page, _| !(first..first + count).contains(page));
         }
         Ok(())
     }
@@ -105,13 +130,18 @@ impl Bench<'_> {
         let (first, count, part) = self.part(true);
         let rights = self.any_rights();
         // SAFETY: it is protected in a model.
-        match (unsafe { self.tables.protect(part, rights) }, self.expected(first, count)) {
+        match (
+            unsafe { self.tables.protect(part, rights) },
+            self.expected(first, count),
+        ) {
             (Err(MapError::OutOfTableMemory), Ok(_)) => return Err(MapError::OutOfTableMemory),
             (result, Err(missing)) => assert_eq!(result, Err(missing)),
             (result, Ok(_)) => {
                 assert_eq!(result, Ok(()));
                 self.made += 1;
-                self.model.range_mut(first..first + count).for_each(|(_, page)| page.1 = rights);
+                self.model
+                    .range_mut(first..first + count)
+                    .for_each(|(_, page)| page.1 = rights);
             }
         }
         Ok(())
@@ -119,7 +149,10 @@ impl Bench<'_> {
 
     fn translate(&mut self) {
         let (first, count, part) = self.part(true);
-        let phyrs = self.tables.translate(part).map(|phyrs| phyrs.iter().collect());
+        let phyrs = self
+            .tables
+            .translate(part)
+            .map(|phyrs| phyrs.iter().collect());
         assert_eq!(phyrs, self.expected(first, count));
     }
 
@@ -130,8 +163,12 @@ impl Bench<'_> {
             // The first and the last byte, as a page of the model may consist of smaller ones.
             for offset in [0, self.unit - 1] {
                 let found = find(self.arena, start + offset);
-                let found = found.map(|found| (found.phys - offset, (found.write, found.execute), found.pat));
-                let expected = self.model.get(&page).map(|(phys, rights, cache)| (*phys, allowed(*rights), pat(*cache)));
+                let found = found
+                    .map(|found| (found.phys - offset, (found.write, found.execute), found.pat));
+                let expected = self
+                    .model
+                    .get(&page)
+                    .map(|(phys, rights, cache)| (*phys, allowed(*rights), pat(*cache)));
                 assert_eq!(found, expected, "page {page}, at {:#x}", start + offset);
             }
         }
@@ -146,7 +183,11 @@ impl Bench<'_> {
                 self.tables.flush().touch(self.base + page * self.unit);
             }
             let hungry = self.random.one_in(2);
-            self.tables.frames().limit = if hungry { self.random.below(2) as usize } else { usize::MAX };
+            self.tables.frames().limit = if hungry {
+                self.random.below(2) as usize
+            } else {
+                usize::MAX
+            };
             let result = match self.random.below(8) {
                 0..3 => self.map(),
                 3..5 => self.unmap(),
@@ -168,8 +209,16 @@ impl Bench<'_> {
                 self.clear();
             }
         }
-        assert!(self.made > changes / 3, "{} of {changes} changes were made", self.made);
-        assert!(self.starved > changes / 50, "{} of {changes} changes lacked tables", self.starved);
+        assert!(
+            self.made > changes / 3,
+            "{} of {changes} changes were made",
+            self.made
+        );
+        assert!(
+            self.starved > changes / 50,
+            "{} of {changes} changes lacked tables",
+            self.starved
+        );
         self.clear();
     }
 
@@ -178,7 +227,11 @@ impl Bench<'_> {
         self.tables.frames().limit = usize::MAX;
         for page in std::mem::take(&mut self.model).into_keys() {
             // SAFETY: it is unmapped in a model.
-            unsafe { self.tables.unmap(range(self.base + page * self.unit, self.unit)) }.unwrap();
+            unsafe {
+                self.tables
+                    .unmap(range(self.base + page * self.unit, self.unit))
+            }
+            .unwrap();
         }
         self.compare();
         self.tables.flush().check();
@@ -191,13 +244,31 @@ fn run(unit: u64, base: u64, pages: u64, features: Features, changes: u64) {
     let tables = tables_with(&arena, features);
     let random = Random::new(unit ^ base);
     let model = BTreeMap::new();
-    Bench { arena: &arena, tables, features, unit, base, pages, model, random, made: 0, starved: 0 }.run(changes);
+    Bench {
+        arena: &arena,
+        tables,
+        features,
+        unit,
+        base,
+        pages,
+        model,
+        random,
+        made: 0,
+        starved: 0,
+    }
+    .run(changes);
 }
 
 /// Leaves of 4 KiB and 2 MiB, on both sides of a boundary between two entries of the root.
 #[test]
 fn small_pages_behave_like_the_map() {
-    run(KIB_4, 0xffff_8080_0000_0000 - 700 * KIB_4, 2000, FEATURES, 30_000);
+    run(
+        KIB_4,
+        0xffff_8080_0000_0000 - 700 * KIB_4,
+        2000,
+        FEATURES,
+        30_000,
+    );
 }
 
 /// Leaves of 2 MiB and 1 GiB.
@@ -209,5 +280,14 @@ fn large_pages_behave_like_the_map() {
 /// The same on a CPU without leaves of 1 GiB.
 #[test]
 fn large_pages_behave_like_the_map_without_gibibyte_leaves() {
-    run(MIB_2, 0x80_0000_0000, 1200, Features { gib_leaves: false, ..FEATURES }, 10_000);
+    run(
+        MIB_2,
+        0x80_0000_0000,
+        1200,
+        Features {
+            gib_leaves: false,
+            ..FEATURES
+        },
+        10_000,
+    );
 }

@@ -20,7 +20,9 @@ fn try_map(tables: &mut Tables<'_>, at: u64, memory: Phyr) -> Result<(), MapErro
 /// All words of all tables that can be reached.
 fn contents(arena: &Arena) -> Vec<(u64, u64)> {
     let tables: BTreeSet<u64> = walker::tables(&arena, TABLES);
-    let words = tables.iter().flat_map(|table| (0..512).map(move |index| table + index * 8));
+    let words = tables
+        .iter()
+        .flat_map(|table| (0..512).map(move |index| table + index * 8));
     words.map(|word| (word, read(&arena, word))).collect()
 }
 
@@ -30,7 +32,12 @@ fn what_is_mapped_is_not_mapped_over() {
     let mut tables = tables(&arena);
     map(&mut tables, HERE + GIB_1, 8 * GIB_1, GIB_1);
     map(&mut tables, HERE + 2 * GIB_1 + MIB_2, 16 * GIB_1, MIB_2);
-    map(&mut tables, HERE + 2 * GIB_1 + 3 * MIB_2 + KIB_4, 32 * GIB_1, KIB_4);
+    map(
+        &mut tables,
+        HERE + 2 * GIB_1 + 3 * MIB_2 + KIB_4,
+        32 * GIB_1,
+        KIB_4,
+    );
     let before = contents(&arena);
     let page = HERE + 2 * GIB_1 + 3 * MIB_2 + KIB_4;
     for (at, len, obstacle) in [
@@ -45,11 +52,19 @@ fn what_is_mapped_is_not_mapped_over() {
         (HERE + 2 * GIB_1 + 2 * MIB_2, 4 * MIB_2, page),
     ] {
         let refused = try_map(&mut tables, at, phyr(64 * GIB_1 + at % GIB_1, len));
-        assert_eq!(refused, Err(MapError::AlreadyMapped(virt(obstacle))), "{len:#x} bytes at {at:#x}");
+        assert_eq!(
+            refused,
+            Err(MapError::AlreadyMapped(virt(obstacle))),
+            "{len:#x} bytes at {at:#x}"
+        );
         assert!(contents(&arena) == before);
         account(&mut tables, &arena);
     }
-    assert_eq!(tables.flush().flushes(), (0, 0), "nothing has to be forgotten");
+    assert_eq!(
+        tables.flush().flushes(),
+        (0, 0),
+        "nothing has to be forgotten"
+    );
 }
 
 #[test]
@@ -72,7 +87,10 @@ fn what_is_not_mapped_is_not_unmapped() {
         // SAFETY: it is unmapped in a model.
         assert_eq!(unsafe { tables.unmap(range(at, len)) }.map(|_| ()), absent);
         // SAFETY: likewise.
-        assert_eq!(unsafe { tables.protect(range(at, len), Rights::ReadOnly) }, absent);
+        assert_eq!(
+            unsafe { tables.protect(range(at, len), Rights::ReadOnly) },
+            absent
+        );
         assert_eq!(tables.translate(range(at, len)).map(|_| ()), absent);
         assert!(contents(&arena) == before);
         account(&mut tables, &arena);
@@ -84,15 +102,34 @@ fn what_is_not_mapped_is_not_unmapped() {
 fn only_whole_pages_are_mapped() {
     let arena = memory(8);
     let mut tables = tables(&arena);
-    for (at, addr, len) in [(1, 0, KIB_4), (0, 1, KIB_4), (0, 0, KIB_4 + 1), (0, 0, 1), (512, 512, KIB_4)] {
-        assert_eq!(try_map(&mut tables, HERE + at, phyr(addr, len)), Err(MapError::Misaligned));
+    for (at, addr, len) in [
+        (1, 0, KIB_4),
+        (0, 1, KIB_4),
+        (0, 0, KIB_4 + 1),
+        (0, 0, 1),
+        (512, 512, KIB_4),
+    ] {
+        assert_eq!(
+            try_map(&mut tables, HERE + at, phyr(addr, len)),
+            Err(MapError::Misaligned)
+        );
     }
     map(&mut tables, HERE, 0, MIB_2);
-    for part in [range(HERE + 1, KIB_4), range(HERE, KIB_4 - 1), range(HERE + 8, KIB_4)] {
+    for part in [
+        range(HERE + 1, KIB_4),
+        range(HERE, KIB_4 - 1),
+        range(HERE + 8, KIB_4),
+    ] {
         // SAFETY: it is unmapped in a model.
-        assert_eq!(unsafe { tables.unmap(part) }.map(|_| ()), Err(MapError::Misaligned));
+        assert_eq!(
+            unsafe { tables.unmap(part) }.map(|_| ()),
+            Err(MapError::Misaligned)
+        );
         // SAFETY: likewise.
-        assert_eq!(unsafe { tables.protect(part, Rights::ReadOnly) }, Err(MapError::Misaligned));
+        assert_eq!(
+            unsafe { tables.protect(part, Rights::ReadOnly) },
+            Err(MapError::Misaligned)
+        );
     }
 }
 
@@ -102,7 +139,10 @@ fn the_hole_and_the_end_are_not_crossed() {
     let mut tables = tables(&arena);
     for at in [0x7fff_ffff_f000, 0xffff_ffff_ffff_f000] {
         let refused = try_map(&mut tables, at, phyr(0, 2 * KIB_4));
-        assert!(matches!(refused, Err(MapError::Address(VirtError::LeavesHalf { .. }))));
+        assert!(matches!(
+            refused,
+            Err(MapError::Address(VirtError::LeavesHalf { .. }))
+        ));
     }
     assert_eq!(tables.frames().used.len(), 0);
 }
@@ -111,10 +151,23 @@ fn the_hole_and_the_end_are_not_crossed() {
 fn the_cpu_must_be_able_to_address_the_memory() {
     let arena = memory(8);
     for physical_bits in [36, 40, 52, 64] {
-        let mut tables = tables_with(&arena, Features { physical_bits, ..FEATURES });
+        let mut tables = tables_with(
+            &arena,
+            Features {
+                physical_bits,
+                ..FEATURES
+            },
+        );
         let end = 1 << physical_bits.min(52);
-        for beyond in [phyr(end, KIB_4), phyr(end - KIB_4, 2 * KIB_4), phyr(u64::MAX - (2 * KIB_4 - 1), KIB_4)] {
-            assert_eq!(try_map(&mut tables, HERE, beyond), Err(MapError::BeyondPhysical(beyond)));
+        for beyond in [
+            phyr(end, KIB_4),
+            phyr(end - KIB_4, 2 * KIB_4),
+            phyr(u64::MAX - (2 * KIB_4 - 1), KIB_4),
+        ] {
+            assert_eq!(
+                try_map(&mut tables, HERE, beyond),
+                Err(MapError::BeyondPhysical(beyond))
+            );
         }
         assert_eq!(try_map(&mut tables, HERE, phyr(end - KIB_4, KIB_4)), Ok(()));
     }
@@ -184,7 +237,10 @@ fn an_error_is_followed_by_success() {
     let arena = memory(16);
     let mut tables = tables(&arena);
     tables.frames().limit = 1;
-    assert_eq!(try_map(&mut tables, HERE, phyr(0, KIB_4)), Err(MapError::OutOfTableMemory));
+    assert_eq!(
+        try_map(&mut tables, HERE, phyr(0, KIB_4)),
+        Err(MapError::OutOfTableMemory)
+    );
     tables.frames().limit = 3;
     let mapped = map(&mut tables, HERE, 0, KIB_4);
     assert_eq!(unmap(&mut tables, mapped), [(0, KIB_4)]);

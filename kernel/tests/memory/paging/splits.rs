@@ -14,11 +14,27 @@ fn a_page_leaves_a_gibibyte() {
     let mut tables = tables(&arena);
     let all = map(&mut tables, HERE, 8 * GIB_1, GIB_1);
     let offset = 5 * MIB_2 + 7 * KIB_4;
-    assert_eq!(unmap(&mut tables, range(HERE + offset, KIB_4)), [(8 * GIB_1 + offset, KIB_4)]);
-    assert_eq!(tables.leaves(all), LeafCount { gib_1: 0, mib_2: 511, kib_4: 511 });
-    assert_eq!(translate(&tables, range(HERE, offset)), [(8 * GIB_1, offset)]);
+    assert_eq!(
+        unmap(&mut tables, range(HERE + offset, KIB_4)),
+        [(8 * GIB_1 + offset, KIB_4)]
+    );
+    assert_eq!(
+        tables.leaves(all),
+        LeafCount {
+            gib_1: 0,
+            mib_2: 511,
+            kib_4: 511
+        }
+    );
+    assert_eq!(
+        translate(&tables, range(HERE, offset)),
+        [(8 * GIB_1, offset)]
+    );
     let rest = GIB_1 - offset - KIB_4;
-    assert_eq!(translate(&tables, range(HERE + offset + KIB_4, rest)), [(8 * GIB_1 + offset + KIB_4, rest)]);
+    assert_eq!(
+        translate(&tables, range(HERE + offset + KIB_4, rest)),
+        [(8 * GIB_1 + offset + KIB_4, rest)]
+    );
     assert_eq!(find(&arena, HERE + offset), None);
     account(&mut tables, &arena);
     // The gap is filled again by other memory.
@@ -34,9 +50,23 @@ fn what_is_cut_at_a_leaf_boundary_is_not_split_further() {
     let mut tables = tables(&arena);
     let all = map(&mut tables, HERE, 0, 3 * GIB_1);
     unmap(&mut tables, range(HERE + GIB_1, GIB_1));
-    assert_eq!(tables.leaves(all), LeafCount { gib_1: 2, mib_2: 0, kib_4: 0 });
+    assert_eq!(
+        tables.leaves(all),
+        LeafCount {
+            gib_1: 2,
+            mib_2: 0,
+            kib_4: 0
+        }
+    );
     unmap(&mut tables, range(HERE + MIB_2, MIB_2));
-    assert_eq!(tables.leaves(all), LeafCount { gib_1: 1, mib_2: 511, kib_4: 0 });
+    assert_eq!(
+        tables.leaves(all),
+        LeafCount {
+            gib_1: 1,
+            mib_2: 511,
+            kib_4: 0
+        }
+    );
     account(&mut tables, &arena);
 }
 
@@ -47,7 +77,14 @@ fn rights_change_in_the_range_and_nowhere_else() {
     let all = map(&mut tables, HERE, 0, 2 * GIB_1);
     let part = range(HERE + MIB_2 - KIB_4, GIB_1);
     protect(&mut tables, part, Rights::ReadExecute);
-    assert_eq!(tables.leaves(all), LeafCount { gib_1: 0, mib_2: 2 * 512 - 2, kib_4: 2 * 512 });
+    assert_eq!(
+        tables.leaves(all),
+        LeafCount {
+            gib_1: 0,
+            mib_2: 2 * 512 - 2,
+            kib_4: 2 * 512
+        }
+    );
     assert_eq!(translate(&tables, all), [(0, 2 * GIB_1)]);
     for (offset, rights) in [
         (0, Rights::ReadWrite),
@@ -59,7 +96,11 @@ fn rights_change_in_the_range_and_nowhere_else() {
         (2 * GIB_1 - 1, Rights::ReadWrite),
     ] {
         let found = find(&arena, HERE + offset).unwrap();
-        assert_eq!((found.phys, (found.write, found.execute)), (offset, allowed(rights)), "{offset:#x}");
+        assert_eq!(
+            (found.phys, (found.write, found.execute)),
+            (offset, allowed(rights)),
+            "{offset:#x}"
+        );
     }
     account(&mut tables, &arena);
 }
@@ -71,7 +112,14 @@ fn rights_that_are_there_already_cost_nothing() {
     let all = map(&mut tables, HERE, 0, GIB_1 + MIB_2);
     tables.frames().limit = 0;
     protect(&mut tables, range(HERE + KIB_4, GIB_1), Rights::ReadWrite);
-    assert_eq!(tables.leaves(all), LeafCount { gib_1: 1, mib_2: 1, kib_4: 0 });
+    assert_eq!(
+        tables.leaves(all),
+        LeafCount {
+            gib_1: 1,
+            mib_2: 1,
+            kib_4: 0
+        }
+    );
     assert_eq!(tables.flush().flushes(), (0, 0));
 }
 
@@ -94,7 +142,15 @@ fn a_split_keeps_the_cache_mode() {
     let arena = memory(16);
     let mut tables = tables(&arena);
     // SAFETY: it is mapped in a model.
-    let all = unsafe { tables.map(virt(HERE), phyr(0, GIB_1), Rights::ReadWrite, Cache::Uncached) }.unwrap();
+    let all = unsafe {
+        tables.map(
+            virt(HERE),
+            phyr(0, GIB_1),
+            Rights::ReadWrite,
+            Cache::Uncached,
+        )
+    }
+    .unwrap();
     protect(&mut tables, range(HERE, KIB_4), Rights::ReadOnly);
     assert_eq!(tables.leaves(all).total(), 511 + 512);
     tables.visit(all, |leaf| assert_eq!(leaf.cache, Some(Cache::Uncached)));
@@ -115,5 +171,12 @@ fn every_leaf_that_changes_is_forgotten() {
         tables.flush().check();
         assert_eq!(tables.flush().flushes(), (before + reports, settled + 1));
     }
-    assert_eq!(tables.leaves(all), LeafCount { gib_1: 0, mib_2: 511, kib_4: 511 + 511 + 1 });
+    assert_eq!(
+        tables.leaves(all),
+        LeafCount {
+            gib_1: 0,
+            mib_2: 511,
+            kib_4: 511 + 511 + 1
+        }
+    );
 }

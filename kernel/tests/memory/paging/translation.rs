@@ -14,8 +14,16 @@ fn what_touches_is_joined_whatever_leaves_map_it() {
     let mut tables = tables(&arena);
     map(&mut tables, HERE, GIB_1 - MIB_2, MIB_2);
     map(&mut tables, HERE + MIB_2, GIB_1, 3 * KIB_4);
-    map(&mut tables, HERE + MIB_2 + 3 * KIB_4, GIB_1 + 3 * KIB_4, KIB_4);
-    assert_eq!(translate(&tables, range(HERE, MIB_2 + 4 * KIB_4)), [(GIB_1 - MIB_2, MIB_2 + 4 * KIB_4)]);
+    map(
+        &mut tables,
+        HERE + MIB_2 + 3 * KIB_4,
+        GIB_1 + 3 * KIB_4,
+        KIB_4,
+    );
+    assert_eq!(
+        translate(&tables, range(HERE, MIB_2 + 4 * KIB_4)),
+        [(GIB_1 - MIB_2, MIB_2 + 4 * KIB_4)]
+    );
 }
 
 #[test]
@@ -23,9 +31,15 @@ fn what_does_not_touch_stays_apart_and_in_order() {
     let arena = memory(64);
     let mut tables = tables(&arena);
     for (page, frame) in [9, 8, 3, 4, 3, 3].into_iter().enumerate() {
-        map(&mut tables, HERE + page as u64 * KIB_4, frame * KIB_4, KIB_4);
+        map(
+            &mut tables,
+            HERE + page as u64 * KIB_4,
+            frame * KIB_4,
+            KIB_4,
+        );
     }
-    let expected = [(9, 1), (8, 1), (3, 2), (3, 1), (3, 1)].map(|(frame, count)| (frame * KIB_4, count * KIB_4));
+    let expected = [(9, 1), (8, 1), (3, 2), (3, 1), (3, 1)]
+        .map(|(frame, count)| (frame * KIB_4, count * KIB_4));
     assert_eq!(translate(&tables, range(HERE, 6 * KIB_4)), expected);
 }
 
@@ -36,12 +50,24 @@ fn ranges_are_made_of_bytes() {
     map(&mut tables, HERE, GIB_1, MIB_2);
     map(&mut tables, HERE + MIB_2, 8 * GIB_1, KIB_4);
     assert_eq!(translate(&tables, range(HERE + 5, 1)), [(GIB_1 + 5, 1)]);
-    assert_eq!(translate(&tables, range(HERE + KIB_4 - 1, 2)), [(GIB_1 + KIB_4 - 1, 2)]);
+    assert_eq!(
+        translate(&tables, range(HERE + KIB_4 - 1, 2)),
+        [(GIB_1 + KIB_4 - 1, 2)]
+    );
     let seam = range(HERE + MIB_2 - 3, 10);
-    assert_eq!(translate(&tables, seam), [(GIB_1 + MIB_2 - 3, 3), (8 * GIB_1, 7)]);
-    assert_eq!(translate(&tables, range(HERE + MIB_2, KIB_4)), [(8 * GIB_1, KIB_4)]);
+    assert_eq!(
+        translate(&tables, seam),
+        [(GIB_1 + MIB_2 - 3, 3), (8 * GIB_1, 7)]
+    );
+    assert_eq!(
+        translate(&tables, range(HERE + MIB_2, KIB_4)),
+        [(8 * GIB_1, KIB_4)]
+    );
     let missing = HERE + MIB_2 + KIB_4;
-    assert_eq!(tables.translate(range(missing - 1, 2)).map(|_| ()), Err(MapError::NotMapped(virt(missing))));
+    assert_eq!(
+        tables.translate(range(missing - 1, 2)).map(|_| ()),
+        Err(MapError::NotMapped(virt(missing)))
+    );
 }
 
 #[test]
@@ -50,9 +76,19 @@ fn every_leaf_is_shown_in_order() {
     let mut tables = tables(&arena);
     map(&mut tables, HERE, 2 * GIB_1, GIB_1 + MIB_2);
     // SAFETY: it is mapped in a model.
-    unsafe { tables.map(virt(HERE + 2 * GIB_1), phyr(KIB_4, KIB_4), Rights::ReadExecute, Cache::Uncached) }.unwrap();
+    unsafe {
+        tables.map(
+            virt(HERE + 2 * GIB_1),
+            phyr(KIB_4, KIB_4),
+            Rights::ReadExecute,
+            Cache::Uncached,
+        )
+    }
+    .unwrap();
     let mut leaves = Vec::new();
-    tables.visit(range(HERE + GIB_1 - 16, 4 * GIB_1), |leaf| leaves.push(leaf));
+    tables.visit(range(HERE + GIB_1 - 16, 4 * GIB_1), |leaf| {
+        leaves.push(leaf)
+    });
     let leaf = |offset, phys, len, size, rights, cache| Leaf {
         virt: range(HERE + offset, len),
         phyr: phyr(phys, len),
@@ -61,9 +97,30 @@ fn every_leaf_is_shown_in_order() {
         cache: Some(cache),
     };
     let expected = [
-        leaf(GIB_1 - 16, 3 * GIB_1 - 16, 16, GIB_1, Rights::ReadWrite, Cache::WriteBack),
-        leaf(GIB_1, 3 * GIB_1, MIB_2, MIB_2, Rights::ReadWrite, Cache::WriteBack),
-        leaf(2 * GIB_1, KIB_4, KIB_4, KIB_4, Rights::ReadExecute, Cache::Uncached),
+        leaf(
+            GIB_1 - 16,
+            3 * GIB_1 - 16,
+            16,
+            GIB_1,
+            Rights::ReadWrite,
+            Cache::WriteBack,
+        ),
+        leaf(
+            GIB_1,
+            3 * GIB_1,
+            MIB_2,
+            MIB_2,
+            Rights::ReadWrite,
+            Cache::WriteBack,
+        ),
+        leaf(
+            2 * GIB_1,
+            KIB_4,
+            KIB_4,
+            KIB_4,
+            Rights::ReadExecute,
+            Cache::Uncached,
+        ),
     ];
     assert_eq!(leaves, expected);
 }

@@ -29,7 +29,12 @@ fn bit(entry: u64, number: u32) -> bool {
 }
 
 /// Walks down to `virt`, and shows the tables on the way to `see`.
-pub(crate) fn walk(window: &impl Window, root: u64, virt: u64, mut see: impl FnMut(u64)) -> Option<Translation> {
+pub(crate) fn walk(
+    window: &impl Window,
+    root: u64,
+    virt: u64,
+    mut see: impl FnMut(u64),
+) -> Option<Translation> {
     let (mut table, mut write, mut execute) = (root, true, true);
     for shift in [39, 30, 21, 12] {
         see(table);
@@ -39,7 +44,11 @@ pub(crate) fn walk(window: &impl Window, root: u64, virt: u64, mut see: impl FnM
         }
         write &= bit(entry, 1);
         execute &= !bit(entry, 63);
-        assert_eq!(entry >> 52 & 0x7ff, 0, "ignored bits are left alone: {entry:#x}");
+        assert_eq!(
+            entry >> 52 & 0x7ff,
+            0,
+            "ignored bits are left alone: {entry:#x}"
+        );
         let large = bit(entry, 7) && shift > 12;
         if !large && shift > 12 {
             table = entry & ADDRESS;
@@ -50,8 +59,15 @@ pub(crate) fn walk(window: &impl Window, root: u64, virt: u64, mut see: impl FnM
         let pat_high = bit(entry, if large { 12 } else { 7 });
         let memory = entry & ADDRESS & !(u64::from(large) << 12);
         assert_eq!(memory % size, 0, "bits are reserved: {entry:#x}");
-        let pat = u64::from(pat_high) << 2 | u64::from(bit(entry, 4)) << 1 | u64::from(bit(entry, 3));
-        return Some(Translation { phys: memory | (virt % size), size, write, execute, pat });
+        let pat =
+            u64::from(pat_high) << 2 | u64::from(bit(entry, 4)) << 1 | u64::from(bit(entry, 3));
+        return Some(Translation {
+            phys: memory | (virt % size),
+            size,
+            write,
+            execute,
+            pat,
+        });
     }
     unreachable!("the last level has only leaves");
 }
@@ -61,7 +77,9 @@ pub(crate) fn walk(window: &impl Window, root: u64, virt: u64, mut see: impl FnM
 pub(crate) fn tables(window: &impl Window, root: u64) -> BTreeSet<u64> {
     fn below(window: &impl Window, table: u64, level: u32, found: &mut BTreeSet<u64>) {
         assert!(found.insert(table), "two ways to the table at {table:#x}");
-        let entries = (0..512).map(|index| read(window, table + index * 8)).filter(|entry| bit(*entry, 0));
+        let entries = (0..512)
+            .map(|index| read(window, table + index * 8))
+            .filter(|entry| bit(*entry, 0));
         let mut count = 0;
         for entry in entries {
             count += 1;
