@@ -6,7 +6,7 @@
 use crate::block::{BlockDevice, read_at};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::vec;
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
@@ -65,8 +65,7 @@ impl FileSystem {
         const PIECE: usize = 64 << 10;
         let mut file = self.ext4.open(path)?;
         // Page-aligned, as every allocation of whole pages is, so that blocks go straight into it.
-        let mut buffer = Vec::new();
-        buffer.resize(PIECE, 0);
+        let mut buffer = vec![0; PIECE];
         let mut total = 0;
         loop {
             let mut filled = 0;

@@ -27,9 +27,11 @@ pub mod pci;
 #[cfg(phyros)]
 pub mod storage;
 pub mod time;
+#[cfg(all(phyros, feature = "vm-tests"))]
+mod vm_tests;
 
 use bootloader_api::config::Mapping;
-use bootloader_api::{BootInfo, BootloaderConfig};
+use bootloader_api::BootloaderConfig;
 
 /// What the kernel asks of its loader.
 pub const BOOT_CONFIG: BootloaderConfig = {
@@ -41,7 +43,7 @@ pub const BOOT_CONFIG: BootloaderConfig = {
 
 /// Starts the system: CPU tables, memory, heap, clock, PCI. Call it once, first.
 #[cfg(phyros)]
-pub fn start(info: &'static mut BootInfo) {
+pub fn start(info: &'static mut bootloader_api::BootInfo) {
     console::init();
     arch::backtrace::set_boot_stack(info.kernel_stack_bottom, info.kernel_stack_len);
     arch::cpu::enable_protection();

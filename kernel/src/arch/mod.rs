@@ -6,5 +6,7 @@ pub mod cpu;
 pub mod exceptions;
 #[cfg(phyros)]
 pub mod gdt;
+#[cfg(all(phyros, feature = "vm-tests"))]
+pub mod probe;
 #[cfg(phyros)]
 pub mod stacks;

@@ -1,0 +1,47 @@
+//! Tests that run in a virtual machine, each in one of its own.
+//!
+//! What can be tested on the host is tested there. Here is what needs the real thing: the CPU's
+//! page tables and exceptions, all of a machine's memory, QEMU's firmware and devices.
+//! Results of DMA are checked by content, with canaries around them, and by the host, who sees
+//! guest memory and disks from outside.
+
+mod boot;
+mod disks;
+mod memory;
+mod pci;
+mod protection;
+mod transfers;
+
+use crate::block::BlockDevice;
+use crate::memory::frames::Frames;
+use crate::memory::scattered::Scattered;
+use crate::storage::{Volume, volumes};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// The disk that the test's machine has.
+fn disk() -> &'static Arc<dyn BlockDevice> {
+    disk_number(0)
+}
+
+/// One of several disks.
+fn disk_number(number: usize) -> &'static Arc<dyn BlockDevice> {
+    let is_disk = |volume: &&Volume| !volume.model.is_empty();
+    &volumes().iter().filter(is_disk).nth(number).expect("the machine has the disk").device
+}
+
+/// `pages` pages side by side in virtual memory, of which no two touch in physical memory, and
+/// which come in descending order: nothing can be joined.
+fn scattered(pages: usize) -> Scattered {
+    let mut all: Vec<Frames> = Vec::new();
+    for _ in 0..pages * 2 {
+        all.push(Frames::allocate(4096).expect("the machine has memory"));
+    }
+    all.sort_by_key(|frames| core::cmp::Reverse(frames.phyr().addr()));
+    let mut keep = false;
+    all.retain(|_| {
+        keep = !keep;
+        keep
+    });
+    Scattered::map(all).expect("there are addresses")
+}
