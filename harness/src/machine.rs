@@ -217,14 +217,14 @@ impl Line {
             .mdts
             .map(|mdts| format!(",mdts={mdts}"))
             .unwrap_or_default();
-        let lba = disk.lba;
-        self.add(
-            "-device",
-            &format!(
-                "nvme,id=nvme{index},serial=phyros{index},drive=disk{index},bus={bus},\
-             logical_block_size={lba},physical_block_size={lba}{mdts}"
-            ),
-        );
+        // Only what differs from QEMU's own: so `-global nvme.…` still has a say.
+        let lba = match disk.lba {
+            512 => String::new(),
+            lba => format!(",logical_block_size={lba},physical_block_size={lba}"),
+        };
+        let device =
+            format!("nvme,id=nvme{index},serial=phyros{index},drive=disk{index},bus={bus}");
+        self.add("-device", &(device + &lba + &mdts));
     }
 }
 

@@ -1,2 +1,59 @@
-//! Skeleton.
-fn main() {}
+//! `cargo xtask`: everything that one does with Phyros, in one program.
+//!
+//! Each verb is a module. What they share, the harness knows: how to build an image, boot a machine
+//! and understand its end.
+
+mod currency;
+mod demo;
+mod doctor;
+mod image;
+mod lint;
+mod run;
+mod setup;
+mod tally;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Builds, boots, tests and checks Phyros.
+///
+/// Start with `cargo xtask run`: it needs no arguments, and leaves you at the prompt of a small
+/// operating system in a virtual machine.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Run(run::Options),
+    Test(test::Options),
+    Setup(setup::Options),
+    Doctor(doctor::Options),
+    Lint(lint::Options),
+    Image(image::Options),
+}
+
+fn main() -> ExitCode {
+    let outcome: Result<bool> = match Cli::parse().verb {
+        Verb::Run(options) => run::run(&options),
+        Verb::Test(options) => test::run(&options),
+        Verb::Setup(options) => setup::run(&options),
+        Verb::Doctor(options) => doctor::run(&options),
+        Verb::Lint(options) => lint::run(&options),
+        Verb::Image(options) => image::run(&options),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! `cargo xtask run`: from a checkout to a prompt.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use harness::disk::ext4;
+use harness::image::{self, Image};
+use harness::machine::{self, Accel, Firmware, Machine, Memory, Nvme, exit};
+use harness::tools::{self, Tool};
+use harness::vm::{self, Conditions, Console, Ending, Stop};
+use harness::{accel, size, symbols, workspace};
+use tempfile::TempDir;
+
+use crate::demo;
+
+/// The application that is run if nobody names another.
+const APP: &str = "starter";
+
+/// Build Phyros and boot it in a virtual machine.
+///
+/// Without arguments you get a shell, and a disk with this project's documentation and sources to
+/// look around in. Leave with `poweroff`, or with Ctrl-A X, which always works.
+///
+/// What is missing on this computer is installed first, if you are root; otherwise you are told how.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  cargo xtask run
+  cargo xtask run --exec \"ls /; sha256sum /README.md\"
+  cargo xtask run --share ~/notes --memory 2G
+  cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
+
+The exit status is 0 if the machine was left in good order and every command of --exec succeeded.
+After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed.")]
+pub(crate) struct Options {
+    /// Attach this disk image as an NVMe disk; may be given several times
+    ///
+    /// Raw images and qcow2 images are understood. An image that you may not write is attached
+    /// read-only. Without --disk and --share a demonstration disk is made.
+    #[arg(long, value_name = "IMG")]
+    disk: Vec<PathBuf>,
+
+    /// Attach a copy of this folder as an NVMe disk with an ext4 file system
+    ///
+    /// It is a copy: nothing that happens in the machine changes the folder.
+    #[arg(long, value_name = "DIR")]
+    share: Option<PathBuf>,
+
+    /// Run these shell commands, separated by `;`, then power off
+    ///
+    /// The exit status says whether all of them succeeded.
+    #[arg(long, value_name = "COMMANDS")]
+    exec: Option<String>,
+
+    /// RAM of the machine, for example 64M, 6G or 900G
+    ///
+    /// Memory is taken from the host only when the machine uses it, so large numbers are fine.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+    memory: u64,
+
+    /// What runs before the loader
+    #[arg(long, value_name = "NAME", default_value = "seabios")]
+    firmware: FirmwareName,
+
+    /// What executes the machine's instructions
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    accel: AccelName,
+
+    /// Bytes of a block of the NVMe disks: 512 or 4096
+    #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
+    block_size: u32,
+
+    /// Stop the machine and fail if it still runs after so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+
+    /// Build everything and print QEMU's command line, but do not run it
+    #[arg(long)]
+    dry_run: bool,
+
+    /// More arguments for QEMU
+    #[arg(last = true, value_name = "QEMU ARGS")]
+    qemu: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum FirmwareName {
+    /// sets up every device, like a PC's firmware
+    Seabios,
+    /// sets up next to nothing, and starts faster
+    Qboot,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum AccelName {
+    /// KVM if a machine is seen to boot on it, else TCG
+    Auto,
+    /// QEMU's translator: works everywhere
+    Tcg,
+    /// the host's CPU
+    Kvm,
+}
+
+fn block_size(text: &str) -> Result<u32> {
+    let size = text.parse().unwrap_or(0);
+    ensure!(matches!(size, 512 | 4096), "a block has 512 or 4096 bytes");
+    Ok(size)
+}
+
+/// Runs the verb; `true` is success.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    check_inputs(options)?;
+    tools::install(&needed(options))?;
+    eprintln!("building Phyros");
+    let image = image::build(APP)?;
+    let folder = Scratch::new(options.dry_run)?;
+    let machine = assemble(options, &image, folder.path())?;
+    if options.dry_run {
+        let qemu = Tool::Qemu.command()?;
+        let mut arguments = machine.arguments();
+        arguments.extend(["-serial".into(), "mon:stdio".into()]);
+        println!("{}", machine::shell_line(qemu.get_program(), &arguments));
+        return Ok(true);
+    }
+    let console = match options.exec {
+        Some(_) => Console::Printed,
+        None => Console::Interactive,
+    };
+    if console == Console::Interactive {
+        eprintln!("booting; leave with `poweroff` or with Ctrl-A X");
+    }
+    let limit = options.timeout.map(Duration::from_secs);
+    let ending = vm::boot(&machine, Conditions { console, limit })?;
+    Ok(explain(&ending, &image, options.exec.is_some()))
+}
+
+/// Complains about what the user gave before anything is built.
+fn check_inputs(options: &Options) -> Result<()> {
+    for disk in &options.disk {
+        File::open(disk).with_context(|| format!("cannot open the disk `{}`", disk.display()))?;
+    }
+    if let Some(folder) = &options.share {
+        ensure!(folder.is_dir(), "`{}` is no folder", folder.display());
+    }
+    Ok(())
+}
+
+/// The missing tools, of those that this run needs.
+fn needed(options: &Options) -> Vec<Tool> {
+    let mut missing = tools::missing();
+    let makes_no_disk = options.share.is_none() && !options.disk.is_empty();
+    missing.retain(|&tool| tool != Tool::Mke2fs || !makes_no_disk);
+    missing
+}
+
+/// The machine, with its disks made.
+fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> {
+    let mut machine = Machine::new(&image.elf);
+    machine.ram = options.memory;
+    machine.memory = Memory::Private;
+    machine.firmware = match options.firmware {
+        FirmwareName::Seabios => Firmware::SeaBios,
+        FirmwareName::Qboot => Firmware::Qboot,
+    };
+    let mut add = |disk: Nvme| {
+        machine.disks.push(Nvme {
+            lba: options.block_size,
+            ..disk
+        })
+    };
+    for path in &options.disk {
+        let path = fs::canonicalize(path)?;
+        let read_only = File::options().append(true).open(&path).is_err();
+        add(Nvme {
+            read_only,
+            ..Nvme::new(path)
+        });
+    }
+    if let Some(shared) = &options.share {
+        let path = folder.join("share.ext4");
+        ext4::create_to_fit(&path, shared)?;
+        add(Nvme::new(path));
+    } else if options.disk.is_empty() {
+        let path = folder.join("demo.ext4");
+        demo::create(&path).context("cannot make the demonstration disk")?;
+        add(Nvme::new(path));
+    }
+    if let Some(commands) = &options.exec {
+        let path = folder.join("exec");
+        fs::write(&path, commands)?;
+        machine.inputs.push(("opt/phyros/exec".to_owned(), path));
+    }
+    machine.extra.clone_from(&options.qemu);
+    machine.accel = match options.accel {
+        AccelName::Tcg => Accel::Tcg,
+        AccelName::Kvm => Accel::Kvm,
+        AccelName::Auto => accel_for(image),
+    };
+    Ok(machine)
+}
+
+/// KVM, if the image boots on it.
+pub(crate) fn accel_for(image: &Image) -> Accel {
+    match prove_kvm(image) {
+        Ok(()) => Accel::Kvm,
+        Err(_) => Accel::Tcg,
+    }
+}
+
+/// Boots the image on KVM and has it run a command that needs nothing.
+pub(crate) fn prove_kvm(image: &Image) -> Result<()> {
+    accel::possible()?;
+    let commands = tempfile::NamedTempFile::new()?;
+    fs::write(commands.path(), "help")?;
+    let mut machine = Machine::new(&image.elf);
+    machine
+        .inputs
+        .push(("opt/phyros/exec".to_owned(), commands.path().to_owned()));
+    accel::prove_kvm(&machine)
+}
+
+/// Says what the end of the machine means, unless it is plain success.
+fn explain(ending: &Ending, image: &Image, exec: bool) -> bool {
+    let reason = ending
+        .shutdown
+        .as_ref()
+        .map(|shutdown| shutdown.reason.as_str());
+    let by_user = matches!(reason, Some("host-qmp-quit" | "host-signal" | "host-ui"));
+    let panicked = !symbols::addresses(&ending.serial).is_empty();
+    let failure = match (ending.code(), ending.stopped) {
+        (_, Some(Stop::TimeLimit(limit))) => {
+            format!(
+                "the machine was stopped: it still ran after {} s",
+                limit.as_secs()
+            )
+        }
+        (_, Some(Stop::StoodStill)) => "QEMU stopped executing the machine".to_owned(),
+        (Some(exit::SUCCESS), None) => return true,
+        (Some(exit::SILENT), None) if by_user && !exec => return true,
+        (Some(exit::FAILURE), None) if panicked => "the kernel panicked".to_owned(),
+        (Some(exit::FAILURE), None) if exec => "not every command succeeded".to_owned(),
+        (Some(exit::FAILURE), None) => "the machine ended with a failure".to_owned(),
+        (Some(exit::QEMU_FAILED), None) => {
+            "QEMU could not run the machine; it says why above".to_owned()
+        }
+        (_, None) if reason == Some("guest-reset") => {
+            "triple fault: the CPU could not handle an exception, and the machine was reset"
+                .to_owned()
+        }
+        (Some(code), None) => {
+            let reason = reason
+                .map(|reason| format!(", reason `{reason}`"))
+                .unwrap_or_default();
+            format!("the machine vanished (QEMU's exit status {code}{reason})")
+        }
+        (None, None) => format!("QEMU was killed: {}", ending.status),
+    };
+    eprintln!();
+    match symbols::backtrace(&image.kernel, &ending.backtrace()) {
+        Ok(Some(backtrace)) => eprintln!("backtrace, the innermost call first:\n{backtrace}"),
+        Ok(None) => {}
+        Err(error) => eprintln!("no backtrace: {error}"),
+    }
+    for trouble in &ending.trouble {
+        eprintln!("{trouble}");
+    }
+    eprintln!("error: {failure}");
+    false
+}
+
+/// The folder for the files of one run.
+enum Scratch {
+    /// Goes away with the run.
+    Temporary(TempDir),
+    /// Stays, because the user may want to run the printed command.
+    Kept(PathBuf),
+}
+
+impl Scratch {
+    fn new(kept: bool) -> Result<Self> {
+        if !kept {
+            return Ok(Self::Temporary(
+                tempfile::Builder::new().prefix("phyros-run-").tempdir()?,
+            ));
+        }
+        let folder = workspace::os_target().join("dry-run");
+        fs::create_dir_all(&folder)?;
+        Ok(Self::Kept(folder))
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(folder) => folder,
+        }
+    }
+}
