@@ -315,7 +315,7 @@ mod tests {
             ranges[0].0 += head * 4;
             ranges[0].1 -= head * 4;
             let last = ranges.len() - 1;
-            ranges[last].1 = (ranges[last].1 - tail * 4).max(4);
+            ranges[last].1 = ranges[last].1.saturating_sub(tail * 4).max(4);
             let bytes: u64 = ranges.iter().map(|(_, len)| len).sum();
             match describe(&ranges, bytes) {
                 Ok((data, stores)) => prop_assert_eq!(decode(data, bytes, &stores), ranges),

@@ -118,17 +118,18 @@ impl CompletionRing {
     /// The next completion, if the device has written it.
     ///
     /// The word with the phase tag is read first and only once. The rest of the entry is
-    /// read only if that word is new.
+    /// read only if that word is new. The tag has no meaning beyond that; it is cleared.
     pub(crate) fn peek(&self, memory: &impl SharedMemory, base: usize) -> Option<CompletionEntry> {
         let offset = base + usize::from(self.head) * CompletionEntry::BYTES;
         let upper = memory.load64(offset + 8);
-        let entry = CompletionEntry::from_words([0, upper]);
+        let mut entry = CompletionEntry::from_words([0, upper]);
         if entry.status.phase() != self.phase {
             return None;
         }
         fence(Ordering::Acquire);
-        let result = memory.load64(offset);
-        Some(CompletionEntry { result, ..entry })
+        entry.result = memory.load64(offset);
+        entry.status.set_phase(false);
+        Some(entry)
     }
 
     /// Steps over the completion that [`peek`](Self::peek) showed.

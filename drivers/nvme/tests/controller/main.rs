@@ -1,0 +1,15 @@
+//! The driver against a model of a controller.
+//!
+//! The model is written from the specification and from what QEMU does. It shares nothing
+//! with the driver but the wire structures. It sees memory by bus addresses only, and
+//! records whatever a real controller would not have liked.
+
+mod allocation;
+mod bring_up;
+mod errors;
+mod fuzz;
+mod hostile;
+mod model;
+mod namespaces;
+mod splitting;
+mod transfers;
