@@ -18,7 +18,9 @@ static UART: Mutex<Option<Uart16550<PioBackend>>> = Mutex::new(None);
 pub fn init() {
     // SAFETY: COM1 belongs to the kernel from here on; the loader no longer runs.
     let uart = unsafe { Uart16550::new_port(COM1) };
-    *UART.lock() = uart.ok().and_then(|mut uart| uart.init(Config::default()).ok().map(|()| uart));
+    *UART.lock() = uart
+        .ok()
+        .and_then(|mut uart| uart.init(Config::default()).ok().map(|()| uart));
 }
 
 /// The console as a text sink and a byte source.
@@ -45,7 +47,10 @@ impl embedded_io::Read for Console {
             return Ok(0);
         }
         loop {
-            let received = UART.lock().as_mut().map_or(0, |uart| uart.receive_bytes(buffer));
+            let received = UART
+                .lock()
+                .as_mut()
+                .map_or(0, |uart| uart.receive_bytes(buffer));
             if received > 0 {
                 return Ok(received);
             }
@@ -69,7 +74,9 @@ impl embedded_io::Write for Console {
 
 /// Takes a waiting byte, if there is one.
 pub fn try_read() -> Option<u8> {
-    UART.lock().as_mut().and_then(|uart| uart.try_receive_byte().ok())
+    UART.lock()
+        .as_mut()
+        .and_then(|uart| uart.try_receive_byte().ok())
 }
 
 /// Writes past the lock. For panics and exceptions only: it may tear other output apart.

@@ -21,7 +21,11 @@ const MAGIC: [u8; 2] = [0x53, 0xef];
 struct Reader(Arc<dyn BlockDevice>);
 
 impl Ext4Read for Reader {
-    fn read(&mut self, start: u64, into: &mut [u8]) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
+    fn read(
+        &mut self,
+        start: u64,
+        into: &mut [u8],
+    ) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
         read_at(&*self.0, start, into).map_err(Into::into)
     }
 }

@@ -21,8 +21,10 @@ struct Device {
     data: Port<u8>,
 }
 
-static DEVICE: Mutex<Device> =
-    Mutex::new(Device { selector: PortWriteOnly::new(0x510), data: Port::new(0x511) });
+static DEVICE: Mutex<Device> = Mutex::new(Device {
+    selector: PortWriteOnly::new(0x510),
+    data: Port::new(0x511),
+});
 
 impl Device {
     /// Makes the following reads start at the beginning of an item.
@@ -57,7 +59,10 @@ impl Device {
             let key = u16::from_be_bytes(self.array());
             let _reserved: [u8; 2] = self.array();
             let padded: [u8; 56] = self.array();
-            let end = padded.iter().position(|byte| *byte == 0).unwrap_or(padded.len());
+            let end = padded
+                .iter()
+                .position(|byte| *byte == 0)
+                .unwrap_or(padded.len());
             if &padded[..end] == name.as_bytes() {
                 return Some((key, len as usize));
             }

@@ -2,7 +2,10 @@
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     not(phyros),
-    allow(dead_code, reason = "the host compiles the kernel for its tests, without what only runs on the machine")
+    allow(
+        dead_code,
+        reason = "the host compiles the kernel for its tests, without what only runs on the machine"
+    )
 )]
 
 extern crate alloc;
@@ -11,9 +14,9 @@ pub mod acpi;
 pub mod arch;
 pub mod block;
 pub mod console;
+pub mod dma;
 #[cfg(phyros)]
 pub mod drivers;
-pub mod dma;
 pub mod exit;
 pub mod fs;
 pub mod fw_cfg;
@@ -30,8 +33,8 @@ pub mod time;
 #[cfg(all(phyros, feature = "vm-tests"))]
 mod vm_tests;
 
-use bootloader_api::config::Mapping;
 use bootloader_api::BootloaderConfig;
+use bootloader_api::config::Mapping;
 
 /// What the kernel asks of its loader.
 pub const BOOT_CONFIG: BootloaderConfig = {

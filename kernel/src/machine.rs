@@ -13,7 +13,7 @@ use crate::{println, time};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegionKind;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 use spin::Once;
 
 /// What was found at boot. It does not change afterwards.
@@ -48,7 +48,13 @@ impl Firmware for FirmwareMemory {
         bytes.try_reserve_exact(mapping.len()).ok()?;
         for index in 0..mapping.len() {
             // SAFETY: `index` is within the mapping. Volatile, because the memory is not ours alone.
-            bytes.push(unsafe { mapping.pointer().as_ptr().wrapping_add(index).read_volatile() });
+            bytes.push(unsafe {
+                mapping
+                    .pointer()
+                    .as_ptr()
+                    .wrapping_add(index)
+                    .read_volatile()
+            });
         }
         Some(bytes)
     }
@@ -59,7 +65,10 @@ pub fn init(rsdp: Option<u64>) {
     MACHINE.call_once(|| {
         let platform = Platform::discover(rsdp.map(PhysAddr::new), &FirmwareMemory);
         for (signature, flaw) in &platform.flaws {
-            println!("acpi: table {} is ignored: {flaw}", signature.escape_ascii());
+            println!(
+                "acpi: table {} is ignored: {flaw}",
+                signature.escape_ascii()
+            );
         }
         time::init(platform.hpet, platform.pm_timer);
         // SAFETY: the firmware reports configuration space, and `Owners` is its only user.
@@ -67,21 +76,48 @@ pub fn init(rsdp: Option<u64>) {
             Ok(ecam) if !platform.ecam.is_empty() => ecam,
             Ok(_) => {
                 println!("pci: the firmware reports no PCI Express configuration space (MCFG)");
-                return Machine { platform, bus: Bus { functions: Vec::new(), unplaced: Vec::new() }, owners: None };
+                return Machine {
+                    platform,
+                    bus: Bus {
+                        functions: Vec::new(),
+                        unplaced: Vec::new(),
+                    },
+                    owners: None,
+                };
             }
             Err(error) => {
                 println!("pci: configuration space cannot be mapped: {error}");
-                return Machine { platform, bus: Bus { functions: Vec::new(), unplaced: Vec::new() }, owners: None };
+                return Machine {
+                    platform,
+                    bus: Bus {
+                        functions: Vec::new(),
+                        unplaced: Vec::new(),
+                    },
+                    owners: None,
+                };
             }
         };
         let mut holes = holes(&platform);
-        let mut bus = Bus { functions: Vec::new(), unplaced: Vec::new() };
+        let mut bus = Bus {
+            functions: Vec::new(),
+            unplaced: Vec::new(),
+        };
         for region in &platform.ecam {
-            let found = scan(&ecam, region.segment, region.first_bus, region.last_bus, &mut holes);
+            let found = scan(
+                &ecam,
+                region.segment,
+                region.first_bus,
+                region.last_bus,
+                &mut holes,
+            );
             bus.functions.extend(found.functions);
             bus.unplaced.extend(found.unplaced);
         }
-        Machine { platform, bus, owners: Some(Arc::new(Owners::new(ecam))) }
+        Machine {
+            platform,
+            bus,
+            owners: Some(Arc::new(Owners::new(ecam))),
+        }
     });
 }
 
@@ -89,13 +125,26 @@ pub fn init(rsdp: Option<u64>) {
 fn holes(platform: &Platform) -> Holes {
     const FOUR_GIB: PhysAddr = PhysAddr::new(1 << 32);
     let reserved = boot_regions().iter().filter(|region| {
-        !matches!(region.kind, MemoryRegionKind::Usable | MemoryRegionKind::Bootloader)
+        !matches!(
+            region.kind,
+            MemoryRegionKind::Usable | MemoryRegionKind::Bootloader
+        )
     });
-    let reserved = reserved
-        .filter_map(|region| Phyr::new(PhysAddr::new(region.start), region.end.checked_sub(region.start)?).ok());
+    let reserved = reserved.filter_map(|region| {
+        Phyr::new(
+            PhysAddr::new(region.start),
+            region.end.checked_sub(region.start)?,
+        )
+        .ok()
+    });
     Holes {
         low: resources::low_bounds(ram_end(FOUR_GIB)),
-        high: resources::high_bounds(ram_end(PhysAddr::new(u64::MAX)), cpu::physical_address_bits()),
-        taken: reserved.chain(platform.ecam.iter().map(|region| region.window)).collect(),
+        high: resources::high_bounds(
+            ram_end(PhysAddr::new(u64::MAX)),
+            cpu::physical_address_bits(),
+        ),
+        taken: reserved
+            .chain(platform.ecam.iter().map(|region| region.window))
+            .collect(),
     }
 }

@@ -42,7 +42,9 @@ impl RegisterWindow {
     /// would touch other memory.
     #[inline]
     fn register<T>(&self, offset: usize) -> *mut T {
-        let inside = offset.checked_add(size_of::<T>()).is_some_and(|end| end <= self.len());
+        let inside = offset
+            .checked_add(size_of::<T>())
+            .is_some_and(|end| end <= self.len());
         assert!(
             inside && offset.is_multiple_of(align_of::<T>()),
             "register {offset:#x} of a window of {:#x} bytes",

@@ -35,8 +35,14 @@ pub fn volume(name: &str) -> Option<&'static Volume> {
 
 fn find() -> Vec<Volume> {
     let mut volumes = Vec::new();
-    let Some(owners) = &machine().owners else { return volumes };
-    let controllers = machine().bus.functions.iter().filter(|function| nvme::is_controller(function));
+    let Some(owners) = &machine().owners else {
+        return volumes;
+    };
+    let controllers = machine()
+        .bus
+        .functions
+        .iter()
+        .filter(|function| nvme::is_controller(function));
     for (number, function) in controllers.enumerate() {
         match nvme::probe(owners, function, number) {
             Ok(found) => {
@@ -47,7 +53,10 @@ fn find() -> Vec<Volume> {
                     add_disk(Arc::new(namespace), &found.model, &mut volumes);
                 }
             }
-            Err(error) => println!("nvme{number}: the controller at {} is not used: {error}", function.address),
+            Err(error) => println!(
+                "nvme{number}: the controller at {} is not used: {error}",
+                function.address
+            ),
         }
     }
     volumes
@@ -59,10 +68,18 @@ fn add_disk(disk: Arc<dyn BlockDevice>, model: &str, volumes: &mut Vec<Volume>) 
         println!("{}: {error}", disk.name());
     }
     let is_divided = !table.extents.is_empty();
-    volumes.push(Volume { has_ext4: !is_divided && fs::is_ext4(&*disk), device: disk.clone(), model: model.to_string() });
+    volumes.push(Volume {
+        has_ext4: !is_divided && fs::is_ext4(&*disk),
+        device: disk.clone(),
+        model: model.to_string(),
+    });
     for extent in table.extents {
         let device: Arc<dyn BlockDevice> = Arc::new(Partition::new(disk.clone(), extent));
-        volumes.push(Volume { has_ext4: fs::is_ext4(&*device), device, model: String::new() });
+        volumes.push(Volume {
+            has_ext4: fs::is_ext4(&*device),
+            device,
+            model: String::new(),
+        });
     }
 }
 

@@ -51,12 +51,24 @@ const FRACTION: u64 = 1000;
 pub fn init(hpet: Option<Hpet>, pm_timer: Option<PmTimer>) {
     CLOCK.call_once(|| {
         if let Some((start, hertz)) = hpet.and_then(HpetCounter::open).and_then(measure) {
-            return Clock { start, hertz, source: Source::Hpet };
+            return Clock {
+                start,
+                hertz,
+                source: Source::Hpet,
+            };
         }
         if let Some((start, hertz)) = pm_timer.map(PmCounter::open).and_then(measure) {
-            return Clock { start, hertz, source: Source::PmTimer };
+            return Clock {
+                start,
+                hertz,
+                source: Source::PmTimer,
+            };
         }
-        Clock { start: time_stamp(), hertz: 1_000_000_000, source: Source::Assumed }
+        Clock {
+            start: time_stamp(),
+            hertz: 1_000_000_000,
+            source: Source::Assumed,
+        }
     });
 }
 
@@ -73,7 +85,10 @@ fn sample(reference: &mut impl Reference) -> (u64, u64) {
         (spread, before + spread / 2, count)
     });
     let [first, rest @ ..] = attempts;
-    let (_, stamp, count) = rest.into_iter().fold(first, |best, next| if next.0 < best.0 { next } else { best });
+    let (_, stamp, count) = rest.into_iter().fold(
+        first,
+        |best, next| if next.0 < best.0 { next } else { best },
+    );
     (stamp, count)
 }
 
@@ -89,8 +104,12 @@ fn measure(mut reference: impl Reference) -> Option<(u64, u64)> {
     (0..PATIENCE).find(|_| passed_since(reference.count()) >= wanted)?;
     let (end, last) = sample(&mut reference);
     let passed = passed_since(last).max(1);
-    let hertz = u128::from(end.saturating_sub(start)) * u128::from(reference.hertz()) / u128::from(passed);
-    u64::try_from(hertz).ok().filter(|hertz| *hertz > 0).map(|hertz| (start, hertz))
+    let hertz =
+        u128::from(end.saturating_sub(start)) * u128::from(reference.hertz()) / u128::from(passed);
+    u64::try_from(hertz)
+        .ok()
+        .filter(|hertz| *hertz > 0)
+        .map(|hertz| (start, hertz))
 }
 
 /// The clock. Before [`init`] it stands at zero.
@@ -142,14 +161,22 @@ impl HpetCounter {
 
     fn open(hpet: Hpet) -> Option<Self> {
         // SAFETY: the firmware says that the timer is there, and this is its only driver.
-        let registers = unsafe { RegisterWindow::map(Phyr::new(hpet.address, Self::BYTES).ok()?) }.ok()?;
+        let registers =
+            unsafe { RegisterWindow::map(Phyr::new(hpet.address, Self::BYTES).ok()?) }.ok()?;
         let capabilities = registers.read64(Self::CAPABILITIES);
         let period_femtoseconds = capabilities >> 32;
         if period_femtoseconds == 0 || period_femtoseconds > Self::LONGEST_PERIOD {
             return None;
         }
-        registers.write64(Self::CONFIGURATION, registers.read64(Self::CONFIGURATION) | 1);
-        Some(Self { registers, period_femtoseconds, is_64_bit: capabilities & 1 << 13 != 0 })
+        registers.write64(
+            Self::CONFIGURATION,
+            registers.read64(Self::CONFIGURATION) | 1,
+        );
+        Some(Self {
+            registers,
+            period_femtoseconds,
+            is_64_bit: capabilities & 1 << 13 != 0,
+        })
     }
 }
 
@@ -163,7 +190,11 @@ impl Reference for HpetCounter {
     }
 
     fn mask(&self) -> u64 {
-        if self.is_64_bit { u64::MAX } else { u64::from(u32::MAX) }
+        if self.is_64_bit {
+            u64::MAX
+        } else {
+            u64::from(u32::MAX)
+        }
     }
 }
 
@@ -176,7 +207,10 @@ struct PmCounter {
 impl PmCounter {
     fn open(timer: PmTimer) -> Self {
         let bits = if timer.is_32_bit { 32 } else { 24 };
-        Self { port: Port::new(timer.port), mask: (1 << bits) - 1 }
+        Self {
+            port: Port::new(timer.port),
+            mask: (1 << bits) - 1,
+        }
     }
 }
 
@@ -239,10 +273,17 @@ mod tests {
 
     #[test]
     fn ticks_become_microseconds_without_overflow() {
-        let clock = Clock { start: 1000, hertz: 2_500_000_000, source: Source::Hpet };
+        let clock = Clock {
+            start: 1000,
+            hertz: 2_500_000_000,
+            source: Source::Hpet,
+        };
         assert_eq!(clock.microseconds(1000), 0);
         assert_eq!(clock.microseconds(999), 0);
         assert_eq!(clock.microseconds(1000 + 2500), 1);
-        assert_eq!(clock.microseconds(u64::MAX), (u128::from(u64::MAX - 1000) / 2500) as u64);
+        assert_eq!(
+            clock.microseconds(u64::MAX),
+            (u128::from(u64::MAX - 1000) / 2500) as u64
+        );
     }
 }

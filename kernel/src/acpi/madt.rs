@@ -37,16 +37,23 @@ pub(super) fn read(table: &Table) -> Result<Madt, Flaw> {
     };
     let mut rest = table.bytes().get(HEADER + 8..).ok_or(Flaw::Truncated)?;
     while let [kind, len, ..] = *rest {
-        let entry = rest.get(..usize::from(len)).filter(|entry| entry.len() >= 2).ok_or(Flaw::Truncated)?;
+        let entry = rest
+            .get(..usize::from(len))
+            .filter(|entry| entry.len() >= 2)
+            .ok_or(Flaw::Truncated)?;
         let fields = Fields(entry);
         match kind {
-            0 if fields.u32(4)? & ENABLED != 0 => madt.cpus.push(Cpu { apic_id: u32::from(fields.u8(3)?) }),
+            0 if fields.u32(4)? & ENABLED != 0 => madt.cpus.push(Cpu {
+                apic_id: u32::from(fields.u8(3)?),
+            }),
             1 => madt.io_apics.push(IoApic {
                 address: PhysAddr::new(u64::from(fields.u32(4)?)),
                 first_interrupt: fields.u32(8)?,
             }),
             5 => madt.local_apic = PhysAddr::new(fields.u64(4)?),
-            9 if fields.u32(8)? & ENABLED != 0 => madt.cpus.push(Cpu { apic_id: fields.u32(4)? }),
+            9 if fields.u32(8)? & ENABLED != 0 => madt.cpus.push(Cpu {
+                apic_id: fields.u32(4)?,
+            }),
             _ => {}
         }
         rest = &rest[usize::from(len)..];

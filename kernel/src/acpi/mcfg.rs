@@ -3,7 +3,7 @@
 use super::Flaw;
 use super::table::{HEADER, Table};
 use alloc::vec::Vec;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 /// Configuration space of one bus.
 const BUS_BYTES: u64 = 1 << 20;
@@ -31,14 +31,25 @@ pub(super) fn read(table: &Table) -> Result<Vec<EcamRegion>, Flaw> {
     for entry in (0..count).map(|index| first + index * ENTRY) {
         // The base address is that of bus 0, even where the run starts later.
         let base = PhysAddr::new(fields.u64(entry)?);
-        let (segment, first_bus, last_bus) =
-            (fields.u16(entry + 8)?, fields.u8(entry + 10)?, fields.u8(entry + 11)?);
-        let buses = u64::from(last_bus).checked_sub(u64::from(first_bus)).ok_or(Flaw::Truncated)? + 1;
+        let (segment, first_bus, last_bus) = (
+            fields.u16(entry + 8)?,
+            fields.u8(entry + 10)?,
+            fields.u8(entry + 11)?,
+        );
+        let buses = u64::from(last_bus)
+            .checked_sub(u64::from(first_bus))
+            .ok_or(Flaw::Truncated)?
+            + 1;
         let window = base
             .checked_add(u64::from(first_bus) * BUS_BYTES)
             .and_then(|start| Phyr::new(start, buses * BUS_BYTES).ok())
             .ok_or(Flaw::Unreadable)?;
-        regions.push(EcamRegion { window, segment, first_bus, last_bus });
+        regions.push(EcamRegion {
+            window,
+            segment,
+            first_bus,
+            last_bus,
+        });
     }
     Ok(regions)
 }

@@ -17,7 +17,7 @@ pub use timers::{Hpet, PmTimer};
 
 use alloc::vec::Vec;
 use core::fmt;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 use table::{Fields, HEADER, Table};
 
 /// The longest table that is read: far more than any real one of the few that are used.
@@ -87,7 +87,9 @@ impl Platform {
             }
         };
         for address in root {
-            let Some(signature) = signature_at(address, firmware) else { continue };
+            let Some(signature) = signature_at(address, firmware) else {
+                continue;
+            };
             if let Err(flaw) = platform.read_table(signature, address, firmware) {
                 platform.flaws.push((signature, flaw));
             }
@@ -95,7 +97,12 @@ impl Platform {
         platform
     }
 
-    fn read_table(&mut self, signature: [u8; 4], address: PhysAddr, firmware: &impl Firmware) -> Result<(), Flaw> {
+    fn read_table(
+        &mut self,
+        signature: [u8; 4],
+        address: PhysAddr,
+        firmware: &impl Firmware,
+    ) -> Result<(), Flaw> {
         let load = || Table::load(address, signature, firmware);
         match &signature {
             b"MCFG" => self.ecam = mcfg::read(&load()?)?,
@@ -117,7 +124,12 @@ impl Platform {
 fn root(rsdp: PhysAddr, firmware: &impl Firmware) -> Result<Vec<PhysAddr>, Flaw> {
     const FIRST_VERSION: u64 = 20;
     const SECOND_VERSION: u64 = 36;
-    let read = |len| Phyr::new(rsdp, len).ok().and_then(|range| firmware.read(range)).ok_or(Flaw::Unreadable);
+    let read = |len| {
+        Phyr::new(rsdp, len)
+            .ok()
+            .and_then(|range| firmware.read(range))
+            .ok_or(Flaw::Unreadable)
+    };
     let bytes = read(FIRST_VERSION)?;
     if !bytes.starts_with(b"RSD PTR ") {
         return Err(Flaw::Signature);

@@ -2,7 +2,7 @@
 
 use super::{Firmware, Flaw, LONGEST};
 use alloc::vec::Vec;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 /// The length of the header that all tables share.
 pub(super) const HEADER: usize = 36;
@@ -11,8 +11,17 @@ pub(super) const HEADER: usize = 36;
 pub(super) struct Table(Vec<u8>);
 
 impl Table {
-    pub(super) fn load(address: PhysAddr, signature: [u8; 4], firmware: &impl Firmware) -> Result<Self, Flaw> {
-        let read = |len| Phyr::new(address, len).ok().and_then(|range| firmware.read(range)).ok_or(Flaw::Unreadable);
+    pub(super) fn load(
+        address: PhysAddr,
+        signature: [u8; 4],
+        firmware: &impl Firmware,
+    ) -> Result<Self, Flaw> {
+        let read = |len| {
+            Phyr::new(address, len)
+                .ok()
+                .and_then(|range| firmware.read(range))
+                .ok_or(Flaw::Unreadable)
+        };
         let header = read(HEADER as u64)?;
         if header.get(..4) != Some(&signature[..]) {
             return Err(Flaw::Signature);
@@ -44,7 +53,10 @@ pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 impl Fields<'_> {
     fn array<const N: usize>(&self, offset: usize) -> Result<[u8; N], Flaw> {
         let end = offset.checked_add(N).ok_or(Flaw::Truncated)?;
-        self.0.get(offset..end).and_then(|bytes| bytes.try_into().ok()).ok_or(Flaw::Truncated)
+        self.0
+            .get(offset..end)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or(Flaw::Truncated)
     }
 
     pub(super) fn u8(&self, offset: usize) -> Result<u8, Flaw> {
@@ -67,5 +79,9 @@ impl Fields<'_> {
 /// All bytes of a table add up to zero.
 pub(super) fn check_sum(bytes: &[u8]) -> Result<(), Flaw> {
     let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    if sum == 0 { Ok(()) } else { Err(Flaw::Checksum) }
+    if sum == 0 {
+        Ok(())
+    } else {
+        Err(Flaw::Checksum)
+    }
 }

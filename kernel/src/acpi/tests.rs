@@ -11,7 +11,9 @@ impl Firmware for Memory {
     fn read(&self, range: Phyr) -> Option<Vec<u8>> {
         let (start, bytes) = self.0.range(..=range.addr().get()).next_back()?;
         let offset = (range.addr().get() - start) as usize;
-        bytes.get(offset..offset.checked_add(range.len() as usize)?).map(<[u8]>::to_vec)
+        bytes
+            .get(offset..offset.checked_add(range.len() as usize)?)
+            .map(<[u8]>::to_vec)
     }
 }
 
@@ -81,7 +83,10 @@ fn machine(revision: u8) -> Memory {
         (0x4000, table(b"FACP", &fadt_body())),
         (0x5000, table(b"HPET", &hpet_body())),
     ];
-    let narrow: Vec<u8> = tables.iter().flat_map(|(at, _)| (*at as u32).to_le_bytes()).collect();
+    let narrow: Vec<u8> = tables
+        .iter()
+        .flat_map(|(at, _)| (*at as u32).to_le_bytes())
+        .collect();
     let wide: Vec<u8> = tables.iter().flat_map(|(at, _)| at.to_le_bytes()).collect();
     memory.0.extend(tables);
     memory.0.insert(0x1000, table(b"RSDT", &narrow));
@@ -99,16 +104,43 @@ fn all_tables_are_found_by_either_root() {
     for revision in [0, 2] {
         let mut memory = machine(revision);
         // Only the root that the revision calls for may be used.
-        memory.0.remove(if revision == 0 { &0x1800 } else { &0x1000 });
+        memory
+            .0
+            .remove(if revision == 0 { &0x1800 } else { &0x1000 });
         let platform = discover(&memory);
         assert_eq!(platform.flaws, []);
         let window = Phyr::new(PhysAddr::new(0xb000_0000), 256 << 20).unwrap();
-        assert_eq!(platform.ecam, [EcamRegion { window, segment: 0, first_bus: 0, last_bus: 255 }]);
+        assert_eq!(
+            platform.ecam,
+            [EcamRegion {
+                window,
+                segment: 0,
+                first_bus: 0,
+                last_bus: 255
+            }]
+        );
         assert_eq!(platform.cpus, [Cpu { apic_id: 0 }, Cpu { apic_id: 300 }]);
-        assert_eq!(platform.io_apics, [IoApic { address: PhysAddr::new(0xfec0_0000), first_interrupt: 0 }]);
+        assert_eq!(
+            platform.io_apics,
+            [IoApic {
+                address: PhysAddr::new(0xfec0_0000),
+                first_interrupt: 0
+            }]
+        );
         assert_eq!(platform.local_apic, Some(PhysAddr::new(0xfee0_0000)));
-        assert_eq!(platform.hpet, Some(Hpet { address: PhysAddr::new(0xfed0_0000) }));
-        assert_eq!(platform.pm_timer, Some(PmTimer { port: 0x608, is_32_bit: true }));
+        assert_eq!(
+            platform.hpet,
+            Some(Hpet {
+                address: PhysAddr::new(0xfed0_0000)
+            })
+        );
+        assert_eq!(
+            platform.pm_timer,
+            Some(PmTimer {
+                port: 0x608,
+                is_32_bit: true
+            })
+        );
     }
 }
 
@@ -143,7 +175,12 @@ fn a_damaged_rsdp_ends_the_search() {
 
 #[test]
 fn truncated_and_hostile_tables_are_flaws_and_no_panics() {
-    for (signature, body) in [(b"MCFG", mcfg_body()), (b"APIC", madt_body()), (b"FACP", fadt_body()), (b"HPET", hpet_body())] {
+    for (signature, body) in [
+        (b"MCFG", mcfg_body()),
+        (b"APIC", madt_body()),
+        (b"FACP", fadt_body()),
+        (b"HPET", hpet_body()),
+    ] {
         for len in 0..body.len() {
             let mut memory = machine(2);
             memory.0.insert(0x2000, table(signature, &body[..len]));
@@ -178,7 +215,15 @@ fn a_run_of_buses_that_starts_late_has_its_window_there() {
     let mut memory = machine(2);
     memory.0.insert(0x2000, table(b"MCFG", &body));
     let window = Phyr::new(PhysAddr::new(0xb100_0000), 16 << 20).unwrap();
-    assert_eq!(discover(&memory).ecam, [EcamRegion { window, segment: 1, first_bus: 0x10, last_bus: 0x1f }]);
+    assert_eq!(
+        discover(&memory).ecam,
+        [EcamRegion {
+            window,
+            segment: 1,
+            first_bus: 0x10,
+            last_bus: 0x1f
+        }]
+    );
 }
 
 #[test]

@@ -30,7 +30,9 @@ pub(super) fn read_hpet(table: &Table) -> Result<Hpet, Flaw> {
     if fields.u8(address)? != MEMORY_SPACE {
         return Err(Flaw::Unreadable);
     }
-    Ok(Hpet { address: PhysAddr::new(fields.u64(address + 4)?) })
+    Ok(Hpet {
+        address: PhysAddr::new(fields.u64(address + 4)?),
+    })
 }
 
 /// `None` when the FADT is sound but says that there is no such timer.
@@ -50,5 +52,9 @@ pub(super) fn read_pm_timer(table: &Table) -> Result<Option<PmTimer>, Flaw> {
     let block = extended.unwrap_or(u64::from(fields.u32(BLOCK)?));
     let present = fields.u8(BLOCK_LENGTH)? == 4 && block != 0;
     let port = u16::try_from(block).map_err(|_| Flaw::Unreadable);
-    if present { port.map(|port| Some(PmTimer { port, is_32_bit })) } else { Ok(None) }
+    if present {
+        port.map(|port| Some(PmTimer { port, is_32_bit }))
+    } else {
+        Ok(None)
+    }
 }

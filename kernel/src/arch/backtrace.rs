@@ -28,7 +28,9 @@ pub fn is_below_boot_stack(address: u64) -> bool {
 /// Calls `visit` with each return address, innermost first, starting from a frame pointer.
 fn walk(mut rbp: u64, stack_of: impl Fn(u64) -> Option<(u64, u64)>, mut visit: impl FnMut(u64)) {
     for _ in 0..LONGEST {
-        let Some((_, top)) = stack_of(rbp) else { return };
+        let Some((_, top)) = stack_of(rbp) else {
+            return;
+        };
         if !rbp.is_multiple_of(8) || top - rbp < 16 {
             return;
         }
@@ -51,7 +53,11 @@ fn walk(mut rbp: u64, stack_of: impl Fn(u64) -> Option<(u64, u64)>, mut visit: i
 fn known_stack(address: u64) -> Option<(u64, u64)> {
     let bottom = BOOT_STACK_BOTTOM.load(Ordering::Relaxed);
     let top = BOOT_STACK_TOP.load(Ordering::Relaxed);
-    if (bottom..top).contains(&address) { Some((bottom, top)) } else { super::stacks::containing(address) }
+    if (bottom..top).contains(&address) {
+        Some((bottom, top))
+    } else {
+        super::stacks::containing(address)
+    }
 }
 
 /// Prints a backtrace: the instruction that faulted, if one did, and the callers.
@@ -71,7 +77,9 @@ pub fn print(rip: Option<u64>, rbp: u64) {
 pub fn print_here() {
     let rbp: u64;
     // SAFETY: reading a register has no effect.
-    unsafe { core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("mov {}, rbp", out(reg) rbp, options(nomem, nostack, preserves_flags))
+    };
     print(None, rbp);
 }
 
@@ -86,7 +94,11 @@ mod tests {
         build(&mut stack, base);
         let bounds = (base, base + 128);
         let mut found = Vec::new();
-        walk(base, |at| (bounds.0..bounds.1).contains(&at).then_some(bounds), |address| found.push(address));
+        walk(
+            base,
+            |at| (bounds.0..bounds.1).contains(&at).then_some(bounds),
+            |address| found.push(address),
+        );
         found
     }
 
@@ -112,7 +124,8 @@ mod tests {
     #[test]
     fn a_chain_that_loops_goes_down_or_leaves_the_stack_ends() {
         for next in [0, 8, 0xffff_ffff_ffff_fff0, 33] {
-            let found = collect(|stack, base| (stack[0], stack[1]) = (base.wrapping_add(next), 0x111));
+            let found =
+                collect(|stack, base| (stack[0], stack[1]) = (base.wrapping_add(next), 0x111));
             assert_eq!(found, [0x111], "next frame at +{next:#x}");
         }
     }

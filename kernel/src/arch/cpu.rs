@@ -11,9 +11,18 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 pub fn enable_protection() {
     let extended = __cpuid_count(7, 0);
     let mut wanted = Cr4Flags::empty();
-    wanted.set(Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION, extended.ebx & 1 << 7 != 0);
-    wanted.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, extended.ebx & 1 << 20 != 0);
-    wanted.set(Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION, extended.ecx & 1 << 2 != 0);
+    wanted.set(
+        Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
+        extended.ebx & 1 << 7 != 0,
+    );
+    wanted.set(
+        Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION,
+        extended.ebx & 1 << 20 != 0,
+    );
+    wanted.set(
+        Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION,
+        extended.ecx & 1 << 2 != 0,
+    );
     // SAFETY: the kernel never executes or accesses user pages, and each flag is supported.
     unsafe { Cr4::update(|flags| flags.insert(wanted)) };
 }
@@ -25,7 +34,11 @@ pub fn has_1_gib_pages() -> bool {
 
 /// The width of physical addresses in bits (CPUID 8000_0008h, EAX bits 7:0).
 pub fn physical_address_bits() -> u32 {
-    if __cpuid(0x8000_0000).eax >= 0x8000_0008 { __cpuid(0x8000_0008).eax & 0xff } else { 36 }
+    if __cpuid(0x8000_0000).eax >= 0x8000_0008 {
+        __cpuid(0x8000_0008).eax & 0xff
+    } else {
+        36
+    }
 }
 
 /// The time-stamp counter. It counts up at a constant rate that [`crate::time`] measures.

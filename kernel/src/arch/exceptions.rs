@@ -144,7 +144,9 @@ unsafe fn set_gate(idt: &mut InterruptDescriptorTable, vector: u8) {
         | stack << 32
         | PRESENT_INTERRUPT_GATE
         | (handler >> 16 & 0xffff) << 48;
-    let gate = core::ptr::from_mut(idt).cast::<[u64; 2]>().wrapping_add(usize::from(vector));
+    let gate = core::ptr::from_mut(idt)
+        .cast::<[u64; 2]>()
+        .wrapping_add(usize::from(vector));
     // SAFETY: the pointer stays within the table, which has 256 gates of two words.
     unsafe { gate.write([low, handler >> 32]) };
 }
@@ -198,7 +200,11 @@ extern "C" fn report(registers: &mut Registers) {
     }
     #[cfg(feature = "vm-tests")]
     vm_test::record::fault(vector as u8);
-    emergency(format_args!("\nEXCEPTION {vector}: {}, error code {:#x}\n", name(vector), registers.error));
+    emergency(format_args!(
+        "\nEXCEPTION {vector}: {}, error code {:#x}\n",
+        name(vector),
+        registers.error
+    ));
     if vector == 14 {
         explain_page_fault(registers);
     }
@@ -209,8 +215,27 @@ extern "C" fn report(registers: &mut Registers) {
          \x20 rsi {:#018x}  rdi {:#018x}  r8  {:#018x}  r9  {:#018x}\n\
          \x20 r10 {:#018x}  r11 {:#018x}  r12 {:#018x}  r13 {:#018x}\n\
          \x20 r14 {:#018x}  r15 {:#018x}  cr3 {:#018x}  cs/ss {:#x}/{:#x}\n",
-        r.rip, r.rsp, r.rbp, r.rflags, r.rax, r.rbx, r.rcx, r.rdx, r.rsi, r.rdi, r.r8, r.r9,
-        r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, Cr3::read_raw().0.start_address().as_u64(), r.cs, r.ss
+        r.rip,
+        r.rsp,
+        r.rbp,
+        r.rflags,
+        r.rax,
+        r.rbx,
+        r.rcx,
+        r.rdx,
+        r.rsi,
+        r.rdi,
+        r.r8,
+        r.r9,
+        r.r10,
+        r.r11,
+        r.r12,
+        r.r13,
+        r.r14,
+        r.r15,
+        Cr3::read_raw().0.start_address().as_u64(),
+        r.cs,
+        r.ss
     ));
     backtrace::print(Some(r.rip), r.rbp);
     crate::exit::failure()
@@ -224,10 +249,16 @@ fn explain_page_fault(registers: &Registers) {
         (false, true) => "write to",
         (false, false) => "read of",
     };
-    let cause = if error & 1 != 0 { "a page that does not allow it" } else { "an unmapped page" };
+    let cause = if error & 1 != 0 {
+        "a page that does not allow it"
+    } else {
+        "an unmapped page"
+    };
     let address = Cr2::read_raw();
     emergency(format_args!("  {action} {cause}, at {address:#018x}\n"));
     if backtrace::is_below_boot_stack(address) {
-        emergency(format_args!("  the address is in the guard page of the kernel stack: the stack overflowed\n"));
+        emergency(format_args!(
+            "  the address is in the guard page of the kernel stack: the stack overflowed\n"
+        ));
     }
 }

@@ -32,7 +32,9 @@ pub fn init() {
         gdt
     });
     gdt.load();
-    let Some((code, data, tss)) = selectors else { return };
+    let Some((code, data, tss)) = selectors else {
+        return;
+    };
     // SAFETY: the selector is that of a ring-0, 64-bit code segment in the table just loaded.
     unsafe { CS::set_reg(code) };
     // SAFETY: the selectors are those of a ring-0 data segment in the same table.

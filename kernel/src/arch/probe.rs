@@ -78,7 +78,14 @@ fn probe(function: *const u8, address: u64) -> Probe {
     unsafe {
         asm!("call {function}", function = in(reg) function, in("rdi") address, lateout("rax") result, clobber_abi("C"));
     }
-    if result == 0 { Probe::Allowed } else { Probe::Fault { vector: (result >> 32) as u8, error: result as u32 } }
+    if result == 0 {
+        Probe::Allowed
+    } else {
+        Probe::Fault {
+            vector: (result >> 32) as u8,
+            error: result as u32,
+        }
+    }
 }
 
 /// Reads a byte.

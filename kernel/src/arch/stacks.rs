@@ -5,8 +5,8 @@
 //! through the interrupt stack table (Intel SDM volume 3, section 6.14.5). Kinds that can
 //! interrupt another handler have stacks to themselves.
 
-use core::cell::UnsafeCell;
 use crate::memory::virt::VirtAddr;
+use core::cell::UnsafeCell;
 
 const GUARD: usize = 4096;
 const SIZE: usize = 16 * 1024;
@@ -46,8 +46,14 @@ struct Stacks(UnsafeCell<[Stack; COUNT]>);
 // SAFETY: only the CPU writes here, when it delivers an exception.
 unsafe impl Sync for Stacks {}
 
-static STACKS: Stacks =
-    Stacks(UnsafeCell::new([const { Stack { guard: [0; GUARD], bytes: [0; SIZE] } }; COUNT]));
+static STACKS: Stacks = Stacks(UnsafeCell::new(
+    [const {
+        Stack {
+            guard: [0; GUARD],
+            bytes: [0; SIZE],
+        }
+    }; COUNT],
+));
 
 fn base(index: usize) -> u64 {
     STACKS.0.get().addr() as u64 + (index * size_of::<Stack>()) as u64

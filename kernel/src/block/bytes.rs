@@ -25,7 +25,10 @@ pub struct Counters {
 
 /// How much was read either way since boot.
 pub fn counters() -> Counters {
-    Counters { direct: DIRECT.load(Ordering::Relaxed), copied: COPIED.load(Ordering::Relaxed) }
+    Counters {
+        direct: DIRECT.load(Ordering::Relaxed),
+        copied: COPIED.load(Ordering::Relaxed),
+    }
 }
 
 /// The parts of a read: a cut block, whole blocks, a cut block. Lengths in bytes.
@@ -40,14 +43,20 @@ fn parts(start: u64, len: usize, block_size: u64) -> Parts {
     let to_boundary = (start.next_multiple_of(block_size) - start) as usize;
     let head = to_boundary.min(len);
     let tail = (len - head) % block_size as usize;
-    Parts { head, whole: len - head - tail, tail }
+    Parts {
+        head,
+        whole: len - head - tail,
+        tail,
+    }
 }
 
 /// Reads the bytes from `start` on until `into` is full.
 pub fn read_at(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<(), BlockError> {
     let geometry = device.geometry();
     let block_size = u64::from(geometry.block_size);
-    let end = start.checked_add(into.len() as u64).ok_or(BlockError::OutOfRange)?;
+    let end = start
+        .checked_add(into.len() as u64)
+        .ok_or(BlockError::OutOfRange)?;
     if end > geometry.bytes() {
         return Err(BlockError::OutOfRange);
     }
@@ -79,7 +88,9 @@ fn copy(device: &dyn BlockDevice, mut start: u64, mut into: &mut [u8]) -> Result
     let mut frames = Frames::allocate(len).map_err(|_| BlockError::OutOfMemory)?;
     while !into.is_empty() {
         let skip = (start % block_size) as usize;
-        let wanted = (skip + into.len()).next_multiple_of(block_size as usize).min(frames.bytes().len());
+        let wanted = (skip + into.len())
+            .next_multiple_of(block_size as usize)
+            .min(frames.bytes().len());
         let blocks = &mut frames.bytes_mut()[..wanted - wanted % block_size as usize];
         device.read(start / block_size, blocks)?;
         let taken = (blocks.len() - skip).min(into.len());
@@ -106,8 +117,14 @@ mod tests {
                     let block = block as usize;
                     assert!(head < block && tail < block && whole % block == 0);
                     let first_whole = start as usize + head;
-                    assert!(whole == 0 || first_whole.is_multiple_of(block), "{start} {len}");
-                    assert!(tail == 0 || (first_whole + whole).is_multiple_of(block), "{start} {len}");
+                    assert!(
+                        whole == 0 || first_whole.is_multiple_of(block),
+                        "{start} {len}"
+                    );
+                    assert!(
+                        tail == 0 || (first_whole + whole).is_multiple_of(block),
+                        "{start} {len}"
+                    );
                 }
             }
         }

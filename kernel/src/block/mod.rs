@@ -62,18 +62,27 @@ pub trait BlockDevice: Send + Sync {
     /// Reads blocks from `block` on until `bytes` is full.
     fn read(&self, block: u64, bytes: &mut [u8]) -> Result<(), BlockError> {
         let buffer = Buffer::from_device(bytes).map_err(BlockError::Buffer)?;
-        self.submit(Request { block, data: Data::Read(buffer) })
+        self.submit(Request {
+            block,
+            data: Data::Read(buffer),
+        })
     }
 
     /// Writes `bytes` to the blocks from `block` on.
     fn write(&self, block: u64, bytes: &[u8]) -> Result<(), BlockError> {
         let buffer = Buffer::to_device(bytes).map_err(BlockError::Buffer)?;
-        self.submit(Request { block, data: Data::Write(buffer) })
+        self.submit(Request {
+            block,
+            data: Data::Write(buffer),
+        })
     }
 
     /// Makes everything written so far durable.
     fn flush(&self) -> Result<(), BlockError> {
-        self.submit(Request { block: 0, data: Data::Flush })
+        self.submit(Request {
+            block: 0,
+            data: Data::Flush,
+        })
     }
 }
 

@@ -10,7 +10,9 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
-use gpt_disk_types::{BlockSize, GptHeader, GptPartitionEntry, GptPartitionEntryArray, MasterBootRecord};
+use gpt_disk_types::{
+    BlockSize, GptHeader, GptPartitionEntry, GptPartitionEntryArray, MasterBootRecord,
+};
 
 /// A run of blocks of another device.
 pub struct Partition {
@@ -77,7 +79,10 @@ type Read<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), BlockError>;
 /// Finds the partitions of a disk. A disk without a table has none, and that is no error.
 pub fn find(disk: &dyn BlockDevice) -> Table {
     let read = |start: u64, into: &mut [u8]| read_at(disk, start, into);
-    parse(disk.geometry(), &read).unwrap_or_else(|error| Table { extents: Vec::new(), errors: vec![error] })
+    parse(disk.geometry(), &read).unwrap_or_else(|error| Table {
+        extents: Vec::new(),
+        errors: vec![error],
+    })
 }
 
 impl Partition {
@@ -94,7 +99,10 @@ impl BlockDevice for Partition {
     }
 
     fn geometry(&self) -> Geometry {
-        Geometry { blocks: self.extent.blocks, ..self.disk.geometry() }
+        Geometry {
+            blocks: self.extent.blocks,
+            ..self.disk.geometry()
+        }
     }
 
     fn submit(&self, request: Request<'_>) -> Result<(), BlockError> {
@@ -104,9 +112,15 @@ impl BlockDevice for Partition {
             super::Data::Flush => 0,
         };
         let blocks = bytes.div_ceil(u64::from(self.geometry().block_size));
-        let end = request.block.checked_add(blocks).filter(|end| *end <= self.extent.blocks);
+        let end = request
+            .block
+            .checked_add(blocks)
+            .filter(|end| *end <= self.extent.blocks);
         end.ok_or(BlockError::OutOfRange)?;
-        self.disk.submit(Request { block: self.extent.first + request.block, data: request.data })
+        self.disk.submit(Request {
+            block: self.extent.first + request.block,
+            data: request.data,
+        })
     }
 }
 
@@ -122,7 +136,11 @@ fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
     if mbr.signature != SIGNATURE {
         return Ok(Table::default());
     }
-    if mbr.partitions.iter().any(|record| record.os_indicator == PROTECTIVE) {
+    if mbr
+        .partitions
+        .iter()
+        .any(|record| record.os_indicator == PROTECTIVE)
+    {
         return parse_gpt(geometry, read);
     }
     Ok(mbr_table(geometry, &mbr))
@@ -130,7 +148,8 @@ fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
 
 fn mbr_table(geometry: Geometry, mbr: &MasterBootRecord) -> Table {
     // A boot sector of a file system has the signature too, and code where the records would be.
-    let sound = |record: &gpt_disk_types::MbrPartitionRecord| matches!(record.boot_indicator, 0 | 0x80);
+    let sound =
+        |record: &gpt_disk_types::MbrPartitionRecord| matches!(record.boot_indicator, 0 | 0x80);
     if !mbr.partitions.iter().all(sound) {
         return Table::default();
     }
@@ -146,9 +165,16 @@ fn mbr_table(geometry: Geometry, mbr: &MasterBootRecord) -> Table {
 
 impl Table {
     fn add(&mut self, geometry: Geometry, number: u32, first: u64, blocks: u64) {
-        let within = blocks > 0 && first.checked_add(blocks).is_some_and(|end| end <= geometry.blocks);
+        let within = blocks > 0
+            && first
+                .checked_add(blocks)
+                .is_some_and(|end| end <= geometry.blocks);
         if within {
-            self.extents.push(Extent { number, first, blocks });
+            self.extents.push(Extent {
+                number,
+                first,
+                blocks,
+            });
         } else {
             self.errors.push(TableError::Entry(number));
         }
@@ -156,7 +182,11 @@ impl Table {
 }
 
 /// The header at a block, if its signature, checksum and own address are right.
-fn gpt_header(geometry: Geometry, read: Read<'_>, block: u64) -> Result<Option<GptHeader>, BlockError> {
+fn gpt_header(
+    geometry: Geometry,
+    read: Read<'_>,
+    block: u64,
+) -> Result<Option<GptHeader>, BlockError> {
     let mut bytes = [0; size_of::<GptHeader>()];
     read(block * u64::from(geometry.block_size), &mut bytes)?;
     let header: GptHeader = bytemuck::pod_read_unaligned(&bytes);
@@ -178,27 +208,46 @@ fn parse_gpt(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
     let mut table = Table::default();
     for (number, entry) in (1..).zip(entries).filter(|(_, entry)| entry.is_used()) {
         let (first, last) = (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());
-        let blocks = last.checked_sub(first).and_then(|more| more.checked_add(1)).unwrap_or(0);
+        let blocks = last
+            .checked_sub(first)
+            .and_then(|more| more.checked_add(1))
+            .unwrap_or(0);
         table.add(geometry, number, first, blocks);
     }
     Ok(table)
 }
 
-fn gpt_entries(geometry: Geometry, read: Read<'_>, header: &GptHeader) -> Result<Vec<GptPartitionEntry>, TableError> {
+fn gpt_entries(
+    geometry: Geometry,
+    read: Read<'_>,
+    header: &GptHeader,
+) -> Result<Vec<GptPartitionEntry>, TableError> {
     /// The standard asks for 16 KiB; more than this is no sane table.
     const LARGEST: usize = 1 << 20;
     let damaged = TableError::GptEntries;
     let block_size = BlockSize::new(geometry.block_size).ok_or(damaged.clone())?;
-    let layout = header.get_partition_entry_array_layout().map_err(|_| damaged.clone())?;
-    let len = layout.num_bytes_rounded_to_block_as_usize(block_size).filter(|len| *len <= LARGEST).ok_or(damaged.clone())?;
-    let start = layout.start_lba.to_u64().checked_mul(u64::from(geometry.block_size)).ok_or(damaged.clone())?;
+    let layout = header
+        .get_partition_entry_array_layout()
+        .map_err(|_| damaged.clone())?;
+    let len = layout
+        .num_bytes_rounded_to_block_as_usize(block_size)
+        .filter(|len| *len <= LARGEST)
+        .ok_or(damaged.clone())?;
+    let start = layout
+        .start_lba
+        .to_u64()
+        .checked_mul(u64::from(geometry.block_size))
+        .ok_or(damaged.clone())?;
     let mut storage = vec![0; len];
     read(start, &mut storage)?;
-    let array = GptPartitionEntryArray::new(layout, block_size, &mut storage).map_err(|_| damaged.clone())?;
+    let array = GptPartitionEntryArray::new(layout, block_size, &mut storage)
+        .map_err(|_| damaged.clone())?;
     if array.calculate_crc32() != header.partition_entry_array_crc32 {
         return Err(damaged);
     }
-    Ok((0..layout.num_entries).filter_map(|index| array.get_partition_entry(index).copied()).collect())
+    Ok((0..layout.num_entries)
+        .filter_map(|index| array.get_partition_entry(index).copied())
+        .collect())
 }
 
 #[cfg(test)]

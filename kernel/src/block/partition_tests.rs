@@ -7,13 +7,22 @@ use std::cell::Cell;
 const BLOCKS: u64 = 4096;
 
 fn geometry(block_size: u32) -> Geometry {
-    Geometry { block_size, blocks: BLOCKS, writable: false }
+    Geometry {
+        block_size,
+        blocks: BLOCKS,
+        writable: false,
+    }
 }
 
 fn parse_bytes(disk: &[u8], block_size: u32) -> Result<Table, TableError> {
     let read = |start: u64, into: &mut [u8]| {
-        let end = start.checked_add(into.len() as u64).ok_or(BlockError::OutOfRange)?;
-        into.copy_from_slice(disk.get(start as usize..end as usize).ok_or(BlockError::OutOfRange)?);
+        let end = start
+            .checked_add(into.len() as u64)
+            .ok_or(BlockError::OutOfRange)?;
+        into.copy_from_slice(
+            disk.get(start as usize..end as usize)
+                .ok_or(BlockError::OutOfRange)?,
+        );
         Ok(())
     };
     parse(geometry(block_size), &read)
@@ -56,7 +65,8 @@ fn gpt_disk(block_size: usize, entries: &[(u64, u64)]) -> Vec<u8> {
             ..Default::default()
         };
         header.update_header_crc32();
-        disk[block as usize * block_size..][..size_of::<GptHeader>()].copy_from_slice(bytemuck::bytes_of(&header));
+        disk[block as usize * block_size..][..size_of::<GptHeader>()]
+            .copy_from_slice(bytemuck::bytes_of(&header));
     }
     disk
 }
@@ -64,18 +74,31 @@ fn gpt_disk(block_size: usize, entries: &[(u64, u64)]) -> Vec<u8> {
 /// The checksum, bit by bit, so that the library is checked against something.
 fn crc32(bytes: &[u8]) -> u32 {
     let sum = bytes.iter().fold(u32::MAX, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 != 0 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            if sum & 1 != 0 {
+                sum >> 1 ^ 0xedb8_8320
+            } else {
+                sum >> 1
+            }
+        })
     });
     !sum
 }
 
 fn extent(number: u32, first: u64, blocks: u64) -> Extent {
-    Extent { number, first, blocks }
+    Extent {
+        number,
+        first,
+        blocks,
+    }
 }
 
 #[test]
 fn a_disk_without_a_table_has_no_partitions_and_no_errors() {
-    assert_eq!(parse_bytes(&vec![0; BLOCKS as usize * 512], 512), Ok(Table::default()));
+    assert_eq!(
+        parse_bytes(&vec![0; BLOCKS as usize * 512], 512),
+        Ok(Table::default())
+    );
 }
 
 #[test]
@@ -91,7 +114,10 @@ fn mbr_partitions_are_found_in_both_block_sizes() {
 #[test]
 fn mbr_partitions_beyond_the_disk_are_reported() {
     let table = parse_bytes(&mbr_disk(&[(0x83, 64, 100), (0x83, 4000, 97)]), 512).unwrap();
-    assert_eq!((table.extents.len(), table.errors), (1, vec![TableError::Entry(2)]));
+    assert_eq!(
+        (table.extents.len(), table.errors),
+        (1, vec![TableError::Entry(2)])
+    );
 }
 
 #[test]
@@ -104,8 +130,16 @@ fn a_boot_sector_with_code_is_no_table() {
 #[test]
 fn gpt_partitions_are_found_in_both_block_sizes() {
     for block_size in [512, 4096] {
-        let table = parse_bytes(&gpt_disk(block_size, &[(64, 127), (2048, 4000)]), block_size as u32).unwrap();
-        assert_eq!(table.extents, [extent(1, 64, 64), extent(2, 2048, 1953)], "{block_size}");
+        let table = parse_bytes(
+            &gpt_disk(block_size, &[(64, 127), (2048, 4000)]),
+            block_size as u32,
+        )
+        .unwrap();
+        assert_eq!(
+            table.extents,
+            [extent(1, 64, 64), extent(2, 2048, 1953)],
+            "{block_size}"
+        );
         assert_eq!(table.errors, []);
     }
 }
@@ -114,7 +148,10 @@ fn gpt_partitions_are_found_in_both_block_sizes() {
 fn the_second_header_stands_in_for_a_damaged_first() {
     let mut disk = gpt_disk(512, &[(64, 127)]);
     disk[512 + 40] ^= 1;
-    assert_eq!(parse_bytes(&disk, 512).unwrap().extents, [extent(1, 64, 64)]);
+    assert_eq!(
+        parse_bytes(&disk, 512).unwrap().extents,
+        [extent(1, 64, 64)]
+    );
     let last = (BLOCKS as usize - 1) * 512;
     disk[last + 40] ^= 1;
     assert_eq!(parse_bytes(&disk, 512), Err(TableError::GptHeader));
@@ -129,7 +166,20 @@ fn damaged_entries_are_noticed_by_their_checksum() {
 
 #[test]
 fn entries_outside_the_disk_or_reversed_are_reported() {
-    let table = parse_bytes(&gpt_disk(512, &[(64, 5000), (200, 100), (64, u64::MAX), (0, u64::MAX), (64, 64)]), 512).unwrap();
+    let table = parse_bytes(
+        &gpt_disk(
+            512,
+            &[
+                (64, 5000),
+                (200, 100),
+                (64, u64::MAX),
+                (0, u64::MAX),
+                (64, 64),
+            ],
+        ),
+        512,
+    )
+    .unwrap();
     assert_eq!(table.extents, [extent(5, 64, 1)]);
     assert_eq!(table.errors, [1, 2, 3, 4].map(TableError::Entry));
 }
@@ -138,19 +188,27 @@ fn entries_outside_the_disk_or_reversed_are_reported() {
 fn a_header_with_absurd_counts_is_an_error_and_no_allocation() {
     for (entries, size) in [(u32::MAX, 128), (128, u32::MAX), (128, 0), (128, 7)] {
         let mut disk = gpt_disk(512, &[(64, 127)]);
-        let mut header: GptHeader = bytemuck::pod_read_unaligned(&disk[512..][..size_of::<GptHeader>()]);
+        let mut header: GptHeader =
+            bytemuck::pod_read_unaligned(&disk[512..][..size_of::<GptHeader>()]);
         header.number_of_partition_entries = U32Le::from_u32(entries);
         header.size_of_partition_entry = U32Le::from_u32(size);
         header.update_header_crc32();
         disk[512..][..size_of::<GptHeader>()].copy_from_slice(bytemuck::bytes_of(&header));
-        assert_eq!(parse_bytes(&disk, 512), Err(TableError::GptEntries), "{entries} x {size}");
+        assert_eq!(
+            parse_bytes(&disk, 512),
+            Err(TableError::GptEntries),
+            "{entries} x {size}"
+        );
     }
 }
 
 #[test]
 fn read_errors_are_passed_on() {
     let failing = |_: u64, _: &mut [u8]| Err(BlockError::Device("broken".into()));
-    assert_eq!(parse(geometry(512), &failing), Err(TableError::Read(BlockError::Device("broken".into()))));
+    assert_eq!(
+        parse(geometry(512), &failing),
+        Err(TableError::Read(BlockError::Device("broken".into())))
+    );
 }
 
 /// A disk that only remembers which block it was asked for.
@@ -176,10 +234,21 @@ impl BlockDevice for Recorder {
 fn a_partition_moves_requests_and_keeps_them_inside() {
     let disk = Arc::new(Recorder(Cell::new(None)));
     let partition = Partition::new(disk.clone(), extent(2, 100, 50));
-    assert_eq!((partition.name(), partition.geometry().blocks), ("disk0p2", 50));
+    assert_eq!(
+        (partition.name(), partition.geometry().blocks),
+        ("disk0p2", 50)
+    );
     assert_eq!(partition.flush(), Ok(()));
-    for (block, expected) in [(0, Ok(())), (50, Ok(())), (51, Err(BlockError::OutOfRange)), (u64::MAX, Err(BlockError::OutOfRange))] {
-        let request = Request { block, data: crate::block::Data::Flush };
+    for (block, expected) in [
+        (0, Ok(())),
+        (50, Ok(())),
+        (51, Err(BlockError::OutOfRange)),
+        (u64::MAX, Err(BlockError::OutOfRange)),
+    ] {
+        let request = Request {
+            block,
+            data: crate::block::Data::Flush,
+        };
         assert_eq!(partition.submit(request), expected, "{block}");
     }
     assert_eq!(disk.0.get(), Some(150));

@@ -62,14 +62,20 @@ pub struct Buffer<'a, D: Direction> {
 impl<'a> Buffer<'a, ToDevice> {
     /// Bytes for a device to read.
     pub fn to_device(bytes: &'a [u8]) -> Result<Self, BufferError> {
-        Ok(Self { list: phyrs_of(bytes)?, _memory: PhantomData })
+        Ok(Self {
+            list: phyrs_of(bytes)?,
+            _memory: PhantomData,
+        })
     }
 }
 
 impl<'a> Buffer<'a, FromDevice> {
     /// Bytes for a device to write.
     pub fn from_device(bytes: &'a mut [u8]) -> Result<Self, BufferError> {
-        Ok(Self { list: phyrs_of(bytes)?, _memory: PhantomData })
+        Ok(Self {
+            list: phyrs_of(bytes)?,
+            _memory: PhantomData,
+        })
     }
 }
 

@@ -57,7 +57,9 @@ pub enum DmaError {
 impl fmt::Display for DmaError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable { index } => write!(f, "the device cannot reach piece {index} of the memory"),
+            Self::Unreachable { index } => {
+                write!(f, "the device cannot reach piece {index} of the memory")
+            }
         }
     }
 }
@@ -65,9 +67,15 @@ impl fmt::Display for DmaError {
 impl core::error::Error for DmaError {}
 
 /// Puts memory on the bus. Nothing is allocated: the list of phyrs becomes the list of ranges.
-pub fn map<'a, D: Direction>(buffer: Buffer<'a, D>, limits: &DmaLimits) -> Result<DmaMapping<'a, D>, DmaError> {
+pub fn map<'a, D: Direction>(
+    buffer: Buffer<'a, D>,
+    limits: &DmaLimits,
+) -> Result<DmaMapping<'a, D>, DmaError> {
     match buffer.into_list().map_to_bus(|phyr| to_bus(phyr, limits)) {
-        Ok(list) => Ok(DmaMapping { list, _memory: PhantomData }),
+        Ok(list) => Ok(DmaMapping {
+            list,
+            _memory: PhantomData,
+        }),
         Err((index, _)) => Err(DmaError::Unreachable { index }),
     }
 }
@@ -83,7 +91,10 @@ mod tests {
     use super::*;
     use phyr::PhysAddr;
 
-    const LIMITS: DmaLimits = DmaLimits { last: DmaAddr::new(0xffff_ffff), alignment: 4 };
+    const LIMITS: DmaLimits = DmaLimits {
+        last: DmaAddr::new(0xffff_ffff),
+        alignment: 4,
+    };
 
     fn bus(addr: u64, len: u64) -> Option<u64> {
         to_bus(Phyr::new(PhysAddr::new(addr), len).unwrap(), &LIMITS).map(DmaAddr::get)

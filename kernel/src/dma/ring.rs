@@ -17,8 +17,13 @@ pub struct DmaMemory {
 impl DmaMemory {
     /// Takes zeroed memory, in one piece, of `bytes` rounded up to whole pages.
     pub fn allocate(bytes: u64) -> Result<Self, AllocError> {
-        let len = bytes.max(1).checked_next_multiple_of(4096).ok_or(AllocError::Unaligned)?;
-        Ok(Self { frames: Frames::zeroed(len)? })
+        let len = bytes
+            .max(1)
+            .checked_next_multiple_of(4096)
+            .ok_or(AllocError::Unaligned)?;
+        Ok(Self {
+            frames: Frames::zeroed(len)?,
+        })
     }
 
     /// Where the device sees it: without an IOMMU, at its physical address.
@@ -30,8 +35,16 @@ impl DmaMemory {
     #[inline]
     fn word(&self, offset: usize) -> &AtomicU64 {
         let words = self.frames.phyr().len() as usize / 8;
-        assert!(offset.is_multiple_of(8) && offset / 8 < words, "offset {offset:#x} in shared memory of {words} words");
-        let word = self.frames.pointer().as_ptr().wrapping_add(offset).cast::<AtomicU64>();
+        assert!(
+            offset.is_multiple_of(8) && offset / 8 < words,
+            "offset {offset:#x} in shared memory of {words} words"
+        );
+        let word = self
+            .frames
+            .pointer()
+            .as_ptr()
+            .wrapping_add(offset)
+            .cast::<AtomicU64>();
         // SAFETY: in bounds and aligned by the assertion; the frames belong to `self`, and both
         // sides only make whole accesses.
         unsafe { &*word }

@@ -3,13 +3,13 @@
 use crate::block::{BlockDevice, BlockError, Data, Geometry, Request};
 use crate::dma::{self, DmaLimits, DmaMemory};
 use crate::mmio::RegisterWindow;
+use crate::pci::Function;
 use crate::pci::device::{Device, DeviceError, Owners};
 use crate::pci::ecam::Ecam;
-use crate::pci::Function;
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use alloc::format;
 use core::fmt;
 use phyr::{DmaAddr, DmaRange};
 use spin::Mutex;
@@ -85,7 +85,9 @@ impl nvme::Platform for NvmePlatform {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Shared, nvme::OutOfMemory> {
-        DmaMemory::allocate(bytes as u64).map(Shared).map_err(|_| nvme::OutOfMemory)
+        DmaMemory::allocate(bytes as u64)
+            .map(Shared)
+            .map_err(|_| nvme::OutOfMemory)
     }
 
     fn microseconds(&self) -> u64 {
@@ -138,14 +140,23 @@ pub struct Found {
 }
 
 /// Brings up a controller; its namespaces are named `nvmeCnN`, with `C` the given number.
-pub fn probe(owners: &Arc<Owners<Ecam>>, function: &Function, number: usize) -> Result<Found, ProbeError> {
+pub fn probe(
+    owners: &Arc<Owners<Ecam>>,
+    function: &Function,
+    number: usize,
+) -> Result<Found, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = Registers(device.registers(REGISTERS).map_err(ProbeError::Device)?);
-    let controller = Controller::new(NvmePlatform { device, registers }).map_err(ProbeError::Driver)?;
+    let controller =
+        Controller::new(NvmePlatform { device, registers }).map_err(ProbeError::Driver)?;
     let model = format!("{}", controller.identity().model);
     let listed: Vec<nvme::Namespace> = controller.namespaces().to_vec();
     let controller = Arc::new(Mutex::new(controller));
-    let mut found = Found { model, namespaces: Vec::new(), unusable: Vec::new() };
+    let mut found = Found {
+        model,
+        namespaces: Vec::new(),
+        unusable: Vec::new(),
+    };
     for namespace in listed {
         match namespace.unusable {
             Some(reason) => found.unusable.push((namespace.id, format!("{reason}"))),
@@ -173,7 +184,10 @@ pub struct Namespace {
 }
 
 /// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
-const LIMITS: DmaLimits = DmaLimits { last: DmaAddr::new(u64::MAX), alignment: 4 };
+const LIMITS: DmaLimits = DmaLimits {
+    last: DmaAddr::new(u64::MAX),
+    alignment: 4,
+};
 
 impl BlockDevice for Namespace {
     fn name(&self) -> &str {
@@ -190,11 +204,17 @@ impl BlockDevice for Namespace {
         match request.data {
             Data::Read(buffer) => {
                 let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
-                self.controller.lock().read(self.id, request.block, mapping.ranges()).map_err(block_error)
+                self.controller
+                    .lock()
+                    .read(self.id, request.block, mapping.ranges())
+                    .map_err(block_error)
             }
             Data::Write(buffer) => {
                 let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
-                self.controller.lock().write(self.id, request.block, mapping.ranges()).map_err(block_error)
+                self.controller
+                    .lock()
+                    .write(self.id, request.block, mapping.ranges())
+                    .map_err(block_error)
             }
             Data::Flush => self.controller.lock().flush(self.id).map_err(block_error),
         }

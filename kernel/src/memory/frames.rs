@@ -11,7 +11,7 @@
 use super::extents::{AllocError, ExtentAllocator, Request};
 use super::window::{DirectMap, PAGE, Window};
 use core::ptr::NonNull;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 use spin::{Mutex, Once};
 
 static WINDOW: Once<DirectMap> = Once::new();
@@ -43,7 +43,12 @@ pub(super) unsafe fn add(range: Phyr) {
 /// # Panics
 /// Before [`super::init`].
 pub fn with_allocator<R>(action: impl FnOnce(&mut ExtentAllocator<DirectMap>) -> R) -> R {
-    action(ALLOCATOR.lock().as_mut().expect("memory is initialised first"))
+    action(
+        ALLOCATOR
+            .lock()
+            .as_mut()
+            .expect("memory is initialised first"),
+    )
 }
 
 /// Allocated RAM.
@@ -55,7 +60,11 @@ pub struct Frames {
 impl Frames {
     /// Allocates `len` bytes, a multiple of 4096, in one piece. The content is what was there.
     pub fn allocate(len: u64) -> Result<Self, AllocError> {
-        Self::request(Request { len, align: PAGE, below: None })
+        Self::request(Request {
+            len,
+            align: PAGE,
+            below: None,
+        })
     }
 
     /// Allocates with an alignment or an upper limit.
@@ -90,7 +99,9 @@ impl Frames {
     /// The bytes, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`, and `self` is borrowed exclusively.
-        unsafe { core::slice::from_raw_parts_mut(self.pointer().as_ptr(), self.phyr.len() as usize) }
+        unsafe {
+            core::slice::from_raw_parts_mut(self.pointer().as_ptr(), self.phyr.len() as usize)
+        }
     }
 
     /// Divides the frames at `offset`, a multiple of 4096; or gives them back.
@@ -122,7 +133,10 @@ impl Drop for Frames {
         with_allocator(|allocator| {
             // SAFETY: the range was allocated to `self` alone, which is gone now.
             let freed = unsafe { allocator.insert(self.phyr) };
-            debug_assert!(freed.is_ok(), "frames are allocated once and freed once: {freed:?}");
+            debug_assert!(
+                freed.is_ok(),
+                "frames are allocated once and freed once: {freed:?}"
+            );
         });
     }
 }

@@ -30,13 +30,17 @@ unsafe impl Source for FrameSource {
             .and_then(|len| len.checked_add(OVERHEAD))
             .and_then(|len| len.checked_next_multiple_of(PAGE))
             .ok_or(())?;
-        let frames = Frames::allocate(needed.max(PIECE)).or_else(|_| Frames::allocate(needed)).map_err(|_| ())?;
+        let frames = Frames::allocate(needed.max(PIECE))
+            .or_else(|_| Frames::allocate(needed))
+            .map_err(|_| ())?;
         let (start, len) = (frames.pointer(), frames.phyr().len() as usize);
         // The memory is the heap's for ever.
         frames::leak(frames);
         // SAFETY: the frames were allocated to nobody else, are mapped for good by the direct map,
         // and are given to this heap once.
-        unsafe { talc.claim(start.as_ptr(), len) }.map(drop).ok_or(())
+        unsafe { talc.claim(start.as_ptr(), len) }
+            .map(drop)
+            .ok_or(())
     }
 }
 

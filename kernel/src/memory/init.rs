@@ -7,7 +7,7 @@ use super::{DIRECT_MAP, frames, mapping};
 use crate::arch::stacks;
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 use spin::Once;
 use x86_64::registers::control::Cr3;
 use x86_64::registers::model_specific::Msr;
@@ -24,18 +24,29 @@ pub fn boot_regions() -> &'static [MemoryRegion] {
 
 /// The first address above all RAM that lies below `limit`.
 pub fn ram_end(limit: PhysAddr) -> PhysAddr {
-    let ends = ram(boot_regions()).map(|range| range.last().get()).filter(|last| *last < limit.get());
+    let ends = ram(boot_regions())
+        .map(|range| range.last().get())
+        .filter(|last| *last < limit.get());
     PhysAddr::new(ends.max().map_or(0, |last| last + 1))
 }
 
 /// All RAM, used or not.
 fn ram(regions: &[MemoryRegion]) -> impl Iterator<Item = Phyr> + '_ {
-    let is_ram = |region: &&MemoryRegion| matches!(region.kind, MemoryRegionKind::Usable | MemoryRegionKind::Bootloader);
+    let is_ram = |region: &&MemoryRegion| {
+        matches!(
+            region.kind,
+            MemoryRegionKind::Usable | MemoryRegionKind::Bootloader
+        )
+    };
     regions.iter().filter(is_ram).filter_map(to_phyr)
 }
 
 fn to_phyr(region: &MemoryRegion) -> Option<Phyr> {
-    Phyr::new(PhysAddr::new(region.start), region.end.checked_sub(region.start)?).ok()
+    Phyr::new(
+        PhysAddr::new(region.start),
+        region.end.checked_sub(region.start)?,
+    )
+    .ok()
 }
 
 /// Starts memory management. The heap works afterwards.
@@ -51,20 +62,29 @@ pub fn init(info: &'static BootInfo) {
         Some(DIRECT_MAP),
         "the loader maps physical memory where BOOT_CONFIG says"
     );
-    let end = ram(regions).map(|range| range.last().get()).max().expect("the loader reports RAM") + 1;
+    let end = ram(regions)
+        .map(|range| range.last().get())
+        .max()
+        .expect("the loader reports RAM")
+        + 1;
     let view = VirtAddr::new(DIRECT_MAP).and_then(|start| VirtRange::new(start, end));
     // SAFETY: by the boot contract all RAM is mapped at this offset for good; holes between RAM
     // regions are not, and only RAM reaches the allocator and the tables.
     let window = unsafe { DirectMap::new(view.expect("RAM fits below the hole")) };
 
     frames::init(window);
-    let usable = regions.iter().filter(|region| region.kind == MemoryRegionKind::Usable).filter_map(to_phyr);
+    let usable = regions
+        .iter()
+        .filter(|region| region.kind == MemoryRegionKind::Usable)
+        .filter_map(to_phyr);
     for range in usable.filter_map(above_lowest) {
         // SAFETY: the loader reports this RAM as unused.
         unsafe { frames::add(range) };
     }
     // The loader's copy of the kernel file is not needed any more.
-    let file = Phyr::new(PhysAddr::new(info.kernel_addr), info.kernel_len).ok().and_then(|file| file.align_inner(PAGE));
+    let file = Phyr::new(PhysAddr::new(info.kernel_addr), info.kernel_len)
+        .ok()
+        .and_then(|file| file.align_inner(PAGE));
     if let Some(file) = file.filter(|file| ram(regions).any(|range| range.contains(*file))) {
         // SAFETY: the segments were copied out of it, and nothing else lies in its whole pages.
         unsafe { frames::add(file) };
@@ -79,7 +99,10 @@ pub fn init(info: &'static BootInfo) {
 }
 
 fn above_lowest(range: Phyr) -> Option<Phyr> {
-    let rest = range.last().get().checked_sub(range.addr().get().max(LOWEST))?;
+    let rest = range
+        .last()
+        .get()
+        .checked_sub(range.addr().get().max(LOWEST))?;
     Phyr::new(PhysAddr::new(range.addr().get().max(LOWEST)), rest + 1).ok()
 }
 
@@ -113,9 +136,13 @@ fn tighten(window: DirectMap) {
 
         // Code and constants are mapped a second time, with all RAM: make that read-only, too.
         let start = VirtAddr::of(&raw const kernel_text_start);
-        let len = VirtAddr::of(&raw const kernel_data_start).offset_from(start).unwrap_or(0);
+        let len = VirtAddr::of(&raw const kernel_data_start)
+            .offset_from(start)
+            .unwrap_or(0);
         let fixed = VirtRange::new(start, len).expect("the kernel has code");
-        let phyrs = tables.translate(fixed).expect("the kernel's code is mapped");
+        let phyrs = tables
+            .translate(fixed)
+            .expect("the kernel's code is mapped");
         for phyr in phyrs.iter() {
             let alias = VirtAddr::of(window.pointer(phyr.addr()).as_ptr());
             let alias = VirtRange::new(alias, phyr.len()).expect("RAM is mapped in one half");

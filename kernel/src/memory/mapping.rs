@@ -13,7 +13,7 @@ use super::virt::{VirtAddr, VirtRange};
 use super::window::{DirectMap, PAGE};
 use core::fmt;
 use core::ptr::NonNull;
-use phyr::{PhysAddr, Phyr, PhyrList};
+use phyr::{Phyr, PhyrList, PhysAddr};
 use spin::Mutex;
 
 /// Where the kernel's own mappings go.
@@ -52,7 +52,15 @@ static KERNEL: Mutex<Option<AddressSpace>> = Mutex::new(None);
 /// `root` is the table in CR3, made by the loader, and nobody else changes it or those below.
 pub(super) unsafe fn init(root: PhysAddr, window: DirectMap) {
     // SAFETY: the caller's promise; the loader shares no table and sets no global bit.
-    let tables = unsafe { PageTables::adopt(root, window, TableFrames, LocalTlb::new(), Features::detect()) };
+    let tables = unsafe {
+        PageTables::adopt(
+            root,
+            window,
+            TableFrames,
+            LocalTlb::new(),
+            Features::detect(),
+        )
+    };
     let area = VirtAddr::new(AREA_START).and_then(|start| VirtRange::new(start, AREA_BYTES));
     let area = AddressArea::new(area.expect("the area is canonical"));
     *KERNEL.lock() = Some(AddressSpace { tables, area });
@@ -119,21 +127,33 @@ impl Mapping {
         let offset = phyr.addr().offset_from(pages.addr()).unwrap_or(0);
         // SAFETY: the caller's promise.
         let mapped = unsafe { place(pages.len(), core::iter::once(pages), rights, cache) }?;
-        let bytes = mapped.without_prefix(offset).and_then(|rest| rest.prefix(phyr.len()));
-        Ok(Self { pages: mapped, bytes: bytes.unwrap_or(mapped) })
+        let bytes = mapped
+            .without_prefix(offset)
+            .and_then(|rest| rest.prefix(phyr.len()));
+        Ok(Self {
+            pages: mapped,
+            bytes: bytes.unwrap_or(mapped),
+        })
     }
 
     /// Maps phyrs of whole pages side by side.
     ///
     /// # Safety
     /// As for [`map`](Self::map).
-    pub unsafe fn map_list(list: &PhyrList, rights: Rights, cache: Cache) -> Result<Self, MapError> {
+    pub unsafe fn map_list(
+        list: &PhyrList,
+        rights: Rights,
+        cache: Cache,
+    ) -> Result<Self, MapError> {
         if list.is_empty() || list.iter().any(|phyr| !phyr.is_aligned(PAGE)) {
             return Err(MapError::NotPages);
         }
         // SAFETY: the caller's promise.
         let mapped = unsafe { place(list.bytes(), list.iter(), rights, cache) }?;
-        Ok(Self { pages: mapped, bytes: mapped })
+        Ok(Self {
+            pages: mapped,
+            bytes: mapped,
+        })
     }
 
     /// The virtual addresses of the memory that was asked for.
@@ -181,13 +201,24 @@ unsafe fn place(
     cache: Cache,
 ) -> Result<VirtRange, MapError> {
     // Large leaves fit where virtual and physical addresses agree modulo their size.
-    let align = [1 << 30, 1 << 21].into_iter().find(|size| len >= *size).unwrap_or(PAGE);
-    let offset = phyrs.clone().next().map_or(0, |first| first.addr().get() % align);
+    let align = [1 << 30, 1 << 21]
+        .into_iter()
+        .find(|size| len >= *size)
+        .unwrap_or(PAGE);
+    let offset = phyrs
+        .clone()
+        .next()
+        .map_or(0, |first| first.addr().get() % align);
     with_space(|space| {
-        let range = space.area.take(len, align, offset).ok_or(MapError::NoAddresses)?;
+        let range = space
+            .area
+            .take(len, align, offset)
+            .ok_or(MapError::NoAddresses)?;
         let mut mapped = 0;
         for phyr in phyrs {
-            let Some(start) = range.start().checked_add(mapped) else { break };
+            let Some(start) = range.start().checked_add(mapped) else {
+                break;
+            };
             // SAFETY: the caller's promise.
             if let Err(error) = unsafe { space.tables.map(start, phyr, rights, cache) } {
                 if let Some(done) = range.prefix(mapped) {

@@ -19,12 +19,16 @@ impl Scattered {
     pub fn map(frames: Vec<Frames>) -> Result<Self, MapError> {
         let mut list = PhyrList::new();
         for frame in &frames {
-            list.push(frame.phyr()).map_err(|error| MapError::Tables(super::paging::MapError::List(error)))?;
+            list.push(frame.phyr())
+                .map_err(|error| MapError::Tables(super::paging::MapError::List(error)))?;
         }
         // SAFETY: the frames belong to the caller, who gives them to the result, and are mapped
         // write-back here as in the direct map.
         let mapping = unsafe { Mapping::map_list(&list, Rights::ReadWrite, Cache::WriteBack) }?;
-        Ok(Self { mapping, _frames: frames })
+        Ok(Self {
+            mapping,
+            _frames: frames,
+        })
     }
 
     /// The bytes.
@@ -36,6 +40,8 @@ impl Scattered {
     /// The bytes, to be changed.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`, and `self` is borrowed exclusively.
-        unsafe { core::slice::from_raw_parts_mut(self.mapping.pointer().as_ptr(), self.mapping.len()) }
+        unsafe {
+            core::slice::from_raw_parts_mut(self.mapping.pointer().as_ptr(), self.mapping.len())
+        }
     }
 }

@@ -16,14 +16,19 @@ pub(super) struct AddressArea {
 
 impl AddressArea {
     pub(super) fn new(area: VirtRange) -> Self {
-        Self { free: BTreeMap::from([(area.start().get(), area.len())]) }
+        Self {
+            free: BTreeMap::from([(area.start().get(), area.len())]),
+        }
     }
 
     /// Takes `len` bytes whose start is `offset` above a multiple of `align`, and a guard page.
     pub(super) fn take(&mut self, len: u64, align: u64, offset: u64) -> Option<VirtRange> {
         let guarded = len.checked_add(PAGE)?;
         let (start, len_free, place) = self.free.iter().find_map(|(&start, &free)| {
-            let place = start.checked_sub(offset)?.checked_next_multiple_of(align)?.checked_add(offset)?;
+            let place = start
+                .checked_sub(offset)?
+                .checked_next_multiple_of(align)?
+                .checked_add(offset)?;
             let end = place.checked_add(guarded)?;
             (end <= start + free).then_some((start, free, place))
         })?;
@@ -86,7 +91,9 @@ mod tests {
     #[test]
     fn what_is_given_back_joins_and_is_used_again() {
         let mut area = area();
-        let taken: Vec<_> = (1..20).map(|n| area.take(n * PAGE, PAGE, 0).unwrap()).collect();
+        let taken: Vec<_> = (1..20)
+            .map(|n| area.take(n * PAGE, PAGE, 0).unwrap())
+            .collect();
         for index in [3, 1, 2, 0].into_iter().chain(4..19) {
             area.give(taken[index]);
         }
@@ -96,7 +103,11 @@ mod tests {
     #[test]
     fn a_full_area_says_so() {
         let mut area = area();
-        assert_eq!(area.take(1 << 40, PAGE, 0), None, "no room for the guard page");
+        assert_eq!(
+            area.take(1 << 40, PAGE, 0),
+            None,
+            "no room for the guard page"
+        );
         assert!(area.take((1 << 40) - PAGE, PAGE, 0).is_some());
         assert_eq!(area.take(PAGE, PAGE, 0), None);
         assert_eq!(area.take(u64::MAX, PAGE, 0), None);

@@ -44,7 +44,11 @@ pub struct Bar {
 /// The BARs of a function. `registers` is 6 for endpoints and 2 for bridges.
 ///
 /// Decoding of memory and I/O must be off.
-pub fn size(config: &impl ConfigSpace, address: PciAddress, registers: u8) -> impl Iterator<Item = Need> {
+pub fn size(
+    config: &impl ConfigSpace,
+    address: PciAddress,
+    registers: u8,
+) -> impl Iterator<Item = Need> {
     let mut index = 0;
     core::iter::from_fn(move || {
         while index < registers {
@@ -60,7 +64,12 @@ pub fn size(config: &impl ConfigSpace, address: PciAddress, registers: u8) -> im
 }
 
 /// One BAR, and how many registers it takes.
-fn size_one(config: &impl ConfigSpace, address: PciAddress, index: u8, registers: u8) -> (Option<Need>, u8) {
+fn size_one(
+    config: &impl ConfigSpace,
+    address: PciAddress,
+    index: u8,
+    registers: u8,
+) -> (Option<Need>, u8) {
     let offset = header::FIRST_BAR + 4 * u16::from(index);
     let probe = |offset| {
         let before = config.read(address, offset);
@@ -76,21 +85,42 @@ fn size_one(config: &impl ConfigSpace, address: PciAddress, index: u8, registers
     if low & 1 != 0 {
         let len = u64::from(!(low & !0b11)) as u16;
         let len = u64::from(len) + 1;
-        return (Some(Need { index, len, kind: BarKind::Io, prefetchable: false }), 1);
+        return (
+            Some(Need {
+                index,
+                len,
+                kind: BarKind::Io,
+                prefetchable: false,
+            }),
+            1,
+        );
     }
     let prefetchable = low & 1 << 3 != 0;
     let (kind, mask, taken) = match low >> 1 & 0b11 {
         0b10 if index + 1 < registers => {
             let high = probe(offset + 4);
-            (BarKind::Memory64, u64::from(high) << 32 | u64::from(low & !0xf), 2)
+            (
+                BarKind::Memory64,
+                u64::from(high) << 32 | u64::from(low & !0xf),
+                2,
+            )
         }
         // 1 MiB memory (0b01) is a relic that is placed like 32-bit memory; 0b11 is reserved.
-        0b00 | 0b01 => (BarKind::Memory32, u64::from(low & !0xf) | 0xffff_ffff << 32, 1),
+        0b00 | 0b01 => (
+            BarKind::Memory32,
+            u64::from(low & !0xf) | 0xffff_ffff << 32,
+            1,
+        ),
         _ => return (None, 1),
     };
     let len = (!mask).wrapping_add(1);
     // A mask with holes is no size.
-    let need = len.is_power_of_two().then_some(Need { index, len, kind, prefetchable });
+    let need = len.is_power_of_two().then_some(Need {
+        index,
+        len,
+        kind,
+        prefetchable,
+    });
     (need, taken)
 }
 
@@ -102,5 +132,9 @@ pub fn place(config: &impl ConfigSpace, address: PciAddress, need: &Need, phyr: 
     if need.kind == BarKind::Memory64 {
         config.write(address, offset + 4, (start >> 32) as u32);
     }
-    Bar { index: need.index, phyr, prefetchable: need.prefetchable }
+    Bar {
+        index: need.index,
+        phyr,
+        prefetchable: need.prefetchable,
+    }
 }

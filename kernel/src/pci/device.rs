@@ -56,9 +56,19 @@ impl Function {
         let (vendor, device) = pci_header.id(Access(config));
         let (revision, base, sub, interface) = pci_header.revision_and_class(Access(config));
         let is_bridge = config.read(address, header::TYPE) >> 16 & 0x7f == 1;
-        let secondary_bus = is_bridge.then(|| (config.read(address, header::BUS_NUMBERS) >> 8) as u8);
+        let secondary_bus =
+            is_bridge.then(|| (config.read(address, header::BUS_NUMBERS) >> 8) as u8);
         let capabilities = capabilities(config, address);
-        Self { address, vendor, device, class: [base, sub, interface], revision, bars, capabilities, secondary_bus }
+        Self {
+            address,
+            vendor,
+            device,
+            class: [base, sub, interface],
+            revision,
+            bars,
+            capabilities,
+            secondary_bus,
+        }
     }
 
     /// What the class code says, in words.
@@ -73,12 +83,14 @@ impl Function {
 
     /// The message-signalled-interrupt capability with a table, as `pci_types` decodes it.
     pub fn has_msix(&self, config: &impl ConfigSpace) -> bool {
-        EndpointHeader::from_header(PciHeader::new(self.address), Access(config)).is_some_and(|endpoint| {
-            endpoint
-                .capabilities(Access(config))
-                .take(LONGEST_LIST)
-                .any(|capability| matches!(capability, PciCapability::MsiX(_)))
-        })
+        EndpointHeader::from_header(PciHeader::new(self.address), Access(config)).is_some_and(
+            |endpoint| {
+                endpoint
+                    .capabilities(Access(config))
+                    .take(LONGEST_LIST)
+                    .any(|capability| matches!(capability, PciCapability::MsiX(_)))
+            },
+        )
     }
 }
 
@@ -115,7 +127,9 @@ impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Taken => write!(f, "another driver has the device"),
-            Self::NoBar(index) => write!(f, "base address register {index} has no memory behind it"),
+            Self::NoBar(index) => {
+                write!(f, "base address register {index} has no memory behind it")
+            }
             Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
         }
     }
@@ -132,7 +146,10 @@ pub struct Owners<C> {
 impl<C: ConfigSpace> Owners<C> {
     /// Nobody owns anything yet.
     pub fn new(config: C) -> Self {
-        Self { config, taken: Mutex::new(Vec::new()) }
+        Self {
+            config,
+            taken: Mutex::new(Vec::new()),
+        }
     }
 
     /// Makes the caller the driver of a function.
@@ -142,7 +159,10 @@ impl<C: ConfigSpace> Owners<C> {
             return Err(DeviceError::Taken);
         }
         taken.push(function.address);
-        Ok(Device { function: function.clone(), owners: self.clone() })
+        Ok(Device {
+            function: function.clone(),
+            owners: self.clone(),
+        })
     }
 
     /// Configuration space, to look at.
@@ -172,13 +192,17 @@ impl<C: ConfigSpace> Device<C> {
 
     /// Lets the device reach memory.
     pub fn enable_bus_master(&self) {
-        self.set(header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE | header::COMMAND_BUS_MASTER);
+        self.set(
+            header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE | header::COMMAND_BUS_MASTER,
+        );
     }
 
     /// Keeps the device from memory. Reading the register back waits for what was on its way.
     pub fn disable_bus_master(&self) {
         self.set(header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE);
-        self.owners.config.read(self.function.address, header::COMMAND);
+        self.owners
+            .config
+            .read(self.function.address, header::COMMAND);
     }
 
     /// Whether the device still answers: a removed one reads as all ones.
@@ -194,6 +218,9 @@ impl<C: ConfigSpace> Device<C> {
 impl<C: ConfigSpace> Drop for Device<C> {
     fn drop(&mut self) {
         self.disable_bus_master();
-        self.owners.taken.lock().retain(|address| *address != self.function.address);
+        self.owners
+            .taken
+            .lock()
+            .retain(|address| *address != self.function.address);
     }
 }

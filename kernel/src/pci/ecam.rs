@@ -23,13 +23,16 @@ impl Ecam {
             let window = unsafe { RegisterWindow::map(region.window) }?;
             Ok((*region, window))
         });
-        Ok(Self { windows: windows.collect::<Result<_, MapError>>()? })
+        Ok(Self {
+            windows: windows.collect::<Result<_, MapError>>()?,
+        })
     }
 
     /// The window and the offset in it of a word; `None` where no window has it.
     fn locate(&self, address: PciAddress, offset: u16) -> Option<(&RegisterWindow, usize)> {
         let (region, window) = self.windows.iter().find(|(region, _)| {
-            region.segment == address.segment() && (region.first_bus..=region.last_bus).contains(&address.bus())
+            region.segment == address.segment()
+                && (region.first_bus..=region.last_bus).contains(&address.bus())
         })?;
         Some((window, offset_in(region, address, offset)?))
     }
@@ -47,7 +50,8 @@ fn offset_in(region: &EcamRegion, address: PciAddress, offset: u16) -> Option<us
 
 impl ConfigSpace for Ecam {
     fn read(&self, address: PciAddress, offset: u16) -> u32 {
-        self.locate(address, offset).map_or(u32::MAX, |(window, offset)| window.read32(offset))
+        self.locate(address, offset)
+            .map_or(u32::MAX, |(window, offset)| window.read32(offset))
     }
 
     fn write(&self, address: PciAddress, offset: u16, value: u32) {
@@ -60,13 +64,20 @@ impl ConfigSpace for Ecam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use phyr::{PhysAddr, Phyr};
+    use phyr::{Phyr, PhysAddr};
 
     #[test]
     fn each_function_has_four_kibibytes_of_its_own() {
         let window = Phyr::new(PhysAddr::new(0xb000_0000), 16 << 20).unwrap();
-        let region = EcamRegion { window, segment: 0, first_bus: 0x10, last_bus: 0x1f };
-        let at = |bus, device, function, offset| offset_in(&region, PciAddress::new(0, bus, device, function), offset);
+        let region = EcamRegion {
+            window,
+            segment: 0,
+            first_bus: 0x10,
+            last_bus: 0x1f,
+        };
+        let at = |bus, device, function, offset| {
+            offset_in(&region, PciAddress::new(0, bus, device, function), offset)
+        };
         assert_eq!(at(0x10, 0, 0, 0), Some(0));
         assert_eq!(at(0x10, 0, 1, 0x10), Some(0x1010));
         assert_eq!(at(0x10, 1, 0, 0), Some(0x8000));

@@ -8,7 +8,7 @@
 
 use super::bar::{BarKind, Need};
 use alloc::vec::Vec;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 /// Bridge windows start and end at multiples of this.
 const WINDOW: u64 = 1 << 20;
@@ -48,7 +48,11 @@ pub struct Block {
 pub fn pack(parts: &[(u64, u64)]) -> Option<Block> {
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|&index| core::cmp::Reverse(parts[index].1));
-    let mut block = Block { len: 0, align: 1, offsets: alloc::vec![0; parts.len()] };
+    let mut block = Block {
+        len: 0,
+        align: 1,
+        offsets: alloc::vec![0; parts.len()],
+    };
     for index in order {
         let (len, align) = parts[index];
         if len == 0 {
@@ -67,7 +71,10 @@ pub fn window(block: &Block) -> Option<(u64, u64)> {
     if block.len == 0 {
         return Some((0, 1));
     }
-    Some((block.len.checked_next_multiple_of(WINDOW)?, block.align.max(WINDOW)))
+    Some((
+        block.len.checked_next_multiple_of(WINDOW)?,
+        block.align.max(WINDOW),
+    ))
 }
 
 /// The lowest free place for a block: within `bounds`, and outside all of `taken`.
@@ -112,7 +119,13 @@ mod tests {
 
     #[test]
     fn parts_are_aligned_disjoint_and_packed() {
-        let parts = [(0x1000, 0x1000), (0x4000, 0x4000), (0, 1), (0x100, 0x100), (0x1000, 0x1000)];
+        let parts = [
+            (0x1000, 0x1000),
+            (0x4000, 0x4000),
+            (0, 1),
+            (0x100, 0x100),
+            (0x1000, 0x1000),
+        ];
         let block = pack(&parts).unwrap();
         assert_eq!(block.align, 0x4000);
         assert_eq!(block.len, 0x6100);
@@ -124,7 +137,10 @@ mod tests {
         let inner = pack(&[(0x10_0000, 0x10_0000), (0x4000_0000, 0x4000_0000)]).unwrap();
         assert_eq!(window(&inner), Some((0x4010_0000, 0x4000_0000)));
         assert_eq!(window(&pack(&[]).unwrap()), Some((0, 1)));
-        assert_eq!(window(&pack(&[(0x4000, 0x4000)]).unwrap()), Some((WINDOW, WINDOW)));
+        assert_eq!(
+            window(&pack(&[(0x4000, 0x4000)]).unwrap()),
+            Some((WINDOW, WINDOW))
+        );
     }
 
     #[test]
@@ -137,23 +153,38 @@ mod tests {
     fn places_avoid_what_is_taken() {
         let bounds = phyr(0x8000_0000, 0x6000_0000);
         let ecam = phyr(0xb000_0000, 0x1000_0000);
-        assert_eq!(find_place(bounds, &[ecam], 0x1000, 0x1000), Some(phyr(0x8000_0000, 0x1000)));
+        assert_eq!(
+            find_place(bounds, &[ecam], 0x1000, 0x1000),
+            Some(phyr(0x8000_0000, 0x1000))
+        );
         let taken = [ecam, phyr(0x8000_0000, 0x2000_0000)];
-        assert_eq!(find_place(bounds, &taken, 0x2000_0000, 0x1000_0000), Some(phyr(0xc000_0000, 0x2000_0000)));
+        assert_eq!(
+            find_place(bounds, &taken, 0x2000_0000, 0x1000_0000),
+            Some(phyr(0xc000_0000, 0x2000_0000))
+        );
         assert_eq!(find_place(bounds, &taken, 0x4000_0000, 0x1000), None);
     }
 
     #[test]
     fn the_low_hole_starts_behind_low_ram() {
         let bounds = |end| low_bounds(PhysAddr::new(end));
-        assert_eq!(bounds(0x8000_0000), Some(phyr(0x8000_0000, 0xfec0_0000 - 0x8000_0000)));
-        assert_eq!(bounds(0x100_0000), Some(phyr(0x4000_0000, 0xfec0_0000 - 0x4000_0000)));
+        assert_eq!(
+            bounds(0x8000_0000),
+            Some(phyr(0x8000_0000, 0xfec0_0000 - 0x8000_0000))
+        );
+        assert_eq!(
+            bounds(0x100_0000),
+            Some(phyr(0x4000_0000, 0xfec0_0000 - 0x4000_0000))
+        );
         assert_eq!(bounds(0xff00_0000), None);
     }
 
     #[test]
     fn the_high_range_ends_where_the_cpu_does() {
-        assert_eq!(high_bounds(PhysAddr::new(0x1000_0000), 40), Some(phyr(1 << 32, (1 << 40) - (1 << 32))));
+        assert_eq!(
+            high_bounds(PhysAddr::new(0x1000_0000), 40),
+            Some(phyr(1 << 32, (1 << 40) - (1 << 32)))
+        );
         assert_eq!(high_bounds(PhysAddr::new(1 << 40), 40), None);
         assert_eq!(high_bounds(PhysAddr::new(0), 64), None);
     }

@@ -5,7 +5,7 @@ use super::device::Function;
 use super::resources::{self, Block, Space};
 use super::{ConfigSpace, PciAddress, header};
 use alloc::vec::Vec;
-use phyr::{PhysAddr, Phyr};
+use phyr::{Phyr, PhysAddr};
 
 /// Bridges behind bridges deeper than this are not followed; real machines have fewer than ten.
 const DEEPEST: u32 = 32;
@@ -43,10 +43,24 @@ struct Node {
 ///
 /// Afterwards memory decoding is on for all functions with memory, and bus mastering is on for
 /// bridges, which only pass on what others send, and off for everything else.
-pub fn scan(config: &impl ConfigSpace, segment: u16, first_bus: u8, last_bus: u8, holes: &mut Holes) -> Bus {
-    let mut scanner = Scanner { config, segment, next_bus: first_bus, last_bus };
+pub fn scan(
+    config: &impl ConfigSpace,
+    segment: u16,
+    first_bus: u8,
+    last_bus: u8,
+    holes: &mut Holes,
+) -> Bus {
+    let mut scanner = Scanner {
+        config,
+        segment,
+        next_bus: first_bus,
+        last_bus,
+    };
     let mut nodes = scanner.scan_bus(first_bus, 0);
-    let mut bus = Bus { functions: Vec::new(), unplaced: Vec::new() };
+    let mut bus = Bus {
+        functions: Vec::new(),
+        unplaced: Vec::new(),
+    };
     for space in [Space::Low, Space::High] {
         place_root(config, &mut nodes, space, holes);
     }
@@ -64,7 +78,7 @@ struct Scanner<'a, C> {
 
 impl<C: ConfigSpace> Scanner<'_, C> {
     fn scan_bus(&mut self, bus: u8, depth: u32) -> Vec<Node> {
-        let mut nodes = Vec::new();
+        let mut found = Vec::new();
         for device in 0..32 {
             let at = |function| PciAddress::new(self.segment, bus, device, function);
             if !self.exists(at(0)) {
@@ -72,10 +86,25 @@ impl<C: ConfigSpace> Scanner<'_, C> {
             }
             let several = self.config.read(at(0), header::TYPE) >> 16 & 0x80 != 0;
             let functions = if several { 8 } else { 1 };
-            let found: Vec<_> = (0..functions).map(at).filter(|address| self.exists(*address)).collect();
-            nodes.extend(found.into_iter().map(|address| self.scan_function(address, depth)));
+            found.extend(
+                (0..functions)
+                    .map(at)
+                    .filter(|address| self.exists(*address)),
+            );
         }
-        nodes
+        // Firmware may have numbered the buses in another order. A bridge that still claims a number
+        // would answer for the bus that is given it now.
+        for bridge in found.iter().filter(|address| self.is_bridge(**address)) {
+            self.number(*bridge, 0, 0);
+        }
+        found
+            .into_iter()
+            .map(|address| self.scan_function(address, depth))
+            .collect()
+    }
+
+    fn is_bridge(&self, address: PciAddress) -> bool {
+        self.config.read(address, header::TYPE) >> 16 & 0x7f == 1
     }
 
     /// A vendor of all ones, or (some host bridges) of zero, is nobody.
@@ -84,8 +113,13 @@ impl<C: ConfigSpace> Scanner<'_, C> {
     }
 
     fn scan_function(&mut self, address: PciAddress, depth: u32) -> Node {
-        let mut node = Node { address, needs: Vec::new(), bars: Vec::new(), behind: None };
-        let is_bridge = self.config.read(address, header::TYPE) >> 16 & 0x7f == 1;
+        let mut node = Node {
+            address,
+            needs: Vec::new(),
+            bars: Vec::new(),
+            behind: None,
+        };
+        let is_bridge = self.is_bridge(address);
         let class = (self.config.read(address, header::CLASS) >> 16) as u16;
         // Host and ISA bridges decode what the firmware and the console need.
         if class >> 8 == 0x06 && !is_bridge {
@@ -101,7 +135,6 @@ impl<C: ConfigSpace> Scanner<'_, C> {
 
     fn scan_behind(&mut self, bridge: PciAddress, depth: u32) -> Vec<Node> {
         if self.next_bus >= self.last_bus || depth >= DEEPEST {
-            self.number(bridge, 0, 0);
             return Vec::new();
         }
         self.next_bus += 1;
@@ -115,8 +148,10 @@ impl<C: ConfigSpace> Scanner<'_, C> {
 
     fn number(&self, bridge: PciAddress, secondary: u8, subordinate: u8) {
         let timer = self.config.read(bridge, header::BUS_NUMBERS) & 0xff00_0000;
-        let numbers = u32::from(bridge.bus()) | u32::from(secondary) << 8 | u32::from(subordinate) << 16;
-        self.config.write(bridge, header::BUS_NUMBERS, timer | numbers);
+        let numbers =
+            u32::from(bridge.bus()) | u32::from(secondary) << 8 | u32::from(subordinate) << 16;
+        self.config
+            .write(bridge, header::BUS_NUMBERS, timer | numbers);
     }
 }
 
@@ -137,19 +172,29 @@ fn layout(nodes: &[Node], space: Space) -> Option<Block> {
 }
 
 fn needs_in(node: &Node, space: Space) -> impl Iterator<Item = Need> + '_ {
-    node.needs.iter().copied().filter(move |need| resources::space_of(need) == Some(space))
+    node.needs
+        .iter()
+        .copied()
+        .filter(move |need| resources::space_of(need) == Some(space))
 }
 
 /// Places each part of the root bus on its own, the largest first, wherever there is room.
 fn place_root(config: &impl ConfigSpace, nodes: &mut [Node], space: Space, holes: &mut Holes) {
-    let bounds = if space == Space::Low { holes.low } else { holes.high };
-    let Some(parts) = parts(nodes, space) else { return };
+    let bounds = if space == Space::Low {
+        holes.low
+    } else {
+        holes.high
+    };
+    let Some(parts) = parts(nodes, space) else {
+        return;
+    };
     let mut places: Vec<Option<PhysAddr>> = alloc::vec![None; parts.len()];
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|&index| core::cmp::Reverse(parts[index].1));
     for index in order {
         let (len, align) = parts[index];
-        let place = bounds.and_then(|bounds| resources::find_place(bounds, &holes.taken, len, align));
+        let place =
+            bounds.and_then(|bounds| resources::find_place(bounds, &holes.taken, len, align));
         if let Some(place) = place {
             holes.taken.push(place);
             places[index] = Some(place.addr());
@@ -159,14 +204,23 @@ fn place_root(config: &impl ConfigSpace, nodes: &mut [Node], space: Space, holes
 }
 
 /// Gives each part of a bus the place found for it, and what lies behind its bridges theirs.
-fn assign(config: &impl ConfigSpace, nodes: &mut [Node], space: Space, places: &[Option<PhysAddr>]) {
+fn assign(
+    config: &impl ConfigSpace,
+    nodes: &mut [Node],
+    space: Space,
+    places: &[Option<PhysAddr>],
+) {
     let mut places = places.iter().copied();
     for node in nodes {
         let needs: Vec<Need> = needs_in(node, space).collect();
         for need in needs {
-            let phyr = places.next().flatten().and_then(|start| Phyr::new(start, need.len).ok());
+            let phyr = places
+                .next()
+                .flatten()
+                .and_then(|start| Phyr::new(start, need.len).ok());
             if let Some(phyr) = phyr {
-                node.bars.push(bar::place(config, node.address, &need, phyr));
+                node.bars
+                    .push(bar::place(config, node.address, &need, phyr));
             }
         }
         if let Some(behind) = &mut node.behind {
@@ -197,8 +251,16 @@ fn forward(config: &impl ConfigSpace, bridge: PciAddress, space: Space, window: 
         Space::Low => config.write(bridge, header::MEMORY_WINDOW, megabytes),
         Space::High => {
             config.write(bridge, header::PREFETCHABLE_WINDOW, megabytes);
-            config.write(bridge, header::PREFETCHABLE_BASE_UPPER, (first >> 32) as u32);
-            config.write(bridge, header::PREFETCHABLE_LIMIT_UPPER, (last >> 32) as u32);
+            config.write(
+                bridge,
+                header::PREFETCHABLE_BASE_UPPER,
+                (first >> 32) as u32,
+            );
+            config.write(
+                bridge,
+                header::PREFETCHABLE_LIMIT_UPPER,
+                (last >> 32) as u32,
+            );
         }
     }
 }
@@ -208,14 +270,28 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, bus: &mut Bus) {
     for mut node in nodes {
         node.bars.sort_by_key(|bar| bar.index);
         let is_placed = |need: &Need| node.bars.iter().any(|bar| bar.index == need.index);
-        bus.unplaced.extend(node.needs.iter().filter(|need| !is_placed(need)).map(|need| (node.address, *need)));
+        bus.unplaced.extend(
+            node.needs
+                .iter()
+                .filter(|need| !is_placed(need))
+                .map(|need| (node.address, *need)),
+        );
         if node.behind.is_some() {
             config.write(node.address, header::IO_WINDOW, 0x0000_00f0);
-            command(config, node.address, header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER);
+            command(
+                config,
+                node.address,
+                header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER,
+            );
         } else if !node.bars.is_empty() {
-            command(config, node.address, header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE);
+            command(
+                config,
+                node.address,
+                header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE,
+            );
         }
-        bus.functions.push(Function::read(config, node.address, node.bars));
+        bus.functions
+            .push(Function::read(config, node.address, node.bars));
         if let Some(behind) = node.behind {
             finish(config, behind, bus);
         }
@@ -224,7 +300,10 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, bus: &mut Bus) {
 
 /// Sets the memory, I/O, bus-master and INTx bits of the command register, and keeps the others.
 pub(super) fn command(config: &impl ConfigSpace, address: PciAddress, bits: u32) {
-    let ours = header::COMMAND_IO | header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE;
+    let ours = header::COMMAND_IO
+        | header::COMMAND_MEMORY
+        | header::COMMAND_BUS_MASTER
+        | header::COMMAND_INTX_DISABLE;
     let others = config.read(address, header::COMMAND) & header::COMMAND_MASK & !ours;
     config.write(address, header::COMMAND, others | bits);
 }

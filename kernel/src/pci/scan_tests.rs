@@ -16,7 +16,11 @@ struct Fake {
 
 impl Fake {
     fn empty() -> Self {
-        Self { words: [0; 64], masks: [0; 6], behind: Vec::new() }
+        Self {
+            words: [0; 64],
+            masks: [0; 6],
+            behind: Vec::new(),
+        }
     }
 
     fn device(vendor: u16, masks: &[(usize, u32, u32)]) -> Self {
@@ -36,7 +40,13 @@ impl Fake {
     fn memory64(vendor: u16, index: usize, len: u64, prefetchable: bool) -> Self {
         let mask = !(len - 1);
         let kind = if prefetchable { 0xc } else { 0x4 };
-        Self::device(vendor, &[(index, mask as u32, kind), (index + 1, (mask >> 32) as u32, 0)])
+        Self::device(
+            vendor,
+            &[
+                (index, mask as u32, kind),
+                (index + 1, (mask >> 32) as u32, 0),
+            ],
+        )
     }
 
     fn bridge(behind: Vec<(u8, u8, Fake)>) -> Self {
@@ -77,12 +87,26 @@ impl Fake {
 
 struct Machine(RefCell<Vec<(u8, u8, Fake)>>);
 
-fn route(nodes: &mut [(u8, u8, Fake)], bus: u8, here: u8, address: PciAddress, offset: u16, value: Option<u32>) -> u32 {
+fn route(
+    nodes: &mut [(u8, u8, Fake)],
+    bus: u8,
+    here: u8,
+    address: PciAddress,
+    offset: u16,
+    value: Option<u32>,
+) -> u32 {
     if bus == here {
-        let found = nodes.iter_mut().find(|(device, function, _)| (*device, *function) == (address.device(), address.function()));
+        let found = nodes.iter_mut().find(|(device, function, _)| {
+            (*device, *function) == (address.device(), address.function())
+        });
         return found.map_or(u32::MAX, |(_, _, fake)| fake.access(offset, value));
     }
-    for (_, _, fake) in nodes.iter_mut().filter(|(_, _, fake)| fake.is_bridge()) {
+    // Of two bridges that claim a bus, some machine picks the last.
+    for (_, _, fake) in nodes
+        .iter_mut()
+        .rev()
+        .filter(|(_, _, fake)| fake.is_bridge())
+    {
         let (secondary, subordinate) = fake.numbers();
         if secondary != 0 && (secondary..=subordinate).contains(&bus) {
             return route(&mut fake.behind, bus, secondary, address, offset, value);
@@ -93,11 +117,25 @@ fn route(nodes: &mut [(u8, u8, Fake)], bus: u8, here: u8, address: PciAddress, o
 
 impl ConfigSpace for Machine {
     fn read(&self, address: PciAddress, offset: u16) -> u32 {
-        route(&mut self.0.borrow_mut(), address.bus(), 0, address, offset, None)
+        route(
+            &mut self.0.borrow_mut(),
+            address.bus(),
+            0,
+            address,
+            offset,
+            None,
+        )
     }
 
     fn write(&self, address: PciAddress, offset: u16, value: u32) {
-        route(&mut self.0.borrow_mut(), address.bus(), 0, address, offset, Some(value));
+        route(
+            &mut self.0.borrow_mut(),
+            address.bus(),
+            0,
+            address,
+            offset,
+            Some(value),
+        );
     }
 }
 
@@ -109,11 +147,16 @@ fn decoded_by(nodes: &[(u8, u8, Fake)], addr: u64) -> Option<u16> {
         }
         if fake.is_bridge() {
             let low = fake.words[8];
-            let (low_first, low_last) = (u64::from(low & 0xfff0) << 16, u64::from(low & 0xfff0_0000) | 0xf_ffff);
+            let (low_first, low_last) = (
+                u64::from(low & 0xfff0) << 16,
+                u64::from(low & 0xfff0_0000) | 0xf_ffff,
+            );
             let high = fake.words[9];
             let high_first = u64::from(high & 0xfff0) << 16 | u64::from(fake.words[10]) << 32;
-            let high_last = u64::from(high & 0xfff0_0000) | 0xf_ffff | u64::from(fake.words[11]) << 32;
-            let forwards = (low_first..=low_last).contains(&addr) || (high_first..=high_last).contains(&addr);
+            let high_last =
+                u64::from(high & 0xfff0_0000) | 0xf_ffff | u64::from(fake.words[11]) << 32;
+            let forwards =
+                (low_first..=low_last).contains(&addr) || (high_first..=high_last).contains(&addr);
             if let Some(found) = forwards.then(|| decoded_by(&fake.behind, addr)).flatten() {
                 return Some(found);
             }
@@ -131,7 +174,10 @@ fn decoded_by(nodes: &[(u8, u8, Fake)], addr: u64) -> Option<u16> {
             }
             index += 1;
             let len = (!wide).wrapping_add(1);
-            if wide & !(0xffff_ffff << 32) | u64::from(kind & 0x4) != 0 && addr >= start && addr - start < len {
+            if wide & !(0xffff_ffff << 32) | u64::from(kind & 0x4) != 0
+                && addr >= start
+                && addr - start < len
+            {
                 return Some(fake.words[0] as u16);
             }
         }
@@ -159,8 +205,15 @@ fn scan_checked(nodes: Vec<(u8, u8, Fake)>) -> (Bus, Vec<(u8, u8, Fake)>) {
     let mut seen: Vec<Phyr> = vec![phyr(0xb000_0000, 0x1000_0000)];
     for function in &bus.functions {
         for bar in &function.bars {
-            assert!(bar.phyr.addr().is_aligned(bar.phyr.len()), "BARs are naturally aligned");
-            assert!(!seen.iter().any(|other| other.overlaps(bar.phyr)), "{} overlaps", bar.phyr);
+            assert!(
+                bar.phyr.addr().is_aligned(bar.phyr.len()),
+                "BARs are naturally aligned"
+            );
+            assert!(
+                !seen.iter().any(|other| other.overlaps(bar.phyr)),
+                "{} overlaps",
+                bar.phyr
+            );
             seen.push(bar.phyr);
             for addr in [bar.phyr.addr().get(), bar.phyr.last().get()] {
                 assert_eq!(decoded_by(&nodes, addr), Some(function.vendor), "{addr:#x}");
@@ -187,28 +240,80 @@ fn devices_on_the_root_bus_are_found_and_placed() {
 #[test]
 fn devices_behind_two_levels_of_bridges_are_reachable() {
     let switch = Fake::bridge(vec![
-        (0, 0, Fake::bridge(vec![(0, 0, Fake::memory64(0xaaaa, 0, 0x4000, false))])),
-        (1, 0, Fake::bridge(vec![(0, 0, Fake::memory64(0xbbbb, 0, 0x10_0000, true)), (0, 1, Fake::memory64(0xcccc, 0, 0x1000, false))])),
+        (
+            0,
+            0,
+            Fake::bridge(vec![(0, 0, Fake::memory64(0xaaaa, 0, 0x4000, false))]),
+        ),
+        (
+            1,
+            0,
+            Fake::bridge(vec![
+                (0, 0, Fake::memory64(0xbbbb, 0, 0x10_0000, true)),
+                (0, 1, Fake::memory64(0xcccc, 0, 0x1000, false)),
+            ]),
+        ),
         (2, 0, Fake::bridge(vec![])),
     ]);
     let mut multi = switch.clone();
     multi.behind[1].2.behind[0].2.words[3] |= 0x80 << 16;
-    let (bus, _) = scan_checked(vec![(1, 0, Fake::memory64(0xdddd, 0, 0x2000, false)), (2, 0, Fake::bridge(vec![(0, 0, multi)]))]);
-    let vendors: Vec<u16> = bus.functions.iter().filter(|f| f.secondary_bus.is_none()).map(|f| f.vendor).collect();
+    let (bus, _) = scan_checked(vec![
+        (1, 0, Fake::memory64(0xdddd, 0, 0x2000, false)),
+        (2, 0, Fake::bridge(vec![(0, 0, multi)])),
+    ]);
+    let vendors: Vec<u16> = bus
+        .functions
+        .iter()
+        .filter(|f| f.secondary_bus.is_none())
+        .map(|f| f.vendor)
+        .collect();
     assert_eq!(vendors, [0xdddd, 0xaaaa, 0xbbbb, 0xcccc]);
-    let buses: Vec<u8> = bus.functions.iter().filter_map(|f| f.secondary_bus).collect();
+    let buses: Vec<u8> = bus
+        .functions
+        .iter()
+        .filter_map(|f| f.secondary_bus)
+        .collect();
     assert_eq!(buses, [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn numbers_that_firmware_left_do_not_lead_astray() {
+    let numbered = |vendor, secondary: u32| {
+        let mut bridge = Fake::bridge(vec![(0, 0, Fake::memory64(vendor, 0, 0x4000, false))]);
+        bridge.words[6] = secondary << 8 | secondary << 16;
+        bridge
+    };
+    // The firmware counted downwards.
+    let (bus, _) = scan_checked(vec![
+        (1, 0, numbered(0xaaaa, 3)),
+        (2, 0, numbered(0xbbbb, 2)),
+        (3, 0, numbered(0xcccc, 1)),
+    ]);
+    let vendors: Vec<u16> = bus
+        .functions
+        .iter()
+        .filter(|f| f.secondary_bus.is_none())
+        .map(|f| f.vendor)
+        .collect();
+    assert_eq!(vendors, [0xaaaa, 0xbbbb, 0xcccc]);
 }
 
 #[test]
 fn bus_mastering_is_off_for_endpoints_and_on_for_bridges() {
     let (_, nodes) = scan_checked(vec![
         (0, 0, Fake::memory64(0x1b36, 0, 0x4000, false)),
-        (1, 0, Fake::bridge(vec![(0, 0, Fake::memory64(0xaaaa, 0, 0x4000, false))])),
+        (
+            1,
+            0,
+            Fake::bridge(vec![(0, 0, Fake::memory64(0xaaaa, 0, 0x4000, false))]),
+        ),
     ]);
     assert_eq!(nodes[0].2.words[1] & header::COMMAND_BUS_MASTER, 0);
     assert_ne!(nodes[1].2.words[1] & header::COMMAND_BUS_MASTER, 0);
-    assert_eq!(nodes[1].2.behind[0].2.words[1] & header::COMMAND_BUS_MASTER, 0);
+    assert_eq!(
+        nodes[1].2.behind[0].2.words[1] & header::COMMAND_BUS_MASTER,
+        0
+    );
 }
 
 #[test]
@@ -224,7 +329,18 @@ fn a_bar_without_room_is_reported_and_the_rest_is_placed() {
 
 #[test]
 fn io_ports_and_odd_masks_get_no_place() {
-    let (bus, _) = scan_checked(vec![(0, 0, Fake::device(0x1111, &[(0, 0xffff_fff0, 1), (1, 0x00f0_0f00, 0), (2, 0xffff_0000, 6)]))]);
+    let (bus, _) = scan_checked(vec![(
+        0,
+        0,
+        Fake::device(
+            0x1111,
+            &[
+                (0, 0xffff_fff0, 1),
+                (1, 0x00f0_0f00, 0),
+                (2, 0xffff_0000, 6),
+            ],
+        ),
+    )]);
     assert!(bus.functions[0].bars.is_empty());
     assert_eq!(bus.unplaced.len(), 1, "the I/O ports");
 }

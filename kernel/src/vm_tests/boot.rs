@@ -10,14 +10,28 @@ use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 
 fn check_regions() {
     let regions = boot_regions();
-    assert!(regions.iter().any(|region| region.kind == MemoryRegionKind::Usable));
-    assert!(regions.iter().any(|region| region.kind == MemoryRegionKind::Bootloader));
+    assert!(
+        regions
+            .iter()
+            .any(|region| region.kind == MemoryRegionKind::Usable)
+    );
+    assert!(
+        regions
+            .iter()
+            .any(|region| region.kind == MemoryRegionKind::Bootloader)
+    );
     for region in regions {
         assert!(region.start < region.end, "{region:x?} is empty");
-        assert!(region.start % 4096 == 0 && region.end % 4096 == 0, "{region:x?} is no pages");
+        assert!(
+            region.start % 4096 == 0 && region.end % 4096 == 0,
+            "{region:x?} is no pages"
+        );
     }
     for pair in regions.windows(2) {
-        assert!(pair[0].end <= pair[1].start, "{pair:x?} overlap or are out of order");
+        assert!(
+            pair[0].end <= pair[1].start,
+            "{pair:x?} overlap or are out of order"
+        );
         assert!(
             pair[0].end < pair[1].start || pair[0].kind != pair[1].kind,
             "{pair:x?} could be one"
@@ -39,8 +53,12 @@ fn memory_regions_are_sound_under_qboot() {
 fn memory_on_both_sides_of_4_gib_is_reported() {
     check_regions();
     let usable = |above: bool| {
-        let side = boot_regions().iter().filter(|region| (region.start >= 1 << 32) == above);
-        side.filter(|region| region.kind == MemoryRegionKind::Usable).map(|region| region.end - region.start).sum::<u64>()
+        let side = boot_regions()
+            .iter()
+            .filter(|region| (region.start >= 1 << 32) == above);
+        side.filter(|region| region.kind == MemoryRegionKind::Usable)
+            .map(|region| region.end - region.start)
+            .sum::<u64>()
     };
     assert_eq!(usable(true), 4 << 30);
     assert!(usable(false) > (2 << 30) - (16 << 20));
@@ -70,7 +88,9 @@ fn check_platform() {
     assert_eq!(platform.flaws, []);
     assert_eq!(platform.cpus.len(), 1);
     assert_eq!(platform.ecam.len(), 1);
-    assert!(platform.hpet.is_some() && platform.pm_timer.is_some() && platform.local_apic.is_some());
+    assert!(
+        platform.hpet.is_some() && platform.pm_timer.is_some() && platform.local_apic.is_some()
+    );
     assert_eq!(platform.io_apics.len(), 1);
 }
 

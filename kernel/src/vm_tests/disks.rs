@@ -39,7 +39,9 @@ fn a_file_is_read_from_ext4_in_blocks_of_4096() {
 fn file_data_goes_straight_into_the_readers_memory() {
     let files = FileSystem::mount(disk().clone()).unwrap();
     let before = crate::block::counters();
-    files.read_pieces("/pattern.bin", |_| Ok::<(), Error>(())).unwrap();
+    files
+        .read_pieces("/pattern.bin", |_| Ok::<(), Error>(()))
+        .unwrap();
     let after = crate::block::counters();
     let direct = after.direct - before.direct;
     let copied = after.copied - before.copied;
@@ -51,7 +53,11 @@ fn file_data_goes_straight_into_the_readers_memory() {
 #[vm_test(machine = "disk=gpt", timeout = 60)]
 fn a_file_system_is_found_in_a_gpt_partition() {
     let volume = with_ext4().expect("one partition has a file system");
-    assert!(volume.device.name().starts_with("nvme0n1p"), "{}", volume.device.name());
+    assert!(
+        volume.device.name().starts_with("nvme0n1p"),
+        "{}",
+        volume.device.name()
+    );
     check_pattern_file(&volume.device);
 }
 
@@ -63,7 +69,11 @@ fn a_file_system_is_found_in_a_gpt_partition_in_blocks_of_4096() {
 #[vm_test(machine = "disk=mbr", timeout = 60)]
 fn a_file_system_is_found_in_an_mbr_partition() {
     let volume = with_ext4().expect("one partition has a file system");
-    assert!(volume.device.name().starts_with("nvme0n1p"), "{}", volume.device.name());
+    assert!(
+        volume.device.name().starts_with("nvme0n1p"),
+        "{}",
+        volume.device.name()
+    );
     check_pattern_file(&volume.device);
 }
 
@@ -77,7 +87,10 @@ fn a_corrupt_file_system_is_an_error_that_names_what_is_wrong() {
             .expect_err("the image is damaged"),
     };
     let text = error.to_string();
-    assert!(text.contains("corrupt") && text.len() > "corrupt filesystem: ".len(), "{text}");
+    assert!(
+        text.contains("corrupt") && text.len() > "corrupt filesystem: ".len(),
+        "{text}"
+    );
     // The disk itself is sound and can still be read.
     disk().read(0, &mut alloc::vec![0; 4096]).unwrap();
 }
@@ -92,6 +105,9 @@ fn an_empty_disk_has_no_partitions_and_no_file_system() {
 fn missing_files_and_odd_paths_are_errors() {
     let files = FileSystem::mount(disk().clone()).unwrap();
     for path in ["/nope", "relative", "", "/pattern.bin/below", "/"] {
-        assert!(files.read_pieces(path, |_| Ok::<(), Error>(())).is_err(), "{path:?}");
+        assert!(
+            files.read_pieces(path, |_| Ok::<(), Error>(())).is_err(),
+            "{path:?}"
+        );
     }
 }

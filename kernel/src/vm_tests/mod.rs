@@ -27,7 +27,12 @@ fn disk() -> &'static Arc<dyn BlockDevice> {
 /// One of several disks.
 fn disk_number(number: usize) -> &'static Arc<dyn BlockDevice> {
     let is_disk = |volume: &&Volume| !volume.model.is_empty();
-    &volumes().iter().filter(is_disk).nth(number).expect("the machine has the disk").device
+    &volumes()
+        .iter()
+        .filter(is_disk)
+        .nth(number)
+        .expect("the machine has the disk")
+        .device
 }
 
 /// `pages` pages side by side in virtual memory, of which no two touch in physical memory, and

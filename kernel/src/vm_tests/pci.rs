@@ -11,21 +11,45 @@ const COMMAND: u16 = 0x04;
 const BUS_MASTER: u32 = 1 << 2;
 
 fn controllers() -> impl Iterator<Item = &'static Function> {
-    machine().bus.functions.iter().filter(|function| nvme::is_controller(function))
+    machine()
+        .bus
+        .functions
+        .iter()
+        .filter(|function| nvme::is_controller(function))
 }
 
 fn command(address: PciAddress) -> u32 {
-    machine().owners.as_ref().unwrap().config().read(address, COMMAND)
+    machine()
+        .owners
+        .as_ref()
+        .unwrap()
+        .config()
+        .read(address, COMMAND)
 }
 
 /// Every BAR has its own place outside RAM, and every controller answers behind its own.
 fn check(expected: usize) {
-    assert_eq!(machine().bus.functions.iter().flat_map(|function| &function.bars).count(), placed().len());
+    assert_eq!(
+        machine()
+            .bus
+            .functions
+            .iter()
+            .flat_map(|function| &function.bars)
+            .count(),
+        placed().len()
+    );
     for (index, bar) in placed().iter().enumerate() {
-        assert!(bar.addr().is_aligned(bar.len()), "{bar} is not naturally aligned");
-        assert!(!placed()[..index].iter().any(|other| other.overlaps(*bar)), "{bar} overlaps");
+        assert!(
+            bar.addr().is_aligned(bar.len()),
+            "{bar} is not naturally aligned"
+        );
+        assert!(
+            !placed()[..index].iter().any(|other| other.overlaps(*bar)),
+            "{bar} overlaps"
+        );
         for region in crate::memory::boot_regions() {
-            let region = Phyr::new(phyr::PhysAddr::new(region.start), region.end - region.start).unwrap();
+            let region =
+                Phyr::new(phyr::PhysAddr::new(region.start), region.end - region.start).unwrap();
             assert!(!region.overlaps(*bar), "{bar} lies in {region}");
         }
     }
@@ -34,13 +58,24 @@ fn check(expected: usize) {
         let device = machine().owners.as_ref().unwrap().claim(function).unwrap();
         let registers = device.registers(0).unwrap();
         // QEMU 7.2's CAP: 2048 entries, 7.5 s, both command sets.
-        assert_eq!(registers.read64(0) & 0xffff, 2047, "CAP.MQES at {}", function.address);
+        assert_eq!(
+            registers.read64(0) & 0xffff,
+            2047,
+            "CAP.MQES at {}",
+            function.address
+        );
         assert_eq!(registers.read32(8), 0x1_0400, "VS at {}", function.address);
     }
 }
 
 fn placed() -> alloc::vec::Vec<Phyr> {
-    machine().bus.functions.iter().flat_map(|function| &function.bars).map(|bar| bar.phyr).collect()
+    machine()
+        .bus
+        .functions
+        .iter()
+        .flat_map(|function| &function.bars)
+        .map(|bar| bar.phyr)
+        .collect()
 }
 
 #[vm_test(machine = "disks=2")]
@@ -73,11 +108,19 @@ fn bars_lie_outside_ram_on_both_sides_of_4_gib() {
 #[vm_test(machine = "nvme")]
 fn bus_mastering_is_off_until_a_driver_owns_the_function() {
     let function = controllers().next().unwrap();
-    assert_eq!(command(function.address) & BUS_MASTER, 0, "SeaBIOS leaves it on");
+    assert_eq!(
+        command(function.address) & BUS_MASTER,
+        0,
+        "SeaBIOS leaves it on"
+    );
     let owners = machine().owners.as_ref().unwrap();
     let device = owners.claim(function).unwrap();
     assert!(matches!(owners.claim(function), Err(DeviceError::Taken)));
-    assert_eq!(command(function.address) & BUS_MASTER, 0, "owning it is not enough");
+    assert_eq!(
+        command(function.address) & BUS_MASTER,
+        0,
+        "owning it is not enough"
+    );
     device.enable_bus_master();
     assert_ne!(command(function.address) & BUS_MASTER, 0);
     drop(device);
@@ -90,7 +133,11 @@ fn capabilities_are_listed() {
     let function = controllers().next().unwrap();
     // MSI-X, PCI Express, power management.
     for capability in [0x11, 0x10, 0x01] {
-        assert!(function.capabilities.contains(&capability), "{:x?}", function.capabilities);
+        assert!(
+            function.capabilities.contains(&capability),
+            "{:x?}",
+            function.capabilities
+        );
     }
     assert!(function.has_msix(machine().owners.as_ref().unwrap().config()));
 }

@@ -2,10 +2,10 @@
 
 use crate::arch::probe::{self, Probe};
 use crate::arch::stacks;
+use crate::memory::frames::{Frames, window};
 use crate::memory::mapping::Mapping;
 use crate::memory::paging::{Cache, Rights};
 use crate::memory::virt::{VirtAddr, VirtRange};
-use crate::memory::frames::{Frames, window};
 use crate::memory::window::Window;
 use crate::memory::{self, DIRECT_MAP, mapping};
 use vm_test::vm_test;
@@ -49,14 +49,21 @@ fn probes_tell_allowed_from_forbidden() {
     // SAFETY: the function returns at once.
     assert_eq!(unsafe { probe::execute(code()) }, Probe::Allowed);
     assert_eq!(probe::read(0xffff_ff00_dead_0000), page_fault(0));
-    assert!(matches!(probe::read(0x8000_0000_0000_0000), Probe::Fault { vector: 13, .. }));
+    assert!(matches!(
+        probe::read(0x8000_0000_0000_0000),
+        Probe::Fault { vector: 13, .. }
+    ));
 }
 
 #[vm_test]
 fn code_cannot_be_written_at_any_address() {
     for address in [code(), alias(code())] {
         // SAFETY: it must not be allowed; if it is, the test fails and the machine ends.
-        assert_eq!(unsafe { probe::write(address) }, page_fault(PRESENT | WRITE), "{address:#x}");
+        assert_eq!(
+            unsafe { probe::write(address) },
+            page_fault(PRESENT | WRITE),
+            "{address:#x}"
+        );
     }
 }
 
@@ -65,7 +72,11 @@ fn constants_cannot_be_written_at_any_address() {
     let address = CONSTANT.as_ptr() as u64;
     for address in [address, alias(address)] {
         // SAFETY: as above.
-        assert_eq!(unsafe { probe::write(address) }, page_fault(PRESENT | WRITE), "{address:#x}");
+        assert_eq!(
+            unsafe { probe::write(address) },
+            page_fault(PRESENT | WRITE),
+            "{address:#x}"
+        );
     }
 }
 
@@ -82,7 +93,11 @@ fn data_cannot_be_executed() {
     ];
     for address in places {
         // SAFETY: it must not be allowed; if it is, the test fails and the machine ends.
-        assert_eq!(unsafe { probe::execute(address) }, page_fault(PRESENT | FETCH), "{address:#x}");
+        assert_eq!(
+            unsafe { probe::execute(address) },
+            page_fault(PRESENT | FETCH),
+            "{address:#x}"
+        );
     }
 }
 
@@ -109,7 +124,10 @@ fn every_stack_has_a_guard_page() {
         page -= 4096;
         pages += 1;
     }
-    assert!(pages <= crate::BOOT_CONFIG.kernel_stack_size / 4096, "the stack has an end, after {pages} pages");
+    assert!(
+        pages <= crate::BOOT_CONFIG.kernel_stack_size / 4096,
+        "the stack has an end, after {pages} pages"
+    );
 }
 
 #[vm_test]
@@ -125,18 +143,27 @@ fn holes_between_ram_are_not_in_the_direct_map() {
 fn mappings_have_the_rights_they_were_given_and_end_with_their_holder() {
     let frames = Frames::zeroed(8192).unwrap();
     // SAFETY: the frames are this test's own, and only probed.
-    let mapping = unsafe { Mapping::map(frames.phyr(), Rights::ReadOnly, Cache::WriteBack) }.unwrap();
+    let mapping =
+        unsafe { Mapping::map(frames.phyr(), Rights::ReadOnly, Cache::WriteBack) }.unwrap();
     let address = mapping.range().start().get();
     assert_eq!(probe::read(address + 8191), Probe::Allowed);
     // SAFETY: it must not be allowed.
-    assert_eq!(unsafe { probe::write(address) }, page_fault(PRESENT | WRITE));
+    assert_eq!(
+        unsafe { probe::write(address) },
+        page_fault(PRESENT | WRITE)
+    );
     // The page behind every mapping is a guard.
     assert_eq!(probe::read(address + 8192), page_fault(0));
     drop(mapping);
     assert_eq!(probe::read(address), page_fault(0));
     // SAFETY: as above.
-    let mapping = unsafe { Mapping::map(frames.phyr(), Rights::ReadWrite, Cache::WriteBack) }.unwrap();
-    assert_eq!(mapping.range().start().get(), address, "the addresses are used again");
+    let mapping =
+        unsafe { Mapping::map(frames.phyr(), Rights::ReadWrite, Cache::WriteBack) }.unwrap();
+    assert_eq!(
+        mapping.range().start().get(),
+        address,
+        "the addresses are used again"
+    );
     // SAFETY: the frames are this test's own.
     assert_eq!(unsafe { probe::write(address) }, Probe::Allowed);
 }

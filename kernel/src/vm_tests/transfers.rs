@@ -20,11 +20,23 @@ fn read_between_canaries(device: &dyn BlockDevice, block: u64, len: usize) {
     let block_size = device.geometry().block_size as usize;
     let mut frames = Frames::allocate((len + 2 * PAGE).next_multiple_of(PAGE) as u64).unwrap();
     frames.bytes_mut().fill(CANARY);
-    device.read(block, &mut frames.bytes_mut()[PAGE..PAGE + len]).unwrap();
+    device
+        .read(block, &mut frames.bytes_mut()[PAGE..PAGE + len])
+        .unwrap();
     let position = block * block_size as u64;
     let bytes = frames.bytes();
-    assert_eq!(pattern::first_difference(seed(), position, &bytes[PAGE..PAGE + len]), None, "{len} bytes at block {block}");
-    assert!(bytes[..PAGE].iter().chain(&bytes[PAGE + len..]).all(|byte| *byte == CANARY), "{len} bytes at block {block}");
+    assert_eq!(
+        pattern::first_difference(seed(), position, &bytes[PAGE..PAGE + len]),
+        None,
+        "{len} bytes at block {block}"
+    );
+    assert!(
+        bytes[..PAGE]
+            .iter()
+            .chain(&bytes[PAGE + len..])
+            .all(|byte| *byte == CANARY),
+        "{len} bytes at block {block}"
+    );
     let memory = frames.phyr().sub(PAGE as u64, len as u64).unwrap();
     host::assert_pattern(memory, seed(), position);
 }
@@ -78,9 +90,17 @@ fn scattered_pages_are_filled_in_their_order() {
     for pages in [1, 2, 3, 511, 512, 513, 1024, 1025] {
         let mut memory = scattered(pages);
         let range = crate::memory::virt::VirtRange::of(memory.bytes()).unwrap();
-        assert_eq!(crate::memory::translate(range).unwrap().len(), pages, "no two pages touch");
+        assert_eq!(
+            crate::memory::translate(range).unwrap().len(),
+            pages,
+            "no two pages touch"
+        );
         disk().read(8, memory.bytes_mut()).unwrap();
-        assert_eq!(pattern::first_difference(seed(), 8 * 512, memory.bytes()), None, "{pages} pages");
+        assert_eq!(
+            pattern::first_difference(seed(), 8 * 512, memory.bytes()),
+            None,
+            "{pages} pages"
+        );
     }
 }
 
@@ -88,23 +108,42 @@ fn scattered_pages_are_filled_in_their_order() {
 fn scattered_memory_may_start_inside_a_page() {
     let mut memory = scattered(8);
     memory.bytes_mut().fill(CANARY);
-    for (start, len) in [(4, 512), (512, 512), (4092, 512), (1000, 4096), (2048, 6 * PAGE), (3584, 1024)] {
-        disk().read(1, &mut memory.bytes_mut()[start..start + len]).unwrap();
-        assert_eq!(pattern::first_difference(seed(), 512, &memory.bytes()[start..start + len]), None, "{len} at {start}");
+    for (start, len) in [
+        (4, 512),
+        (512, 512),
+        (4092, 512),
+        (1000, 4096),
+        (2048, 6 * PAGE),
+        (3584, 1024),
+    ] {
+        disk()
+            .read(1, &mut memory.bytes_mut()[start..start + len])
+            .unwrap();
+        assert_eq!(
+            pattern::first_difference(seed(), 512, &memory.bytes()[start..start + len]),
+            None,
+            "{len} at {start}"
+        );
         let bytes = memory.bytes_mut();
         bytes[start..start + len].fill(CANARY);
-        assert!(bytes.iter().all(|byte| *byte == CANARY), "{len} at {start} wrote elsewhere");
+        assert!(
+            bytes.iter().all(|byte| *byte == CANARY),
+            "{len} at {start} wrote elsewhere"
+        );
     }
 }
 
 #[vm_test(machine = "nvme,size=16M")]
 fn whole_blocks_go_straight_to_where_they_are_wanted() {
-    let mut bytes = vec![0u8; 1 << 20];
+    let (disk, mut bytes) = (disk(), vec![0u8; 1 << 20]);
     let before = counters();
-    read_at(&**disk(), 512 * 5, &mut bytes).unwrap();
+    read_at(&**disk, 512 * 5, &mut bytes).unwrap();
     let after = counters();
     assert_eq!(pattern::first_difference(seed(), 512 * 5, &bytes), None);
-    assert_eq!((after.direct - before.direct, after.copied - before.copied), (1 << 20, 0));
+    assert_eq!(
+        (after.direct - before.direct, after.copied - before.copied),
+        (1 << 20, 0)
+    );
 }
 
 #[vm_test(machine = "nvme,size=16M,lba=4096", timeout = 60)]
@@ -122,20 +161,35 @@ fn bytes_at_any_place_can_be_read() {
     ] {
         bytes.fill(CANARY);
         read_at(&**disk(), start, &mut bytes[skew..skew + len]).unwrap();
-        assert_eq!(pattern::first_difference(seed(), start, &bytes[skew..skew + len]), None, "{len} bytes at {start}");
-        assert!(bytes[..skew].iter().chain(&bytes[skew + len..]).all(|byte| *byte == CANARY));
+        assert_eq!(
+            pattern::first_difference(seed(), start, &bytes[skew..skew + len]),
+            None,
+            "{len} bytes at {start}"
+        );
+        assert!(
+            bytes[..skew]
+                .iter()
+                .chain(&bytes[skew + len..])
+                .all(|byte| *byte == CANARY)
+        );
     }
 }
 
 #[vm_test(machine = "nvme,size=16M")]
 fn memory_the_device_cannot_use_is_refused_and_copied_through_other_memory() {
-    let mut bytes = vec![0u8; 4096 + 8];
+    let (disk, mut bytes) = (disk(), vec![0u8; 4096 + 8]);
     let skew = (bytes.as_ptr() as usize).wrapping_neg() % 4 + 2;
-    assert_eq!(disk().read(0, &mut bytes[skew..skew + 512]), Err(BlockError::NeedsBounce));
+    assert_eq!(
+        disk.read(0, &mut bytes[skew..skew + 512]),
+        Err(BlockError::NeedsBounce)
+    );
     let before = counters();
-    read_at(&**disk(), 0, &mut bytes[skew..skew + 4096]).unwrap();
+    read_at(&**disk, 0, &mut bytes[skew..skew + 4096]).unwrap();
     assert_eq!(counters().copied - before.copied, 4096);
-    assert_eq!(pattern::first_difference(seed(), 0, &bytes[skew..skew + 4096]), None);
+    assert_eq!(
+        pattern::first_difference(seed(), 0, &bytes[skew..skew + 4096]),
+        None
+    );
 }
 
 fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
@@ -147,11 +201,20 @@ fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
     device.flush().unwrap();
     host::assert_disk_pattern(0, block * block_size, len as u64, mine, 0);
     // The blocks on both sides still hold what they held.
-    host::assert_disk_pattern(0, (block - 1) * block_size, block_size, seed(), (block - 1) * block_size);
+    host::assert_disk_pattern(
+        0,
+        (block - 1) * block_size,
+        block_size,
+        seed(),
+        (block - 1) * block_size,
+    );
     let behind = block * block_size + len as u64;
     host::assert_disk_pattern(0, behind, block_size, seed(), behind);
     // The memory that was written from is as it was.
-    assert_eq!(pattern::first_difference(mine, 0, &frames.bytes()[..len]), None);
+    assert_eq!(
+        pattern::first_difference(mine, 0, &frames.bytes()[..len]),
+        None
+    );
 }
 
 #[vm_test(machine = "nvme,size=16M", timeout = 60)]
@@ -180,10 +243,18 @@ fn scattered_pages_are_written_in_their_order() {
 #[vm_test(machine = "disks=2,size=16M")]
 fn two_controllers_do_not_mix_their_data() {
     let mut bytes: Vec<u8> = vec![0; 1 << 20];
-    for (number, disk) in [(0, disk_number(0)), (1, disk_number(1)), (0, disk_number(0))] {
+    for (number, disk) in [
+        (0, disk_number(0)),
+        (1, disk_number(1)),
+        (0, disk_number(0)),
+    ] {
         disk.read(16, &mut bytes).unwrap();
         // Each disk has its own pattern.
-        assert_eq!(pattern::first_difference(seed().wrapping_add(number), 16 * 512, &bytes), None, "disk {number}");
+        assert_eq!(
+            pattern::first_difference(seed().wrapping_add(number), 16 * 512, &bytes),
+            None,
+            "disk {number}"
+        );
     }
 }
 
@@ -191,14 +262,33 @@ fn two_controllers_do_not_mix_their_data() {
 fn requests_beyond_the_end_are_refused_and_touch_nothing() {
     let blocks = disk().geometry().blocks;
     let mut bytes = vec![CANARY; 8192];
-    for (block, len) in [(blocks, 512), (blocks - 1, 1024), (u64::MAX, 512), (u64::MAX - 1, 8192)] {
-        assert_eq!(disk().read(block, &mut bytes[..len]), Err(BlockError::OutOfRange), "{block}");
-        assert_eq!(disk().write(block, &bytes[..len]), Err(BlockError::OutOfRange), "{block}");
+    for (block, len) in [
+        (blocks, 512),
+        (blocks - 1, 1024),
+        (u64::MAX, 512),
+        (u64::MAX - 1, 8192),
+    ] {
+        assert_eq!(
+            disk().read(block, &mut bytes[..len]),
+            Err(BlockError::OutOfRange),
+            "{block}"
+        );
+        assert_eq!(
+            disk().write(block, &bytes[..len]),
+            Err(BlockError::OutOfRange),
+            "{block}"
+        );
     }
     assert!(bytes.iter().all(|byte| *byte == CANARY));
     assert_eq!(disk().read(0, &mut bytes[..100]), Err(BlockError::Length));
-    assert!(matches!(disk().read(0, &mut []), Err(BlockError::Buffer(_))));
-    assert_eq!(read_at(&**disk(), (16 << 20) - 10, &mut bytes[..11]), Err(BlockError::OutOfRange));
+    assert!(matches!(
+        disk().read(0, &mut []),
+        Err(BlockError::Buffer(_))
+    ));
+    assert_eq!(
+        read_at(&**disk(), (16 << 20) - 10, &mut bytes[..11]),
+        Err(BlockError::OutOfRange)
+    );
     host::assert_disk_pattern(0, 0, 16 << 20, seed(), 0);
     // It goes on working.
     disk().read(0, &mut bytes[..512]).unwrap();
@@ -210,6 +300,9 @@ fn a_buffer_is_described_by_as_few_phyrs_as_there_can_be() {
     let mut frames = Frames::allocate(1 << 20).unwrap();
     let phyr = frames.phyr();
     let buffer = Buffer::from_device(frames.bytes_mut()).unwrap();
-    assert_eq!((buffer.phyrs().len(), buffer.phyrs().first()), (1, Some(phyr)));
+    assert_eq!(
+        (buffer.phyrs().len(), buffer.phyrs().first()),
+        (1, Some(phyr))
+    );
     assert_eq!(window().pointer(phyr.addr()), frames.pointer());
 }
