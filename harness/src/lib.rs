@@ -19,6 +19,7 @@
 //! | [`records`], [`qmp`], [`calls`], [`ram`] | the wires between guest and host |
 //! | [`machine`], [`accel`] | QEMU's command line |
 //! | [`image`], [`disk`] | what is booted, and what is read there |
+//! | [`micro`] | guests without a kernel, to test all this |
 //! | [`symbols`], [`postmortem`] | where it happened |
 //! | [`tools`], [`workspace`], [`size`] | the surroundings |
 
@@ -29,6 +30,7 @@ pub mod grammar;
 pub mod image;
 pub mod list;
 pub mod machine;
+pub mod micro;
 pub mod postmortem;
 pub mod qmp;
 pub mod ram;

@@ -52,9 +52,11 @@ impl Tool {
     }
 
     /// Where the program is, if it is installed.
+    ///
+    /// What the environment names is taken as it is: nobody wants another program installed then.
     pub fn find(self) -> Option<PathBuf> {
         match env::var_os(self.variable()) {
-            Some(path) => Some(PathBuf::from(path)).filter(|path| path.is_file()),
+            Some(path) => Some(PathBuf::from(path)),
             None => in_path(self.program()),
         }
     }
@@ -80,7 +82,17 @@ impl Tool {
             Self::Qemu => "--version",
             Self::Mke2fs => "-V",
         };
-        let output = self.command()?.arg(flag).stdin(Stdio::null()).output()?;
+        let mut command = self.command()?;
+        let output = command
+            .arg(flag)
+            .stdin(Stdio::null())
+            .output()
+            .with_context(|| {
+                format!(
+                    "`{}` could not be started",
+                    command.get_program().to_string_lossy()
+                )
+            })?;
         // mke2fs tells its version on the error stream.
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text).into_owned();

@@ -27,14 +27,17 @@ const APP: &str = "starter";
 ///
 /// What is missing on this computer is installed first, if you are root; otherwise you are told how.
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(
+    args_override_self = true,
+    after_help = "Examples:
   cargo xtask run
   cargo xtask run --exec \"ls /; sha256sum /README.md\"
   cargo xtask run --share ~/notes --memory 2G
   cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
 
 The exit status is 0 if the machine was left in good order and every command of --exec succeeded.
-After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed.")]
+After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed."
+)]
 pub(crate) struct Options {
     /// Attach this disk image as an NVMe disk; may be given several times
     ///

@@ -34,6 +34,7 @@ fn ending(records: &[&str], code: i32) -> Ending {
         stopped: None,
         remains: Vec::new(),
         time: Duration::ZERO,
+        guest_time: Duration::ZERO,
         trouble: Vec::new(),
     }
 }

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::machine::{Machine, Memory, Nvme};
+use harness::micro::Micro;
 use harness::records::Flaw;
 use harness::verdict::{Expectation, Failure, judge};
 use harness::vm::{Conditions, Console, Ending, boot};
 use libtest_mimic::{Failed, Trial};
 use vm_test::pattern;
-
-use crate::micro::Micro;
 
 const NAME: &str = "micro::test";
 
@@ -38,7 +37,7 @@ fn check(
 fn run(guest: Micro, change: impl FnOnce(&mut Machine)) -> Result<Ending, Failed> {
     let folder = tempfile::tempdir()?;
     let image = folder.path().join("guest.elf");
-    guest.write(&image);
+    guest.write(&image)?;
     let mut machine = Machine {
         ram: 64 << 20,
         memory: Memory::Shared,

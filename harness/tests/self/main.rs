@@ -6,7 +6,6 @@
 
 mod kernel;
 mod lies;
-mod micro;
 
 use std::process::ExitCode;
 

@@ -1,2 +1,11 @@
-//! x
-fn main() {}
+//! End to end: `cargo xtask` as a user sees it, from the command line to the exit status.
+//!
+//! Nothing here knows how the kernel works. A test gives commands, and compares what comes out with
+//! what the host computes by itself.
+
+mod broken;
+mod ends;
+mod machines;
+mod shell;
+mod support;
+mod tools;

@@ -5,6 +5,7 @@
 //! test of the harness needs, be it a lie.
 
 use std::path::Path;
+use std::{fs, io};
 
 /// Where the guest is loaded.
 const BASE: u32 = 0x20_0000;
@@ -12,16 +13,22 @@ const BASE: u32 = 0x20_0000;
 const CODE: usize = 52 + 2 * 32 + 20;
 
 /// A guest in the making.
-pub(crate) struct Micro {
+pub struct Micro {
     code: Vec<u8>,
     /// Texts, each with the place in the code that wants its address.
     texts: Vec<(usize, Vec<u8>)>,
     records: u32,
 }
 
+impl Default for Micro {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Micro {
     /// A guest that does nothing yet.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         // cld
         Self {
             code: vec![0xfc],
@@ -31,14 +38,14 @@ impl Micro {
     }
 
     /// A guest that has begun the test of this name.
-    pub(crate) fn begun(name: &str) -> Self {
+    pub fn begun(name: &str) -> Self {
         Self::new()
             .record("hello 1")
             .record(&format!("begin {name}"))
     }
 
     /// Sends bytes over the record channel.
-    pub(crate) fn send(mut self, bytes: &[u8]) -> Self {
+    pub fn send(mut self, bytes: &[u8]) -> Self {
         self.code.push(0xbe); // mov esi, text
         self.texts.push((self.code.len(), bytes.to_vec()));
         self.code.extend([0; 4]);
@@ -50,14 +57,14 @@ impl Micro {
     }
 
     /// Sends the next record.
-    pub(crate) fn record(mut self, text: &str) -> Self {
+    pub fn record(mut self, text: &str) -> Self {
         let line = format!("{} {text}\u{1e}\n", self.records);
         self.records += 1;
         self.send(line.as_bytes())
     }
 
     /// Sends a record with a call, and waits for its answer in the mailbox at this address.
-    pub(crate) fn call(self, mailbox: u32, text: &str) -> Self {
+    pub fn call(self, mailbox: u32, text: &str) -> Self {
         let ticket = self.records + 1;
         let mut this = self.record(text);
         this.code.extend([0x81, 0x3d]); // cmp dword [mailbox], ticket
@@ -68,7 +75,7 @@ impl Micro {
     }
 
     /// Goes on only if memory holds this word, and hangs otherwise.
-    pub(crate) fn expect(mut self, address: u32, word: u32) -> Self {
+    pub fn expect(mut self, address: u32, word: u32) -> Self {
         self.code.extend([0x81, 0x3d]); // cmp dword [address], word
         self.code.extend(address.to_le_bytes());
         self.code.extend(word.to_le_bytes());
@@ -77,13 +84,13 @@ impl Micro {
     }
 
     /// Ends the machine through `isa-debug-exit`.
-    pub(crate) fn exit(mut self, value: u8) -> Self {
+    pub fn exit(mut self, value: u8) -> Self {
         self.code.extend([0xb0, value, 0xe6, 0xf4]); // mov al, value; out 0xf4, al
         self
     }
 
     /// Has an exception, without a handler for it or for what follows.
-    pub(crate) fn triple_fault(mut self) -> Self {
+    pub fn triple_fault(mut self) -> Self {
         self.code.extend([0x0f, 0x01, 0x1d]); // lidt [zeros]
         self.texts.push((self.code.len(), vec![0; 6]));
         self.code.extend([0; 4]);
@@ -92,7 +99,13 @@ impl Micro {
     }
 
     /// Writes the guest's ELF file. Behind its last instruction the guest hangs.
-    pub(crate) fn write(mut self, path: &Path) {
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    ///
+    /// # Panics
+    /// If the guest is larger than a page.
+    pub fn write(mut self, path: &Path) -> io::Result<()> {
         self.code.extend([0xf4, 0xeb, 0xfd]); // hlt; jmp to it
         let mut file = vec![0; CODE];
         for (place, text) in &self.texts {
@@ -122,6 +135,6 @@ impl Micro {
         }
         assert!(file.len() <= len as usize, "a micro guest is small");
         file.resize(len as usize, 0);
-        std::fs::write(path, file).expect("the folder is ours");
+        fs::write(path, file)
     }
 }

@@ -1,0 +1,147 @@
+//! Calls the program under test.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use harness::workspace;
+use sha2::{Digest, Sha256};
+
+/// Seconds after which a machine counts as hanging, on a host that is busy with other tests.
+const LIMIT: &str = "120";
+
+/// What a run of the program has come to.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) success: bool,
+    /// Standard output: for `run`, the serial console.
+    pub(crate) out: String,
+    /// The error stream: what the program itself says.
+    pub(crate) err: String,
+}
+
+impl Outcome {
+    /// It must have succeeded.
+    pub(crate) fn ok(self) -> Self {
+        assert!(self.success, "this should have succeeded: {self}");
+        self
+    }
+
+    /// It must have failed.
+    pub(crate) fn failed(self) -> Self {
+        assert!(!self.success, "this should have failed: {self}");
+        self
+    }
+
+    /// The console must have shown this.
+    pub(crate) fn shows(self, text: &str) -> Self {
+        assert!(
+            self.out.contains(text),
+            "the console does not show `{text}`: {self}"
+        );
+        self
+    }
+
+    /// The program must have said this.
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.err.contains(text),
+            "the program does not say `{text}`: {self}"
+        );
+        self
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\n--- output\n{}\n--- errors\n{}", self.out, self.err)
+    }
+}
+
+/// The program, ready for its arguments.
+pub(crate) fn xtask(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    command
+        .args(arguments)
+        .current_dir(workspace::root())
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub(crate) fn finish(command: &mut Command) -> Outcome {
+    let output = command.output().expect("the program under test starts");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
+    Outcome {
+        success: output.status.success(),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    }
+}
+
+/// `cargo xtask run` with these arguments, which may include `--` and more.
+pub(crate) fn run(arguments: &[&str]) -> Outcome {
+    let all = [&["run", "--timeout", LIMIT], arguments].concat();
+    finish(&mut xtask(&all))
+}
+
+/// `cargo xtask run` with somebody at the keyboard, who types this.
+pub(crate) fn type_in(arguments: &[&str], text: &[u8]) -> Outcome {
+    let all = [&["run", "--timeout", LIMIT], arguments].concat();
+    let mut command = xtask(&all);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program under test starts");
+    let mut keyboard = child.stdin.take().expect("it was asked for");
+    keyboard
+        .write_all(text)
+        .expect("the program reads its input");
+    let output = child.wait_with_output().expect("the program ends");
+    drop(keyboard);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
+    Outcome {
+        success: output.status.success(),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    }
+}
+
+/// A folder that goes away, and paths in it as text.
+pub(crate) struct Folder(tempfile::TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("temporary files can be made"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The path of a file in the folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Writes a file in the folder.
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.file(name);
+        std::fs::write(&path, bytes).expect("the folder can be written");
+        path
+    }
+}
+
+/// A path as an argument.
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are text")
+}
+
+/// The digest as `sha256sum` prints it.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
