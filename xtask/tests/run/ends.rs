@@ -18,9 +18,9 @@ fn a_panic_is_a_failure_with_a_backtrace_of_names_and_lines() {
         .failed()
         .says("the kernel panicked")
         .says("backtrace")
-        .says("starter::")
-        .says("apps/starter/src/")
-        .says("kernel/src/");
+        .says("commands::panic::run")
+        .says("apps/starter/src/commands/panic.rs:")
+        .says("starter::main");
 }
 
 #[test]
