@@ -10,6 +10,7 @@
 //! The GDT lies in that page too: its descriptors are marked accessed, so the CPU never writes it.
 
 use core::arch::global_asm;
+use phyr::{Phyr, PhysAddr, RangeError};
 
 pvh::xen_elfnote_phys32_entry!(pvh_start);
 
@@ -30,16 +31,17 @@ unsafe extern "C" {
     static loader_end: u8;
 }
 
-/// The physical address of the trampoline page (the loader runs identity-mapped).
-pub fn trampoline_address() -> u64 {
-    (&raw const trampoline).addr() as u64
+/// The trampoline page. The loader runs identity-mapped, so its virtual address is the same.
+pub fn trampoline_page() -> Result<Phyr, RangeError> {
+    let start = PhysAddr::new((&raw const trampoline).addr() as u64);
+    Phyr::new(start, crate::PAGE)
 }
 
-/// First and last physical address of the loader's own image, the embedded kernel included.
-pub fn loader_bounds() -> (u64, u64) {
-    let first = (&raw const loader_start).addr() as u64;
-    let end = (&raw const loader_end).addr() as u64;
-    (first, end - 1)
+/// The loader's own image, the embedded kernel included.
+pub fn loader_image() -> Result<Phyr, RangeError> {
+    let first = PhysAddr::new((&raw const loader_start).addr() as u64);
+    let behind = PhysAddr::new((&raw const loader_end).addr() as u64);
+    Phyr::new(first, behind.offset_from(first).unwrap_or(0))
 }
 
 global_asm!(

@@ -7,12 +7,12 @@
 //! This crate is the way from the one to the other:
 //!
 //! 1. [`entry`]: 32-bit entry, long mode, SSE, the loader's own stack; [`faults`] report errors;
-//! 2. [`memory_map`]: the firmware's map, sorted, page-aligned, without overlaps; memory that the
+//! 2. [`start_info`] and [`memory_map`]: the monitor's map, sorted, page-aligned, without overlaps; memory that the
 //!    loader takes is taken out of it, as a [`Phyr`](phyr::Phyr);
 //! 3. [`image`]: the embedded kernel ELF, checked, with the kernel's own configuration;
 //! 4. [`placement`]: virtual addresses for what the kernel leaves to the loader;
-//! 5. [`tables`]: the kernel's page tables; [`load`] ties these together;
-//! 6. [`entry`] again: the jump, from a page that both address spaces map at one address.
+//! 5. [`tables`]: the kernel's page tables; [`handover`]: what the kernel is told;
+//! 6. [`load`] ties these together, and [`entry`] again: the jump, from a page that both address spaces map at one address.
 //!
 //! Everything that can go wrong is a [`LoadError`](error::LoadError), printed on the serial port,
 //! and the machine ends with a failure. Nothing hangs silently.
@@ -28,6 +28,8 @@ pub mod entry;
 pub mod error;
 #[cfg(phyros)]
 pub mod faults;
+#[cfg(phyros)]
+pub mod handover;
 pub mod image;
 #[cfg(phyros)]
 pub mod load;
@@ -35,6 +37,8 @@ pub mod memory_map;
 pub mod placement;
 #[cfg(phyros)]
 pub mod serial;
+#[cfg(phyros)]
+pub mod start_info;
 #[cfg(phyros)]
 pub mod tables;
 

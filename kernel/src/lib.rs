@@ -48,7 +48,11 @@ pub const BOOT_CONFIG: BootloaderConfig = {
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
     console::init();
-    arch::backtrace::set_boot_stack(info.kernel_stack_bottom, info.kernel_stack_len);
+    let bottom = memory::virt::VirtAddr::new(info.kernel_stack_bottom);
+    if let Ok(stack) = bottom.and_then(|at| memory::virt::VirtRange::new(at, info.kernel_stack_len))
+    {
+        arch::backtrace::set_boot_stack(stack);
+    }
     arch::cpu::enable_protection();
     arch::gdt::init();
     arch::exceptions::init();

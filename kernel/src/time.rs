@@ -50,66 +50,76 @@ const FRACTION: u64 = 1000;
 /// Measures the rate of the time-stamp counter. The first call counts.
 pub fn init(hpet: Option<Hpet>, pm_timer: Option<PmTimer>) {
     CLOCK.call_once(|| {
-        if let Some((start, hertz)) = hpet.and_then(HpetCounter::open).and_then(measure) {
-            return Clock {
-                start,
-                hertz,
-                source: Source::Hpet,
-            };
-        }
-        if let Some((start, hertz)) = pm_timer.map(PmCounter::open).and_then(measure) {
-            return Clock {
-                start,
-                hertz,
-                source: Source::PmTimer,
-            };
-        }
-        Clock {
+        let by_hpet = || measure(hpet.and_then(HpetCounter::open)?, Source::Hpet);
+        let by_pm_timer = || measure(pm_timer.map(PmCounter::open)?, Source::PmTimer);
+        by_hpet().or_else(by_pm_timer).unwrap_or_else(|| Clock {
             start: time_stamp(),
             hertz: 1_000_000_000,
             source: Source::Assumed,
-        }
+        })
     });
 }
 
-/// The time-stamp counter and the reference, read as nearly at once as can be had.
-///
-/// A hypervisor may stop the CPU between two reads. Of a few attempts, the one with the shortest
-/// time between the stamps before and after it is the least disturbed.
-fn sample(reference: &mut impl Reference) -> (u64, u64) {
-    const ATTEMPTS: usize = 4;
-    let attempts = core::array::from_fn::<_, ATTEMPTS, _>(|_| {
-        let before = time_stamp();
-        let count = reference.count();
-        let spread = time_stamp().saturating_sub(before);
-        (spread, before + spread / 2, count)
-    });
-    let [first, rest @ ..] = attempts;
-    let (_, stamp, count) = rest.into_iter().fold(
-        first,
-        |best, next| if next.0 < best.0 { next } else { best },
-    );
-    (stamp, count)
+/// Both counters at one moment.
+#[derive(Clone, Copy)]
+struct Sample {
+    /// The time between the stamps before and after the reading.
+    spread: u64,
+    /// The time-stamp counter.
+    stamp: u64,
+    /// The reference.
+    count: u64,
 }
 
-/// The rate of the time-stamp counter in Hz, and its value when the measurement began.
+impl Sample {
+    /// Reads both counters as nearly at once as can be had.
+    ///
+    /// A hypervisor may stop the CPU between two reads. Of a few attempts, the one with the
+    /// smallest spread is the least disturbed.
+    fn take(reference: &mut impl Reference) -> Self {
+        const ATTEMPTS: usize = 4;
+        let attempts: [Self; ATTEMPTS] = core::array::from_fn(|_| {
+            let before = time_stamp();
+            let count = reference.count();
+            let spread = time_stamp().saturating_sub(before);
+            Self {
+                spread,
+                stamp: before + spread / 2,
+                count,
+            }
+        });
+        let [first, rest @ ..] = attempts;
+        let better = |best: Self, next: Self| {
+            if next.spread < best.spread {
+                next
+            } else {
+                best
+            }
+        };
+        rest.into_iter().fold(first, better)
+    }
+}
+
+/// Measures the rate of the time-stamp counter; time counts from the beginning of the measurement.
 /// `None` if the reference stands still.
-fn measure(mut reference: impl Reference) -> Option<(u64, u64)> {
+fn measure(mut reference: impl Reference, source: Source) -> Option<Clock> {
     /// Polls after which a reference that has not moved is taken for dead.
     const PATIENCE: u32 = 1_000_000;
     let wanted = (reference.hertz() / FRACTION).max(1);
-    let (start, first) = sample(&mut reference);
+    let start = Sample::take(&mut reference);
     let mask = reference.mask();
-    let passed_since = |count: u64| count.wrapping_sub(first) & mask;
+    let passed_since = |count: u64| count.wrapping_sub(start.count) & mask;
     (0..PATIENCE).find(|_| passed_since(reference.count()) >= wanted)?;
-    let (end, last) = sample(&mut reference);
-    let passed = passed_since(last).max(1);
-    let hertz =
-        u128::from(end.saturating_sub(start)) * u128::from(reference.hertz()) / u128::from(passed);
-    u64::try_from(hertz)
-        .ok()
-        .filter(|hertz| *hertz > 0)
-        .map(|hertz| (start, hertz))
+    let end = Sample::take(&mut reference);
+    let passed = passed_since(end.count).max(1);
+    let ticks = end.stamp.saturating_sub(start.stamp);
+    let hertz = u128::from(ticks) * u128::from(reference.hertz()) / u128::from(passed);
+    let hertz = u64::try_from(hertz).ok().filter(|hertz| *hertz > 0)?;
+    Some(Clock {
+        start: start.stamp,
+        hertz,
+        source,
+    })
 }
 
 /// The clock. Before [`init`] it stands at zero.
@@ -263,12 +273,12 @@ mod tests {
 
     #[test]
     fn a_reference_that_stands_still_does_not_hang_the_boot() {
-        assert_eq!(measure(Stuck), None);
+        assert!(measure(Stuck, Source::Hpet).is_none());
     }
 
     #[test]
     fn a_reference_may_wrap_around() {
-        assert!(measure(Wrapping(0xf0)).is_some());
+        assert!(measure(Wrapping(0xf0), Source::Hpet).is_some());
     }
 
     #[test]

@@ -5,33 +5,43 @@
 //! knows, and each one above the last, so a broken chain ends the walk and cannot fault.
 //! The addresses are printed raw, one a line; the host has the symbols.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use crate::memory::virt::{VirtAddr, VirtRange};
+use spin::Once;
 
 /// More frames than any sane call chain; a limit in case the stack is all frames.
 const LONGEST: usize = 64;
 
-static BOOT_STACK_BOTTOM: AtomicU64 = AtomicU64::new(0);
-static BOOT_STACK_TOP: AtomicU64 = AtomicU64::new(0);
+/// Bytes of a frame: the caller's frame pointer and the return address.
+const FRAME: u64 = 16;
+
+static BOOT_STACK: Once<VirtRange> = Once::new();
 
 /// Notes where the stack lies that the loader made.
-pub fn set_boot_stack(bottom: u64, len: u64) {
-    BOOT_STACK_BOTTOM.store(bottom, Ordering::Relaxed);
-    BOOT_STACK_TOP.store(bottom.saturating_add(len), Ordering::Relaxed);
+pub fn set_boot_stack(stack: VirtRange) {
+    BOOT_STACK.call_once(|| stack);
 }
 
 /// Whether an address lies in the guard page below the boot stack.
 pub fn is_below_boot_stack(address: u64) -> bool {
-    let bottom = BOOT_STACK_BOTTOM.load(Ordering::Relaxed);
-    address < bottom && bottom - address <= 4096
+    BOOT_STACK.get().is_some_and(|stack| {
+        let bottom = stack.start().get();
+        address < bottom && bottom - address <= 4096
+    })
 }
 
 /// Calls `visit` with each return address, innermost first, starting from a frame pointer.
-fn walk(mut rbp: u64, stack_of: impl Fn(u64) -> Option<(u64, u64)>, mut visit: impl FnMut(u64)) {
+///
+/// `stack_of` tells the stack that holds an address.
+fn walk(
+    mut rbp: u64,
+    stack_of: impl Fn(VirtAddr) -> Option<VirtRange>,
+    mut visit: impl FnMut(u64),
+) {
     for _ in 0..LONGEST {
-        let Some((_, top)) = stack_of(rbp) else {
+        let Some(stack) = VirtAddr::new(rbp).ok().and_then(&stack_of) else {
             return;
         };
-        if !rbp.is_multiple_of(8) || top - rbp < 16 {
+        if !rbp.is_multiple_of(8) || stack.last().get() - rbp < FRAME - 1 {
             return;
         }
         let frame: *const [u64; 2] = core::ptr::with_exposed_provenance(rbp as usize);
@@ -50,14 +60,10 @@ fn walk(mut rbp: u64, stack_of: impl Fn(u64) -> Option<(u64, u64)>, mut visit: i
 }
 
 #[cfg(phyros)]
-fn known_stack(address: u64) -> Option<(u64, u64)> {
-    let bottom = BOOT_STACK_BOTTOM.load(Ordering::Relaxed);
-    let top = BOOT_STACK_TOP.load(Ordering::Relaxed);
-    if (bottom..top).contains(&address) {
-        Some((bottom, top))
-    } else {
-        super::stacks::containing(address)
-    }
+fn known_stack(address: VirtAddr) -> Option<VirtRange> {
+    let boot = BOOT_STACK.get().copied();
+    boot.filter(|stack| (stack.start()..=stack.last()).contains(&address))
+        .or_else(|| super::stacks::containing(address))
 }
 
 /// Prints a backtrace: the instruction that faulted, if one did, and the callers.
@@ -92,13 +98,14 @@ mod tests {
         let mut stack = Box::new([0u64; 16]);
         let base = stack.as_mut_ptr().expose_provenance() as u64;
         build(&mut stack, base);
-        let bounds = (base, base + 128);
+        let stack = VirtRange::new(VirtAddr::new(base).unwrap(), 128).unwrap();
+        let stack_of = |at| {
+            (stack.start()..=stack.last())
+                .contains(&at)
+                .then_some(stack)
+        };
         let mut found = Vec::new();
-        walk(
-            base,
-            |at| (bounds.0..bounds.1).contains(&at).then_some(bounds),
-            |address| found.push(address),
-        );
+        walk(base, stack_of, |address| found.push(address));
         found
     }
 

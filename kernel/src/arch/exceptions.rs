@@ -186,7 +186,7 @@ fn name(vector: u64) -> &'static str {
         19 => "SIMD floating-point exception (#XM)",
         20 => "virtualization exception (#VE)",
         21 => "control protection (#CP)",
-        0..32 => "reserved exception",
+        9 | 15 | 22..32 => "reserved exception",
         _ => "unexpected interrupt",
     }
 }

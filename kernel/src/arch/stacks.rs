@@ -5,7 +5,7 @@
 //! through the interrupt stack table (Intel SDM volume 3, section 6.14.5). Kinds that can
 //! interrupt another handler have stacks to themselves.
 
-use crate::memory::virt::VirtAddr;
+use crate::memory::virt::{VirtAddr, VirtRange};
 use core::cell::UnsafeCell;
 
 const GUARD: usize = 4096;
@@ -69,9 +69,11 @@ pub fn guard(index: usize) -> VirtAddr {
     VirtAddr::new(base(index)).expect("statics have canonical addresses")
 }
 
-/// The lowest usable address and the end of the stack that holds `address`, if one does.
-pub fn containing(address: u64) -> Option<(u64, u64)> {
+/// The usable bytes of the stack that holds `address`, if one does.
+pub fn containing(address: VirtAddr) -> Option<VirtRange> {
     (0..COUNT)
-        .map(|index| (base(index) + GUARD as u64, top(index)))
-        .find(|(bottom, top)| (*bottom..*top).contains(&address))
+        .filter_map(|index| {
+            VirtRange::new(guard(index).checked_add(GUARD as u64)?, SIZE as u64).ok()
+        })
+        .find(|stack| (stack.start()..=stack.last()).contains(&address))
 }

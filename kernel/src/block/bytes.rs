@@ -39,13 +39,13 @@ struct Parts {
     tail: usize,
 }
 
-fn parts(start: u64, len: usize, block_size: u64) -> Parts {
-    let to_boundary = (start.next_multiple_of(block_size) - start) as usize;
-    let head = to_boundary.min(len);
-    let tail = (len - head) % block_size as usize;
+fn parts(position: u64, wanted: usize, block_size: u64) -> Parts {
+    let to_boundary = (position.next_multiple_of(block_size) - position) as usize;
+    let head = to_boundary.min(wanted);
+    let tail = (wanted - head) % block_size as usize;
     Parts {
         head,
-        whole: len - head - tail,
+        whole: wanted - head - tail,
         tail,
     }
 }
@@ -60,7 +60,7 @@ pub fn read_at(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<
     if end > geometry.bytes() {
         return Err(BlockError::OutOfRange);
     }
-    let Parts { head, whole, tail } = parts(start, into.len(), block_size);
+    let Parts { head, whole, .. } = parts(start, into.len(), block_size);
     let (head_bytes, rest) = into.split_at_mut(head);
     let (whole_bytes, tail_bytes) = rest.split_at_mut(whole);
     copy(device, start, head_bytes)?;
@@ -74,7 +74,6 @@ pub fn read_at(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<
             Err(error) => return Err(error),
         }
     }
-    debug_assert_eq!(tail, tail_bytes.len());
     copy(device, first_whole + whole as u64, tail_bytes)
 }
 

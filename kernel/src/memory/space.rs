@@ -34,8 +34,8 @@ impl AddressArea {
         })?;
         let taken = VirtRange::new(VirtAddr::new(place).ok()?, len).ok()?;
         self.free.remove(&start);
-        self.add(start, place - start);
-        self.add(place + guarded, start + len_free - (place + guarded));
+        self.insert(start..place);
+        self.insert(place + guarded..start + len_free);
         Some(taken)
     }
 
@@ -51,12 +51,13 @@ impl AddressArea {
         if let Some(behind_len) = self.free.remove(&(start + len)) {
             len += behind_len;
         }
-        self.add(start, len);
+        self.insert(start..start + len);
     }
 
-    fn add(&mut self, start: u64, len: u64) {
-        if len > 0 {
-            self.free.insert(start, len);
+    fn insert(&mut self, addresses: core::ops::Range<u64>) {
+        if !addresses.is_empty() {
+            self.free
+                .insert(addresses.start, addresses.end - addresses.start);
         }
     }
 }

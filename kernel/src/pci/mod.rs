@@ -1,8 +1,8 @@
 //! PCI: from the firmware's window on configuration space to devices that drivers own.
 //!
 //! Fast firmware (qboot, microvm) assigns nothing, so the kernel does all of it, always, and has one
-//! path to test: it numbers the buses ([`scan`]), sizes every BAR ([`bar`]), places BARs and bridge
-//! windows in the holes of the memory map ([`resources`]), and writes the result back.
+//! path to test: it numbers the buses ([`scan`]), sizes every BAR ([`bar`]), lays BARs and bridge
+//! windows out in the holes of the memory map ([`resources`]), and writes their places back.
 //!
 //! - Configuration space is reached through ECAM only; each access is within the window ([`ecam`]).
 //! - A BAR is a [`Phyr`](phyr::Phyr) like any other memory.
@@ -11,6 +11,7 @@
 pub mod bar;
 pub mod device;
 pub mod ecam;
+mod place;
 pub mod resources;
 pub mod scan;
 

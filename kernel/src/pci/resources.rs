@@ -31,6 +31,20 @@ pub fn space_of(need: &Need) -> Option<Space> {
     }
 }
 
+/// A piece of address space that something needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// The bytes; 0 takes no room.
+    pub len: u64,
+    /// The alignment, a power of two.
+    pub align: u64,
+}
+
+impl Part {
+    /// What takes no room.
+    pub const NOTHING: Self = Self { len: 0, align: 1 };
+}
+
 /// A block of address space that a bus needs, and how it is filled.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Block {
@@ -42,19 +56,19 @@ pub struct Block {
     pub offsets: Vec<u64>,
 }
 
-/// Packs parts of `(length, alignment)` into one block; a part of length 0 takes no room.
+/// Packs parts into one block.
 ///
 /// `None` when the lengths overflow.
-pub fn pack(parts: &[(u64, u64)]) -> Option<Block> {
+pub fn pack(parts: &[Part]) -> Option<Block> {
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|&index| core::cmp::Reverse(parts[index].1));
+    order.sort_by_key(|&index| core::cmp::Reverse(parts[index].align));
     let mut block = Block {
         len: 0,
         align: 1,
         offsets: alloc::vec![0; parts.len()],
     };
     for index in order {
-        let (len, align) = parts[index];
+        let Part { len, align } = parts[index];
         if len == 0 {
             continue;
         }
@@ -66,19 +80,20 @@ pub fn pack(parts: &[(u64, u64)]) -> Option<Block> {
     Some(block)
 }
 
-/// The window of a bridge around the block of the bus behind it: `(length, alignment)`.
-pub fn window(block: &Block) -> Option<(u64, u64)> {
+/// The window of a bridge around the block of the bus behind it.
+pub fn window(block: &Block) -> Option<Part> {
     if block.len == 0 {
-        return Some((0, 1));
+        return Some(Part::NOTHING);
     }
-    Some((
-        block.len.checked_next_multiple_of(WINDOW)?,
-        block.align.max(WINDOW),
-    ))
+    Some(Part {
+        len: block.len.checked_next_multiple_of(WINDOW)?,
+        align: block.align.max(WINDOW),
+    })
 }
 
 /// The lowest free place for a block: within `bounds`, and outside all of `taken`.
-pub fn find_place(bounds: Phyr, taken: &[Phyr], len: u64, align: u64) -> Option<Phyr> {
+pub fn find_place(bounds: Phyr, taken: &[Phyr], part: Part) -> Option<Phyr> {
+    let Part { len, align } = part;
     let mut start = bounds.addr().align_up(align)?;
     loop {
         let candidate = Phyr::new(start, len).ok()?;
@@ -113,6 +128,14 @@ pub fn high_bounds(ram_end: PhysAddr, physical_bits: u32) -> Option<Phyr> {
 mod tests {
     use super::*;
 
+    fn part((len, align): (u64, u64)) -> Part {
+        Part { len, align }
+    }
+
+    fn pack_all(parts: &[(u64, u64)]) -> Option<Block> {
+        pack(&parts.iter().copied().map(part).collect::<Vec<_>>())
+    }
+
     fn phyr(start: u64, len: u64) -> Phyr {
         Phyr::new(PhysAddr::new(start), len).unwrap()
     }
@@ -126,7 +149,7 @@ mod tests {
             (0x100, 0x100),
             (0x1000, 0x1000),
         ];
-        let block = pack(&parts).unwrap();
+        let block = pack_all(&parts).unwrap();
         assert_eq!(block.align, 0x4000);
         assert_eq!(block.len, 0x6100);
         assert_eq!(block.offsets, [0x4000, 0, 0, 0x6000, 0x5000]);
@@ -134,19 +157,19 @@ mod tests {
 
     #[test]
     fn a_block_with_a_large_alignment_inside_is_as_aligned() {
-        let inner = pack(&[(0x10_0000, 0x10_0000), (0x4000_0000, 0x4000_0000)]).unwrap();
-        assert_eq!(window(&inner), Some((0x4010_0000, 0x4000_0000)));
-        assert_eq!(window(&pack(&[]).unwrap()), Some((0, 1)));
+        let inner = pack_all(&[(0x10_0000, 0x10_0000), (0x4000_0000, 0x4000_0000)]).unwrap();
+        assert_eq!(window(&inner), Some(part((0x4010_0000, 0x4000_0000))));
+        assert_eq!(window(&pack_all(&[]).unwrap()), Some(Part::NOTHING));
         assert_eq!(
-            window(&pack(&[(0x4000, 0x4000)]).unwrap()),
-            Some((WINDOW, WINDOW))
+            window(&pack_all(&[(0x4000, 0x4000)]).unwrap()),
+            Some(part((WINDOW, WINDOW)))
         );
     }
 
     #[test]
     fn absurd_sizes_are_no_panic() {
-        assert_eq!(pack(&[(1 << 63, 1 << 63), (1 << 63, 1 << 63)]), None);
-        assert_eq!(pack(&[(u64::MAX, 1), (2, 2)]), None);
+        assert_eq!(pack_all(&[(1 << 63, 1 << 63), (1 << 63, 1 << 63)]), None);
+        assert_eq!(pack_all(&[(u64::MAX, 1), (2, 2)]), None);
     }
 
     #[test]
@@ -154,15 +177,18 @@ mod tests {
         let bounds = phyr(0x8000_0000, 0x6000_0000);
         let ecam = phyr(0xb000_0000, 0x1000_0000);
         assert_eq!(
-            find_place(bounds, &[ecam], 0x1000, 0x1000),
+            find_place(bounds, &[ecam], part((0x1000, 0x1000))),
             Some(phyr(0x8000_0000, 0x1000))
         );
         let taken = [ecam, phyr(0x8000_0000, 0x2000_0000)];
         assert_eq!(
-            find_place(bounds, &taken, 0x2000_0000, 0x1000_0000),
+            find_place(bounds, &taken, part((0x2000_0000, 0x1000_0000))),
             Some(phyr(0xc000_0000, 0x2000_0000))
         );
-        assert_eq!(find_place(bounds, &taken, 0x4000_0000, 0x1000), None);
+        assert_eq!(
+            find_place(bounds, &taken, part((0x4000_0000, 0x1000))),
+            None
+        );
     }
 
     #[test]

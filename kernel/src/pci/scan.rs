@@ -2,10 +2,11 @@
 
 use super::bar::{self, Bar, Need};
 use super::device::Function;
-use super::resources::{self, Block, Space};
+use super::place::place_root;
+use super::resources::Space;
 use super::{ConfigSpace, PciAddress, header};
 use alloc::vec::Vec;
-use phyr::{Phyr, PhysAddr};
+use phyr::Phyr;
 
 /// Bridges behind bridges deeper than this are not followed; real machines have fewer than ten.
 const DEEPEST: u32 = 32;
@@ -31,12 +32,12 @@ pub struct Bus {
 }
 
 /// A function while it is being placed.
-struct Node {
-    address: PciAddress,
-    needs: Vec<Need>,
-    bars: Vec<Bar>,
+pub(super) struct Node {
+    pub(super) address: PciAddress,
+    pub(super) needs: Vec<Need>,
+    pub(super) bars: Vec<Bar>,
     /// For a bridge, what lies behind it.
-    behind: Option<Vec<Node>>,
+    pub(super) behind: Option<Vec<Node>>,
 }
 
 /// Numbers, sizes and places everything from `first_bus` on.
@@ -152,116 +153,6 @@ impl<C: ConfigSpace> Scanner<'_, C> {
             u32::from(bridge.bus()) | u32::from(secondary) << 8 | u32::from(subordinate) << 16;
         self.config
             .write(bridge, header::BUS_NUMBERS, timer | numbers);
-    }
-}
-
-/// The parts of one space on one bus: of each node its BARs, then its window.
-fn parts(nodes: &[Node], space: Space) -> Option<Vec<(u64, u64)>> {
-    let mut parts = Vec::new();
-    for node in nodes {
-        parts.extend(needs_in(node, space).map(|need| (need.len, need.len)));
-        if let Some(behind) = &node.behind {
-            parts.push(resources::window(&layout(behind, space)?)?);
-        }
-    }
-    Some(parts)
-}
-
-fn layout(nodes: &[Node], space: Space) -> Option<Block> {
-    resources::pack(&parts(nodes, space)?)
-}
-
-fn needs_in(node: &Node, space: Space) -> impl Iterator<Item = Need> + '_ {
-    node.needs
-        .iter()
-        .copied()
-        .filter(move |need| resources::space_of(need) == Some(space))
-}
-
-/// Places each part of the root bus on its own, the largest first, wherever there is room.
-fn place_root(config: &impl ConfigSpace, nodes: &mut [Node], space: Space, holes: &mut Holes) {
-    let bounds = if space == Space::Low {
-        holes.low
-    } else {
-        holes.high
-    };
-    let Some(parts) = parts(nodes, space) else {
-        return;
-    };
-    let mut places: Vec<Option<PhysAddr>> = alloc::vec![None; parts.len()];
-    let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|&index| core::cmp::Reverse(parts[index].1));
-    for index in order {
-        let (len, align) = parts[index];
-        let place =
-            bounds.and_then(|bounds| resources::find_place(bounds, &holes.taken, len, align));
-        if let Some(place) = place {
-            holes.taken.push(place);
-            places[index] = Some(place.addr());
-        }
-    }
-    assign(config, nodes, space, &places);
-}
-
-/// Gives each part of a bus the place found for it, and what lies behind its bridges theirs.
-fn assign(
-    config: &impl ConfigSpace,
-    nodes: &mut [Node],
-    space: Space,
-    places: &[Option<PhysAddr>],
-) {
-    let mut places = places.iter().copied();
-    for node in nodes {
-        let needs: Vec<Need> = needs_in(node, space).collect();
-        for need in needs {
-            let phyr = places
-                .next()
-                .flatten()
-                .and_then(|start| Phyr::new(start, need.len).ok());
-            if let Some(phyr) = phyr {
-                node.bars
-                    .push(bar::place(config, node.address, &need, phyr));
-            }
-        }
-        if let Some(behind) = &mut node.behind {
-            let start = places.next().flatten();
-            let block = layout(behind, space).unwrap_or_default();
-            let len = resources::window(&block).map_or(0, |(len, _)| len);
-            let window = start.and_then(|start| Phyr::new(start, len).ok());
-            forward(config, node.address, space, window);
-            let inner: Vec<_> = block
-                .offsets
-                .iter()
-                .map(|offset| window.and_then(|window| window.addr().checked_add(*offset)))
-                .collect();
-            assign(config, behind, space, &inner);
-        }
-    }
-}
-
-/// Sets what a bridge forwards. A base above the limit forwards nothing.
-fn forward(config: &impl ConfigSpace, bridge: PciAddress, space: Space, window: Option<Phyr>) {
-    const NOTHING: u32 = 0x0000_fff0;
-    let (first, last) = window.map_or((0, 0), |window| (window.addr().get(), window.last().get()));
-    let megabytes = match window {
-        Some(_) => (first >> 16 & 0xfff0) as u32 | (last as u32 & 0xfff0_0000),
-        None => NOTHING,
-    };
-    match space {
-        Space::Low => config.write(bridge, header::MEMORY_WINDOW, megabytes),
-        Space::High => {
-            config.write(bridge, header::PREFETCHABLE_WINDOW, megabytes);
-            config.write(
-                bridge,
-                header::PREFETCHABLE_BASE_UPPER,
-                (first >> 32) as u32,
-            );
-            config.write(
-                bridge,
-                header::PREFETCHABLE_LIMIT_UPPER,
-                (last >> 32) as u32,
-            );
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! bridges' windows, so a wrong number or window makes a device unreachable, as on hardware.
 
 use super::*;
+use phyr::PhysAddr;
 use std::cell::RefCell;
 
 #[derive(Clone)]

@@ -59,11 +59,8 @@ fn probes_tell_allowed_from_forbidden() {
 fn code_cannot_be_written_at_any_address() {
     for address in [code(), alias(code())] {
         // SAFETY: it must not be allowed; if it is, the test fails and the machine ends.
-        assert_eq!(
-            unsafe { probe::write(address) },
-            page_fault(PRESENT | WRITE),
-            "{address:#x}"
-        );
+        let written = unsafe { probe::write(address) };
+        assert_eq!(written, page_fault(PRESENT | WRITE), "{address:#x}");
     }
 }
 
@@ -72,11 +69,8 @@ fn constants_cannot_be_written_at_any_address() {
     let address = CONSTANT.as_ptr() as u64;
     for address in [address, alias(address)] {
         // SAFETY: as above.
-        assert_eq!(
-            unsafe { probe::write(address) },
-            page_fault(PRESENT | WRITE),
-            "{address:#x}"
-        );
+        let written = unsafe { probe::write(address) };
+        assert_eq!(written, page_fault(PRESENT | WRITE), "{address:#x}");
     }
 }
 
@@ -93,11 +87,8 @@ fn data_cannot_be_executed() {
     ];
     for address in places {
         // SAFETY: it must not be allowed; if it is, the test fails and the machine ends.
-        assert_eq!(
-            unsafe { probe::execute(address) },
-            page_fault(PRESENT | FETCH),
-            "{address:#x}"
-        );
+        let executed = unsafe { probe::execute(address) };
+        assert_eq!(executed, page_fault(PRESENT | FETCH), "{address:#x}");
     }
 }
 
@@ -148,10 +139,8 @@ fn mappings_have_the_rights_they_were_given_and_end_with_their_holder() {
     let address = mapping.range().start().get();
     assert_eq!(probe::read(address + 8191), Probe::Allowed);
     // SAFETY: it must not be allowed.
-    assert_eq!(
-        unsafe { probe::write(address) },
-        page_fault(PRESENT | WRITE)
-    );
+    let written = unsafe { probe::write(address) };
+    assert_eq!(written, page_fault(PRESENT | WRITE));
     // The page behind every mapping is a guard.
     assert_eq!(probe::read(address + 8192), page_fault(0));
     drop(mapping);

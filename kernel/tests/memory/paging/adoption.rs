@@ -122,10 +122,8 @@ fn restrictions_from_above_are_seen() {
         tables.visit(range(0, MIB_2), |leaf| assert_eq!(leaf.rights, Some(kept)));
         let page = range(3 * KIB_4, KIB_4);
         // SAFETY: it is protected in a model.
-        assert_eq!(
-            unsafe { tables.protect(page, refused) },
-            Err(MapError::Restricted(page.start()))
-        );
+        let result = unsafe { tables.protect(page, refused) };
+        assert_eq!(result, Err(MapError::Restricted(page.start())));
         protect(&mut tables, page, kept);
         // SAFETY: it is mapped in a model.
         let mapped = unsafe { tables.map(virt(0), phyr(0, KIB_4), refused, Cache::WriteBack) };

@@ -130,10 +130,8 @@ impl Bench<'_> {
         let (first, count, part) = self.part(true);
         let rights = self.any_rights();
         // SAFETY: it is protected in a model.
-        match (
-            unsafe { self.tables.protect(part, rights) },
-            self.expected(first, count),
-        ) {
+        let result = unsafe { self.tables.protect(part, rights) };
+        match (result, self.expected(first, count)) {
             (Err(MapError::OutOfTableMemory), Ok(_)) => return Err(MapError::OutOfTableMemory),
             (result, Err(missing)) => assert_eq!(result, Err(missing)),
             (result, Ok(_)) => {

@@ -87,10 +87,8 @@ fn what_is_not_mapped_is_not_unmapped() {
         // SAFETY: it is unmapped in a model.
         assert_eq!(unsafe { tables.unmap(range(at, len)) }.map(|_| ()), absent);
         // SAFETY: likewise.
-        assert_eq!(
-            unsafe { tables.protect(range(at, len), Rights::ReadOnly) },
-            absent
-        );
+        let protected = unsafe { tables.protect(range(at, len), Rights::ReadOnly) };
+        assert_eq!(protected, absent);
         assert_eq!(tables.translate(range(at, len)).map(|_| ()), absent);
         assert!(contents(&arena) == before);
         account(&mut tables, &arena);
@@ -121,15 +119,11 @@ fn only_whole_pages_are_mapped() {
         range(HERE + 8, KIB_4),
     ] {
         // SAFETY: it is unmapped in a model.
-        assert_eq!(
-            unsafe { tables.unmap(part) }.map(|_| ()),
-            Err(MapError::Misaligned)
-        );
+        let unmapped = unsafe { tables.unmap(part) };
+        assert_eq!(unmapped.map(|_| ()), Err(MapError::Misaligned));
         // SAFETY: likewise.
-        assert_eq!(
-            unsafe { tables.protect(part, Rights::ReadOnly) },
-            Err(MapError::Misaligned)
-        );
+        let protected = unsafe { tables.protect(part, Rights::ReadOnly) };
+        assert_eq!(protected, Err(MapError::Misaligned));
     }
 }
 
