@@ -39,8 +39,8 @@ const IDENTIFY_BYTES: usize = 4096;
 impl<P: Platform> Controller<P> {
     /// Takes a controller over and brings it up, from whatever state it is in.
     ///
-    /// All memory that the driver will ever need is allocated here. If this fails, the
-    /// device cannot reach memory any more.
+    /// All memory that the driver will ever share with the device is allocated here. If
+    /// this fails, the device cannot reach memory any more.
     pub fn new(platform: P) -> Result<Self, Error> {
         let port = Port::open(platform)?;
         let admin = QueuePair::allocate(port.platform(), 0, ADMIN_ENTRIES)?;
@@ -65,8 +65,8 @@ impl<P: Platform> Controller<P> {
 
     /// Resets the controller and brings it up again, dead or not.
     ///
-    /// Namespaces are read anew: their sizes may have changed. No memory is allocated but
-    /// for the list of namespaces.
+    /// Namespaces are read anew: their sizes may have changed. The memory that is shared
+    /// with the device stays the same.
     pub fn reset(&mut self) -> Result<(), Error> {
         self.counters.resets += 1;
         self.start()

@@ -47,8 +47,7 @@ pub enum Unsupported {
     },
     /// The NVM command set is not offered (CAP.CSS).
     CommandSet,
-    /// I/O queues cannot have two entries (CAP.MQES), or no longer as many as they had
-    /// before a reset.
+    /// I/O queues cannot have two entries (CAP.MQES).
     QueueEntries {
         /// CAP.MQES, zero-based.
         mqes: u16,

@@ -320,9 +320,11 @@ mod tests {
         for index in 0..3 {
             complete(&memory, index, 1, true);
         }
-        while ring.peek(&memory, 0).is_some() {
+        for _ in 0..3 {
+            assert!(ring.peek(&memory, 0).is_some());
             ring.pop();
         }
+        assert_eq!(ring.peek(&memory, 0), None);
         assert_eq!(ring.commit(), Some(3));
         assert_eq!(ring.commit(), None);
     }

@@ -224,6 +224,23 @@ fn answers_at_once_cost_no_register_read() {
     assert_eq!(bench.machine.model().reads, 0);
 }
 
+/// A device that takes its time is asked how it is once a millisecond, and not before.
+#[test]
+fn waits_read_the_status_once_a_millisecond() {
+    let mut bench = Bench::new(Config {
+        tick: 1,
+        ..Config::default()
+    });
+    let bus = bench.pages(1);
+    let target = list(&[(bus, 4096)]);
+    for (microseconds, reads) in [(900, 0..=0), (10_000, 7..=10)] {
+        bench.machine.model().config.latency = microseconds;
+        bench.machine.model().reads = 0;
+        bench.controller.read(1, 0, &target).expect("it reads");
+        assert!(reads.contains(&bench.machine.model().reads));
+    }
+}
+
 #[test]
 fn reading_and_writing_allocate_nothing() {
     let mut bench = Bench::new(Config::with_disk(4096, 12).mdts(0));
