@@ -1,0 +1,17 @@
+//! Transport: the parts of setting a device up that are decisions, not accesses.
+//!
+//! The order of a set-up is the specification's (section 3.1.1). Reset the device and wait
+//! until its status is 0. Acknowledge it, and say that there is a driver. Choose features,
+//! write them, set FEATURES_OK, and read the status again: only if the bit is still there
+//! has the device accepted them. Set up queues. Say that the driver is ready.
+//!
+//! The types follow that order. [`Negotiation`] gives [`Chosen`] features for what a device
+//! offers; only the status that was read back turns them into [`Accepted`] ones.
+
+mod capability;
+mod features;
+mod status;
+
+pub use capability::{Capability, CapabilityError, Kind, Notify};
+pub use features::{Accepted, Chosen, FeatureError, Negotiation};
+pub use status::{StatusError, Step};
