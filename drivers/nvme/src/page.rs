@@ -3,7 +3,7 @@
 //! The driver sets CC.MPS to 0: a memory page has 4 KiB. What a command can describe
 //! depends on where pieces of memory begin and end in their pages, and on nothing else.
 
-use phyr::DmaCursor;
+use phyr::{DmaCursor, DmaRange};
 
 /// Bytes of a memory page.
 pub(crate) const PAGE: u64 = 4096;
@@ -13,14 +13,9 @@ pub(crate) const fn page_offset(address: u64) -> u64 {
     address % PAGE
 }
 
-/// Contiguous bytes on the bus.
+/// Contiguous bytes on the bus, whatever entries of a list they come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
-    /// Address of the first byte.
-    pub(crate) start: u64,
-    /// Number of bytes, not 0.
-    pub(crate) len: u64,
-}
+pub(crate) struct Piece(DmaRange);
 
 impl Piece {
     /// The next piece of at most `max` bytes; the cursor goes on behind it.
@@ -28,28 +23,44 @@ impl Piece {
     /// Entries of the list that touch are one piece. A list joins them when it is built,
     /// but ranges that were apart for the processor may touch on the bus.
     pub(crate) fn next(cursor: &mut DmaCursor<'_>, max: u64) -> Option<Self> {
-        let range = cursor.next(max)?;
-        let start = range.addr().get();
-        let mut len = range.len();
-        while len < max
-            && let Some(end) = start.checked_add(len)
-            && cursor.peek().is_some_and(|next| next.addr().get() == end)
-            && let Some(more) = cursor.next(max - len)
+        let mut range = cursor.next(max)?;
+        while range.len() < max
+            && cursor
+                .peek()
+                .is_some_and(|next| range.try_merge(next).is_ok())
+            && let Some(more) = cursor.next(max - range.len())
+            && let Ok(joined) = range.try_merge(more)
         {
-            len += more.len();
+            range = joined;
         }
-        Some(Self { start, len })
+        Some(Self(range))
+    }
+
+    /// Address of the first byte.
+    pub(crate) const fn start(self) -> u64 {
+        self.0.addr().get()
+    }
+
+    /// Number of bytes, not 0.
+    pub(crate) const fn len(self) -> u64 {
+        self.0.len()
     }
 
     /// Address behind the last byte; 0 at the top of the address space.
     pub(crate) const fn end(self) -> u64 {
-        self.start.wrapping_add(self.len)
+        self.0.last().get().wrapping_add(1)
+    }
+
+    /// What is left without the first `bytes` bytes; nothing if that is all of it.
+    pub(crate) fn behind(self, bytes: u64) -> Option<Self> {
+        let rest = self.len().checked_sub(bytes)?;
+        self.0.sub(bytes, rest).map(Self)
     }
 
     /// True if one command can go from this piece to `next`: this one ends, and `next`
     /// starts, at a page boundary.
     pub(crate) const fn is_smooth(self, next: Self) -> bool {
-        page_offset(self.end()) == 0 && page_offset(next.start) == 0
+        page_offset(self.end()) == 0 && page_offset(next.start()) == 0
     }
 }
 
@@ -72,7 +83,8 @@ pub(crate) mod tests {
     fn pieces_end_at_the_maximum_and_at_gaps() {
         let list = list(&[(0x1000, 0x1800), (0x8000, 0x800)]);
         let mut cursor = list.cursor();
-        let mut next = |max| Piece::next(&mut cursor, max).map(|piece| (piece.start, piece.len));
+        let mut next =
+            |max| Piece::next(&mut cursor, max).map(|piece| (piece.start(), piece.len()));
         assert_eq!(next(0x1000), Some((0x1000, 0x1000)));
         assert_eq!(next(0x1000), Some((0x2000, 0x800)));
         assert_eq!(next(0x1000), Some((0x8000, 0x800)));
@@ -93,9 +105,9 @@ pub(crate) mod tests {
         assert_eq!(list.len(), 3);
         let mut cursor = list.cursor();
         let piece = Piece::next(&mut cursor, 0x500).expect("not the end");
-        assert_eq!((piece.start, piece.len), (0x1200, 0x500));
+        assert_eq!((piece.start(), piece.len()), (0x1200, 0x500));
         let piece = Piece::next(&mut cursor, 0x500).expect("not the end");
-        assert_eq!((piece.start, piece.len), (0x1700, 0x100));
+        assert_eq!((piece.start(), piece.len()), (0x1700, 0x100));
     }
 
     #[test]
@@ -103,9 +115,9 @@ pub(crate) mod tests {
         let list = list(&[(u64::MAX - 0xfff, 0x1000), (0, 0x1000)]);
         let mut cursor = list.cursor();
         let top = Piece::next(&mut cursor, u64::MAX).expect("not the end");
-        assert_eq!((top.len, top.end()), (0x1000, 0));
+        assert_eq!((top.len(), top.end()), (0x1000, 0));
         assert_eq!(
-            Piece::next(&mut cursor, u64::MAX).map(|piece| piece.start),
+            Piece::next(&mut cursor, u64::MAX).map(|piece| piece.start()),
             Some(0)
         );
     }

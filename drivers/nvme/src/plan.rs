@@ -45,11 +45,11 @@ pub(crate) fn check(list: &DmaList, block_shift: u32) -> Result<(), Unmappable> 
             if offset & inside_block != 0 {
                 return Err(Unmappable::InsideBlock { offset });
             }
-            if piece.start % 4 != 0 {
+            if piece.start() % 4 != 0 {
                 return Err(Unmappable::Misaligned { offset });
             }
         }
-        offset += piece.len;
+        offset += piece.len();
         last = Some(piece);
     }
     Ok(())
@@ -69,10 +69,10 @@ pub(crate) fn next_run(mut cursor: DmaCursor<'_>, rules: &Rules) -> u64 {
         if last.is_some_and(|last| !last.is_smooth(piece)) {
             break;
         }
-        let room = (rules.max_pages - pages) * PAGE - page_offset(piece.start);
-        let taken = piece.len.min(room);
+        let room = (rules.max_pages - pages) * PAGE - page_offset(piece.start());
+        let taken = piece.len().min(room);
         bytes += taken;
-        pages += (page_offset(piece.start) + taken).div_ceil(PAGE);
+        pages += (page_offset(piece.start()) + taken).div_ceil(PAGE);
         last = Some(piece);
     }
     bytes >> rules.block_shift << rules.block_shift

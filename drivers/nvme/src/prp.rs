@@ -61,12 +61,12 @@ pub(crate) fn build(
     mut store: impl FnMut(usize, u64),
 ) -> Result<DataPointer, PrpError> {
     let mut piece = Piece::next(cursor, bytes).ok_or(PrpError::TooShort)?;
-    let prp1 = piece.start;
+    let prp1 = piece.start();
     if prp1 % 4 != 0 {
         return Err(PrpError::Misaligned);
     }
     let mut left = bytes;
-    let mut step = piece.len.min(PAGE - page_offset(prp1));
+    let mut step = piece.len().min(PAGE - page_offset(prp1));
     let mut entries = Entries::new((bytes - step).div_ceil(PAGE), list);
     loop {
         // The next `step` bytes are described. Go on behind them.
@@ -77,24 +77,16 @@ pub(crate) fn build(
                 prp2: entries.prp2,
             });
         }
-        let mut page = piece.start.wrapping_add(step);
-        let mut rest = piece.len - step;
-        if rest == 0 {
-            if page_offset(page) != 0 {
-                return Err(PrpError::Misaligned);
-            }
-            let next = Piece::next(cursor, left).ok_or(PrpError::TooShort)?;
-            (page, rest) = (next.start, next.len);
-        }
-        if page_offset(page) != 0 {
+        piece = match piece.behind(step) {
+            Some(rest) => rest,
+            None if page_offset(piece.end()) != 0 => return Err(PrpError::Misaligned),
+            None => Piece::next(cursor, left).ok_or(PrpError::TooShort)?,
+        };
+        if page_offset(piece.start()) != 0 {
             return Err(PrpError::Misaligned);
         }
-        entries.push(page, &mut store)?;
-        piece = Piece {
-            start: page,
-            len: rest,
-        };
-        step = rest.min(PAGE);
+        entries.push(piece.start(), &mut store)?;
+        step = piece.len().min(PAGE);
     }
 }
 
