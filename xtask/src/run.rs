@@ -243,6 +243,8 @@ fn explain(ending: &Ending, image: &Image, exec: bool) -> bool {
         (_, Some(Stop::StoodStill)) => "QEMU stopped executing the machine".to_owned(),
         (Some(exit::SUCCESS), None) => return true,
         (Some(exit::SILENT), None) if by_user && !exec => return true,
+        // Somebody was faster than the guest.
+        (Some(exit::SILENT), None) if ending.guest_time.is_zero() && !exec => return true,
         (Some(exit::FAILURE), None) if panicked => "the kernel panicked".to_owned(),
         (Some(exit::FAILURE), None) if exec => "not every command succeeded".to_owned(),
         (Some(exit::FAILURE), None) => "the machine ended with a failure".to_owned(),

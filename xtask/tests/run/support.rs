@@ -1,14 +1,17 @@
 //! Calls the program under test.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use harness::workspace;
 use sha2::{Digest, Sha256};
 
 /// Seconds after which a machine counts as hanging, on a host that is busy with other tests.
 const LIMIT: &str = "120";
+
+/// What the shell prints when it waits for a command.
+const PROMPT: &[u8] = b"phyros> ";
 
 /// What a run of the program has come to.
 #[derive(Debug)]
@@ -21,6 +24,15 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
+    fn new(status: ExitStatus, out: &[u8], err: &[u8]) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
+        Self {
+            success: status.success(),
+            out: text(out),
+            err: text(err),
+        }
+    }
+
     /// It must have succeeded.
     pub(crate) fn ok(self) -> Self {
         assert!(self.success, "this should have succeeded: {self}");
@@ -71,12 +83,7 @@ pub(crate) fn xtask(arguments: &[&str]) -> Command {
 /// Runs the program to its end.
 pub(crate) fn finish(command: &mut Command) -> Outcome {
     let output = command.output().expect("the program under test starts");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
-    Outcome {
-        success: output.status.success(),
-        out: text(&output.stdout),
-        err: text(&output.stderr),
-    }
+    Outcome::new(output.status, &output.stdout, &output.stderr)
 }
 
 /// `cargo xtask run` with these arguments, which may include `--` and more.
@@ -85,8 +92,8 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
     finish(&mut xtask(&all))
 }
 
-/// `cargo xtask run` with somebody at the keyboard, who types this.
-pub(crate) fn type_in(arguments: &[&str], text: &[u8]) -> Outcome {
+/// `cargo xtask run` with somebody at the keyboard, who waits for the prompt and then types this.
+pub(crate) fn type_in(arguments: &[&str], keys: &[u8]) -> Outcome {
     let all = [&["run", "--timeout", LIMIT], arguments].concat();
     let mut command = xtask(&all);
     command
@@ -95,17 +102,21 @@ pub(crate) fn type_in(arguments: &[&str], text: &[u8]) -> Outcome {
         .stderr(Stdio::piped());
     let mut child = command.spawn().expect("the program under test starts");
     let mut keyboard = child.stdin.take().expect("it was asked for");
-    keyboard
-        .write_all(text)
-        .expect("the program reads its input");
-    let output = child.wait_with_output().expect("the program ends");
-    drop(keyboard);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
-    Outcome {
-        success: output.status.success(),
-        out: text(&output.stdout),
-        err: text(&output.stderr),
+    let mut screen = child.stdout.take().expect("it was asked for");
+    let mut shown = Vec::new();
+    let mut byte = [0];
+    while !shown.ends_with(PROMPT) && screen.read(&mut byte).is_ok_and(|count| count == 1) {
+        shown.push(byte[0]);
     }
+    keyboard
+        .write_all(keys)
+        .expect("the program reads its input");
+    screen
+        .read_to_end(&mut shown)
+        .expect("the program's output can be read");
+    drop(keyboard);
+    let output = child.wait_with_output().expect("the program ends");
+    Outcome::new(output.status, &shown, &output.stderr)
 }
 
 /// A folder that goes away, and paths in it as text.
