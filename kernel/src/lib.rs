@@ -1,4 +1,27 @@
 //! The operating system as a library.
+//!
+//! An application links this crate, calls `start`, and has a machine: memory, a clock, PCI devices,
+//! disks, files. One image, one address space, one CPU; no processes and no system calls.
+//!
+//! Principles, in the order in which they decide:
+//!
+//! 1. **The phyr is the only memory range.** Free memory, a mapping, a device's registers, a
+//!    transfer: each is described by [`phyr::Phyr`]s, and no layer turns them into pages and back.
+//!    There is no metadata for each page anywhere.
+//! 2. **What may be done with memory is said by what holds it.** [`Frames`](memory::frames::Frames)
+//!    own, a [`Mapping`](memory::Mapping) makes visible, a [`Buffer`](dma::Buffer) borrows for a
+//!    device, a [`DmaMapping`](dma::DmaMapping) is on the bus. Each ends when it is dropped.
+//! 3. **A physical address becomes a bus address in one place**, [`dma`].
+//! 4. **A device is trusted with memory but never with control flow.** It reaches memory only while
+//!    a driver owns it, and whatever it writes is checked before it is used.
+//! 5. **Errors are values.** Nothing that a device, a disk or a person sends panics the kernel.
+//!
+//! The way of a buffer through the modules: [`memory`] owns it, [`block`] carries it in a request,
+//! [`dma`] puts it on the bus, `drivers` hand it to a device that [`pci`] found.
+//!
+//! The parts that only make sense on the bare machine are compiled with `--cfg phyros`; the rest is
+//! also compiled for the host, where it is tested.
+
 #![cfg_attr(not(test), no_std)]
 #![cfg_attr(
     not(phyros),
