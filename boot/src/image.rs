@@ -63,7 +63,7 @@ pub enum ImageError {
     WritableCode(u64),
     /// The entry point is in no executable segment.
     BadEntry(u64),
-    /// There is no [`CONFIG_SECTION`]: the kernel does not use `entry_point!`.
+    /// There is no `.bootloader-config` section: the kernel does not use `entry_point!`.
     NoConfig,
     /// The configuration was written by another version of `bootloader_api`.
     BadConfig(&'static str),

@@ -6,13 +6,13 @@
 //! with a guard page, and a [`BootInfo`](bootloader_api::BootInfo).
 //! This crate is the way from the one to the other:
 //!
-//! 1. [`entry`]: 32-bit entry, long mode, SSE, the loader's own stack; [`faults`] report errors;
-//! 2. [`start_info`] and [`memory_map`]: the monitor's map, sorted, page-aligned, without overlaps; memory that the
+//! 1. `entry`: 32-bit entry, long mode, SSE, the loader's own stack; `faults` report errors;
+//! 2. `start_info` and [`memory_map`]: the monitor's map, sorted, page-aligned, without overlaps; memory that the
 //!    loader takes is taken out of it, as a [`Phyr`](phyr::Phyr);
 //! 3. [`image`]: the embedded kernel ELF, checked, with the kernel's own configuration;
 //! 4. [`placement`]: virtual addresses for what the kernel leaves to the loader;
-//! 5. [`tables`]: the kernel's page tables; [`handover`]: what the kernel is told;
-//! 6. [`load`] ties these together, and [`entry`] again: the jump, from a page that both address spaces map at one address.
+//! 5. `tables`: the kernel's page tables; `handover`: what the kernel is told;
+//! 6. `load` ties these together, and `entry` again: the jump, from a page that both address spaces map at one address.
 //!
 //! Everything that can go wrong is a [`LoadError`](error::LoadError), printed on the serial port,
 //! and the machine ends with a failure. Nothing hangs silently.

@@ -1,7 +1,7 @@
 //! Ending the machine.
 //!
 //! The exit status is the last thing a person or a test sees, so it is decided here, once:
-//! [`success`] and [`failure`] end QEMU through its exit device, or halt where there is none.
+//! `success` and `failure` end QEMU through its exit device, or halt where there is none.
 
 #[cfg(phyros)]
 use rt::exit::{Outcome, end};

@@ -1,6 +1,6 @@
 //! What an in-VM test sees.
 //!
-//! A test is an ordinary function in the kernel or in a driver, marked with [`vm_test`]:
+//! A test is an ordinary function in the kernel or in a driver, marked with [`vm_test`](macro@vm_test):
 //!
 //! ```
 //! use vm_test::vm_test;

@@ -41,7 +41,7 @@ pub(super) unsafe fn add(range: Phyr) {
 /// `action` must not use the heap: the heap may ask this allocator for memory, which is locked.
 ///
 /// # Panics
-/// Before [`super::init`].
+/// Before `memory::init`.
 pub fn with_allocator<R>(action: impl FnOnce(&mut ExtentAllocator<DirectMap>) -> R) -> R {
     action(
         ALLOCATOR
@@ -159,7 +159,7 @@ pub unsafe fn adopt(phyr: Phyr) -> Frames {
 /// Where the CPU sees RAM.
 ///
 /// # Panics
-/// Before [`super::init`].
+/// Before `memory::init`.
 pub fn window() -> DirectMap {
     *WINDOW.get().expect("memory is initialised first")
 }
