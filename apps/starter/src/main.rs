@@ -1,17 +1,48 @@
 //! The default application: a shell on the serial console.
+//!
+//! With commands from the host (`cargo xtask run --exec`) it runs those, prints nothing but
+//! their output, and ends the machine as a success or a failure. Without, it talks to a person.
 #![cfg_attr(phyros, no_std, no_main)]
+
+#[cfg(phyros)]
+extern crate alloc;
+
+#[cfg(phyros)]
+mod machine;
 
 #[cfg(phyros)]
 bootloader_api::entry_point!(main, config = &kernel::BOOT_CONFIG);
 
+/// The commands to run, as the host passes them.
+#[cfg(phyros)]
+const SCRIPT: &str = "opt/phyros/exec";
+
 #[cfg(phyros)]
 fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
+    use kernel::console::Console;
+    use shell::output::Terminal;
+    use shell::session::{Outcome, Session};
+
     kernel::start(info);
-    for f in &kernel::machine::machine().bus.functions { kernel::println!("{f:x?}"); }
-    for v in kernel::storage::volumes() { kernel::println!("{} {:?} {:?}", v.device.name(), v.geometry(), v.has_ext4); }
-    if let Some(r) = kernel::storage::volumes().iter().find(|v| v.has_ext4).map(|v| kernel::fs::FileSystem::mount(v.device.clone()).unwrap()) { kernel::println!("{:?}", r.read_pieces("/README.md", |b| { kernel::print!("{}", core::str::from_utf8(b).unwrap()); Ok::<(), kernel::fs::Error>(()) })); }
-    kernel::println!("{:?}", kernel::block::counters());
-    kernel::println!("{:?} {:?}", kernel::time::clock(), kernel::time::now());
+    let machine = machine::Machine::default();
+    let mut terminal = Terminal::new(Console);
+    let mut session = Session::new(&machine);
+    match kernel::fw_cfg::read(SCRIPT).map(alloc::string::String::from_utf8) {
+        None => {
+            // The console cannot fail.
+            let _ = shell::greeting::print(&machine, &mut terminal);
+            session.converse(Console, &mut terminal);
+        }
+        Some(Ok(script)) => {
+            if session.run(&script, &mut terminal) == Outcome::Failure {
+                kernel::exit::failure();
+            }
+        }
+        Some(Err(_)) => {
+            kernel::println!("phyros: the commands from the host ({SCRIPT}) are not UTF-8");
+            kernel::exit::failure();
+        }
+    }
     kernel::exit::success()
 }
 

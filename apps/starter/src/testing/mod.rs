@@ -1,5 +1,7 @@
-//! For tests: a terminal that is an array.
+//! For tests: a terminal that is an array, and a machine that is made of values.
 
+mod machine;
 mod terminal;
 
+pub(crate) use machine::{Fake, GIB, RamDisk, phyr};
 pub(crate) use terminal::{Glass, Wire};

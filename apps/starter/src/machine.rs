@@ -1,0 +1,94 @@
+//! What the shell asks, answered by the kernel.
+
+use alloc::vec::Vec;
+use bootloader_api::info::MemoryRegion;
+use core::cell::OnceCell;
+use core::time::Duration;
+use kernel::block::{self, Counters};
+use kernel::machine::machine;
+use kernel::memory::extents::{AllocError, Request};
+use kernel::memory::frames::{Frames, with_allocator};
+use kernel::memory::paging::{LeafCount, MapError};
+use kernel::memory::virt::{VirtAddr, VirtRange};
+use kernel::memory::{self, mapping};
+use kernel::pci::bar::Need;
+use kernel::pci::{Function, PciAddress};
+use kernel::time::{self, Source};
+use kernel::{arch, storage};
+use phyr::{Phyr, PhyrList};
+use shell::system::{FreeMemory, System, Volume};
+
+/// The machine that the kernel runs on.
+#[derive(Default)]
+pub(crate) struct Machine {
+    volumes: OnceCell<Vec<Volume>>,
+}
+
+impl System for Machine {
+    fn cpus(&self) -> usize {
+        // A machine whose firmware reports none has the one that runs this.
+        machine().platform.cpus.len().max(1)
+    }
+
+    fn uptime(&self) -> Duration {
+        time::now()
+    }
+
+    fn since_power_on(&self) -> Option<Duration> {
+        // The counter starts with the machine.
+        let clock = time::clock().filter(|clock| clock.source() != Source::Assumed)?;
+        let micros = u128::from(arch::cpu::time_stamp()) * 1_000_000 / u128::from(clock.hertz());
+        u64::try_from(micros).ok().map(Duration::from_micros)
+    }
+
+    fn transferred(&self) -> Counters {
+        block::counters()
+    }
+
+    fn memory_map(&self) -> &[MemoryRegion] {
+        memory::boot_regions()
+    }
+
+    fn free_memory(&self) -> FreeMemory {
+        with_allocator(|allocator| FreeMemory::of(allocator.extents()))
+    }
+
+    fn functions(&self) -> &[Function] {
+        &machine().bus.functions
+    }
+
+    fn unplaced(&self) -> &[(PciAddress, Need)] {
+        &machine().bus.unplaced
+    }
+
+    fn volumes(&self) -> &[Volume] {
+        self.volumes.get_or_init(|| {
+            let volume = |found: &storage::Volume| Volume {
+                device: found.device.clone(),
+                model: found.model.clone(),
+                has_ext4: found.has_ext4,
+            };
+            storage::volumes().iter().map(volume).collect()
+        })
+    }
+
+    fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {
+        memory::translate(range)
+    }
+
+    fn leaves(&self, range: VirtRange) -> LeafCount {
+        mapping::leaves(range)
+    }
+
+    fn with_frames(
+        &self,
+        request: Request,
+        look: &mut dyn FnMut(VirtRange, Phyr),
+    ) -> Result<(), AllocError> {
+        let frames = Frames::request(request)?;
+        let start = VirtAddr::of(frames.pointer().as_ptr());
+        let range = VirtRange::new(start, frames.phyr().len()).expect("RAM is mapped in one half");
+        look(range, frames.phyr());
+        Ok(())
+    }
+}

@@ -1,0 +1,390 @@
+//! What people type, and what comes out.
+
+use super::*;
+use crate::output::Terminal;
+use crate::testing::{Fake, GIB, RamDisk, Wire, phyr};
+use kernel::pci::bar::Need;
+use kernel::pci::{Bar, BarKind, Function, PciAddress};
+
+/// Runs a script on a machine; line ends as a program writes them.
+fn run(machine: &Fake, script: &str) -> (Outcome, String) {
+    let wire = Wire::default();
+    let outcome = Session::new(machine).run(script, &mut Terminal::new(wire.clone()));
+    (
+        outcome,
+        String::from_utf8(wire.take())
+            .unwrap()
+            .replace("\r\n", "\n"),
+    )
+}
+
+fn output(script: &str) -> String {
+    let (outcome, text) = run(&Fake::default(), script);
+    assert_eq!(outcome, Outcome::Success, "{script}: {text}");
+    text
+}
+
+fn error(script: &str) -> String {
+    let (outcome, text) = run(&Fake::default(), script);
+    assert_eq!(outcome, Outcome::Failure, "{script}: {text}");
+    text
+}
+
+/// Types at the prompt.
+fn converse(input: &str) -> String {
+    let wire = Wire::default();
+    let machine = Fake::default();
+    Session::new(&machine).converse(input.as_bytes(), &mut Terminal::new(wire.clone()));
+    String::from_utf8(wire.take()).unwrap()
+}
+
+#[test]
+fn a_script_prints_the_output_of_its_commands_and_nothing_else() {
+    assert_eq!(
+        output("echo one; echo 'two;  three'\necho"),
+        "one\ntwo;  three\n\n"
+    );
+    assert_eq!(output(""), "");
+    assert_eq!(output(" ;\n; "), "");
+}
+
+#[test]
+fn the_first_failure_is_the_last_command() {
+    assert_eq!(
+        error("echo a; frobnicate --now; echo b"),
+        "a\nphyros: there is no command `frobnicate`; `help` lists them all\n"
+    );
+}
+
+#[test]
+fn a_script_that_is_not_complete_is_not_begun() {
+    assert_eq!(
+        error("echo a; echo 'b"),
+        "phyros: the quote ' is not closed\n"
+    );
+}
+
+#[test]
+fn a_name_that_a_terminal_would_obey_is_not_printed_as_it_is() {
+    assert!(!error("\x1b[2J").contains('\x1b'));
+    assert!(!error("help '\x1b[2J'").contains('\x1b'));
+}
+
+#[test]
+fn power_off_ends_a_script_as_a_success() {
+    assert_eq!(
+        run(&Fake::default(), "echo a; poweroff; nope"),
+        (Outcome::PowerOff, "a\n".into())
+    );
+    assert_eq!(
+        error("poweroff now"),
+        "poweroff: takes no arguments: `poweroff`\n"
+    );
+}
+
+#[test]
+fn a_session_goes_on_after_an_error_and_ends_with_power_off() {
+    assert_eq!(
+        converse("nope\r\necho a; nope; echo b\npoweroff\necho never\n"),
+        "phyros> nope\r\n\
+         phyros: there is no command `nope`; `help` lists them all\r\n\
+         phyros> echo a; nope; echo b\r\n\
+         a\r\n\
+         phyros: there is no command `nope`; `help` lists them all\r\n\
+         phyros> poweroff\r\n"
+    );
+    assert_eq!(converse("\x04echo"), "phyros> \r\n");
+}
+
+#[test]
+fn history_lists_what_was_typed() {
+    let text = converse("echo a\n\necho a\necho b\nhistory\n");
+    assert!(
+        text.contains("    1  echo a\r\n    2  echo b\r\n    3  history\r\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn help_lists_every_command_and_explains_each() {
+    let list = output("help");
+    for command in commands::ALL {
+        assert!(
+            list.contains(&format!("\n  {}", command.name)) || list.starts_with("  help"),
+            "{}",
+            command.name
+        );
+        assert!(list.contains(command.about));
+        let one = output(&format!("help {}", command.name));
+        assert!(one.starts_with(command.name) && one.ends_with('\n'));
+        assert!(one.contains(command.about));
+        assert!(
+            one.lines().chain(list.lines()).all(|line| line.len() < 100),
+            "{one}"
+        );
+        assert!(command.details.is_empty() || command.details.ends_with('\n'));
+    }
+    assert!(error("help nope").contains("no command `nope`"));
+    assert_eq!(error("help a b"), "help: usage: help [COMMAND]\n");
+}
+
+#[test]
+fn names_are_unique() {
+    for (index, command) in commands::ALL.iter().enumerate() {
+        assert!(
+            commands::ALL[index + 1..]
+                .iter()
+                .all(|other| other.name != command.name)
+        );
+    }
+}
+
+#[test]
+#[should_panic(expected = "on purpose")]
+fn panic_panics() {
+    output("panic on purpose");
+}
+
+#[test]
+fn uptime_is_in_hours_minutes_and_seconds() {
+    assert_eq!(output("uptime"), "up 0:01:01.236\n");
+}
+
+#[test]
+fn time_measures_a_command_that_succeeds_and_one_that_fails() {
+    // The clock of the machine advances by 1.5 ms between two looks.
+    assert_eq!(
+        output("time echo a"),
+        "a\ntime  1.500 ms\nread  5000 B (4.8 KiB) directly, 17 B copied\n"
+    );
+    let text = error("time nope");
+    assert!(text.starts_with("time  1.500 ms\n"), "{text}");
+    assert!(
+        text.ends_with("time: there is no command `nope`; `help` lists them all\n"),
+        "{text}"
+    );
+    assert_eq!(error("time"), "time: usage: time COMMAND [WORD...]\n");
+    assert_eq!(error("time time time ls"), "time: cannot be nested\n");
+}
+
+#[test]
+fn memory_is_shown_as_phyrs() {
+    let text = output("mem");
+    for line in [
+        "  [0x0..=0x9efff]                    636 KiB  usable\n",
+        "  [0xf0000..=0xfffff]                 64 KiB  reserved\n",
+        "  [0x100000..=0x3fffff]                3 MiB  kernel and loader\n",
+        "  [0x1000..=0x9efff]                 632 KiB\n",
+        "in 2 extents\n",
+        "longest    3.9 GiB  [0x400000..=0xffffffff]\n",
+        "by 4 leaves: 4 of 1 GiB\n",
+    ] {
+        assert!(text.contains(line), "{line}{text}");
+    }
+    assert_eq!(
+        text.matches("..=").count(),
+        4 + 2 + 1 + 1,
+        "an empty region is not shown"
+    );
+}
+
+#[test]
+fn free_memory_in_many_pieces_is_cut_short() {
+    let free = (1..=100).map(|n| phyr(n << 20, 4096)).collect();
+    let (_, text) = run(
+        &Fake {
+            free,
+            ..Fake::default()
+        },
+        "mem",
+    );
+    assert!(text.contains("  and 36 more\n"), "{text}");
+    assert!(text.contains("400 KiB  in 100 extents\n"), "{text}");
+    let (_, text) = run(
+        &Fake {
+            free: Vec::new(),
+            regions: Vec::new(),
+            ..Fake::default()
+        },
+        "mem",
+    );
+    assert!(text.contains("0 B  in 0 extents\n"), "{text}");
+}
+
+#[test]
+fn a_gibibyte_is_one_phyr_and_one_leaf() {
+    assert_eq!(
+        output("translate alloc 1G"),
+        "frames   [0x40000000..=0x7fffffff]  1 GiB\n\
+         virtual  [0xffff800040000000..=0xffff80007fffffff]  1 GiB\n\
+         phyr     [0x40000000..=0x7fffffff]  1 GiB\n\
+         1 phyr, mapped by 1 leaf: 1 of 1 GiB\n"
+    );
+    assert!(output("translate alloc 1GiB 4K").contains("2 leaves"));
+}
+
+#[test]
+fn addresses_are_translated() {
+    let text = output("translate 0xffff_8000_0000_1234 0x10");
+    assert!(
+        text.contains("phyr     [0x1234..=0x1243]  16 B\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_cannot_be_translated_is_an_error() {
+    for (arguments, says) in [
+        ("0x1000 16", "nothing is mapped at 0x1000"),
+        ("0xffff800000000000 1T", "nothing is mapped"),
+        ("0x800000000000 1", "is not canonical"),
+        ("0 0", "at least one byte"),
+        ("0xffffffffffffffff 2", "leave their half"),
+        (
+            "0 99999999999999999999",
+            "`99999999999999999999` does not fit into 64 bits",
+        ),
+        ("zero 1", "`zero` is no number"),
+        ("alloc 900G", "no free extent has 0xe100000000 bytes"),
+        ("alloc 1T 1T", "no free extent"),
+        ("alloc -1", "`-1` is no number"),
+        ("heap 0xffffffffffffffff", "the heap has no room"),
+        ("heap 0", "at least one byte"),
+        ("", "usage: translate VIRT LEN"),
+        ("alloc", "usage: translate VIRT LEN"),
+        ("1 2 3", "usage: translate VIRT LEN"),
+    ] {
+        let text = error(&format!("translate {arguments}"));
+        assert!(
+            text.starts_with("translate: ") && text.contains(says),
+            "{arguments}: {text}"
+        );
+    }
+}
+
+#[test]
+fn functions_are_shown_with_their_memory() {
+    let function = Function {
+        address: PciAddress::new(0, 1, 2, 3),
+        vendor: 0x1b36,
+        device: 0x10,
+        class: [1, 8, 2],
+        revision: 2,
+        bars: vec![
+            Bar {
+                index: 0,
+                phyr: phyr(0xfe00_0000, 0x4000),
+                prefetchable: false,
+            },
+            Bar {
+                index: 4,
+                phyr: phyr(GIB << 3, GIB),
+                prefetchable: true,
+            },
+        ],
+        capabilities: vec![0x11, 0x99],
+        secondary_bus: None,
+    };
+    let bridge = Function {
+        address: PciAddress::new(1, 0, 1, 0),
+        class: [6, 4, 0],
+        bars: Vec::new(),
+        capabilities: Vec::new(),
+        secondary_bus: Some(1),
+        ..function.clone()
+    };
+    let need = |index, len, kind| Need {
+        index,
+        len,
+        kind,
+        prefetchable: false,
+    };
+    let unplaced = vec![
+        (function.address, need(3, 1 << 40, BarKind::Memory64)),
+        (function.address, need(1, 32, BarKind::Io)),
+        (PciAddress::new(0, 9, 9, 0), need(5, 32, BarKind::Io)),
+    ];
+    let machine = Fake {
+        functions: vec![bridge, function],
+        unplaced,
+        ..Fake::default()
+    };
+    let expected = "\
+0001:00:01.0  1b36:0010  PCI bridge to bus 01
+01:02.3  1b36:0010  NVMe controller
+    BAR 0  [0xfe000000..=0xfe003fff]  16 KiB
+    BAR 1  32 I/O ports, not used
+    BAR 3  no room for 1 TiB
+    BAR 4  [0x200000000..=0x23fffffff]  1 GiB, prefetchable
+    capabilities: MSI-X, capability 99
+";
+    assert_eq!(run(&machine, "lspci"), (Outcome::Success, expected.into()));
+    assert_eq!(output("lspci"), "no PCI functions\n");
+}
+
+#[test]
+fn disks_are_shown_with_their_partitions() {
+    let with_ext4 = |mut volume: crate::system::Volume| {
+        volume.has_ext4 = true;
+        volume
+    };
+    let volumes = vec![
+        RamDisk::shown("nvme0n1", 512, 131_072, "QEMU NVMe Ctrl"),
+        with_ext4(RamDisk::shown("nvme0n1p1", 512, 16, "")),
+        RamDisk::shown("nvme0n1p12", 512, 2048, ""),
+        with_ext4(RamDisk::shown("nvme1n1", 4096, 1 << 28, "bad\x1bname")),
+        RamDisk::shown("nvme1n1part", 4096, 0, ""),
+    ];
+    let machine = Fake {
+        volumes,
+        ..Fake::default()
+    };
+    let expected = "\
+NAME                  SIZE    BLOCK      FILES  PATHS             MODEL
+nvme0n1             64 MiB    512 B  rw  -                        QEMU NVMe Ctrl
+├─nvme0n1p1          8 KiB    512 B  rw  ext4   /
+└─nvme0n1p12         1 MiB    512 B  rw  -
+nvme1n1              1 TiB    4 KiB  rw  ext4   nvme1n1:/         bad\\u{1b}name
+nvme1n1part            0 B    4 KiB  rw  -
+";
+    assert_eq!(run(&machine, "lsblk"), (Outcome::Success, expected.into()));
+    assert_eq!(output("lsblk"), "no disks\n");
+}
+
+#[test]
+fn the_greeting_is_short_and_says_what_is_there() {
+    let greeting = |volumes| {
+        let wire = Wire::default();
+        let machine = Fake {
+            volumes,
+            ..Fake::default()
+        };
+        crate::greeting::print(&machine, &mut Terminal::new(wire.clone())).unwrap();
+        String::from_utf8(wire.take())
+            .unwrap()
+            .replace("\r\n", "\n")
+    };
+    let text = greeting(vec![
+        RamDisk::shown("nvme0n1", 512, 131_072, ""),
+        RamDisk::shown("nvme0n1p1", 512, 16, ""),
+        RamDisk::shown("nvme1n1", 4096, 1, ""),
+    ]);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        text,
+        format!(
+            "Phyros {version}\n\
+             2 CPUs, 3.9 GiB of RAM, 2 disks: nvme0n1 (64 MiB), nvme1n1 (4 KiB)\n\
+             Ready 34 ms after power-on. Type `help` for the list of commands.\n"
+        )
+    );
+    assert!(greeting(Vec::new()).contains("RAM, no disks\n"));
+    let many = (0..7)
+        .map(|n| RamDisk::shown(&format!("nvme{n}n1"), 512, 2, ""))
+        .collect();
+    assert!(greeting(many).contains(
+        "7 disks: nvme0n1 (1 KiB), nvme1n1 (1 KiB), nvme2n1 (1 KiB), nvme3n1 (1 KiB), and 3 more\n"
+    ));
+}
+
+mod files;

@@ -1,0 +1,139 @@
+//! What the shell asks of the machine that it runs on.
+//!
+//! The kernel answers in the real program. In tests a machine that is made of values does, so
+//! that what a command prints can be compared with what it should print.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use bootloader_api::info::MemoryRegion;
+use core::time::Duration;
+use kernel::block::{BlockDevice, Counters};
+use kernel::memory::extents::{AllocError, Request};
+use kernel::memory::paging::{LeafCount, MapError};
+use kernel::memory::virt::VirtRange;
+use kernel::pci::bar::Need;
+use kernel::pci::{Function, PciAddress};
+use phyr::{Phyr, PhyrList};
+
+/// A machine, seen from the shell.
+pub trait System {
+    /// The number of CPUs that the firmware reports.
+    fn cpus(&self) -> usize;
+
+    /// The time since the kernel started its clock.
+    fn uptime(&self) -> Duration;
+
+    /// The time since the machine was switched on, if the clock knows it.
+    fn since_power_on(&self) -> Option<Duration>;
+
+    /// What was read from disks since the start.
+    fn transferred(&self) -> Counters;
+
+    /// The memory map as the loader passed it.
+    fn memory_map(&self) -> &[MemoryRegion];
+
+    /// The free memory at this moment.
+    fn free_memory(&self) -> FreeMemory;
+
+    /// Every PCI function.
+    fn functions(&self) -> &[Function];
+
+    /// Base address registers that have no place.
+    fn unplaced(&self) -> &[(PciAddress, Need)];
+
+    /// Disks, each followed by its partitions. The first call may take the time to look for them.
+    fn volumes(&self) -> &[Volume];
+
+    /// The phyrs behind a virtual range.
+    fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError>;
+
+    /// How many leaves of each size map a virtual range.
+    fn leaves(&self, range: VirtRange) -> LeafCount;
+
+    /// Allocates memory, shows where it is and where the CPU sees it, and frees it again.
+    fn with_frames(
+        &self,
+        request: Request,
+        look: &mut dyn FnMut(VirtRange, Phyr),
+    ) -> Result<(), AllocError>;
+}
+
+/// A disk or a partition.
+#[derive(Clone)]
+pub struct Volume {
+    /// Its blocks, and its name.
+    pub device: Arc<dyn BlockDevice>,
+    /// The model of the disk; empty for a partition.
+    pub model: String,
+    /// Whether it claims to have an ext4 file system.
+    pub has_ext4: bool,
+}
+
+/// How many free extents are listed one by one.
+pub const LISTED: usize = 64;
+
+/// The free memory at one moment.
+///
+/// It is an array and not a list, because it is filled while the allocator is locked. A list
+/// would grow on the heap, and the heap asks the same allocator.
+#[derive(Debug, Clone, Copy)]
+pub struct FreeMemory {
+    listed: [Option<Phyr>; LISTED],
+    /// The number of extents.
+    pub extents: usize,
+    /// The bytes in them.
+    pub bytes: u64,
+    /// The longest one.
+    pub longest: Option<Phyr>,
+}
+
+impl FreeMemory {
+    /// Counts the extents and keeps the first [`LISTED`]. Allocates nothing.
+    pub fn of(extents: impl Iterator<Item = Phyr>) -> Self {
+        let mut free = Self {
+            listed: [None; LISTED],
+            extents: 0,
+            bytes: 0,
+            longest: None,
+        };
+        for extent in extents {
+            if let Some(place) = free.listed.get_mut(free.extents) {
+                *place = Some(extent);
+            }
+            free.extents += 1;
+            free.bytes = free.bytes.saturating_add(extent.len());
+            if free
+                .longest
+                .is_none_or(|longest| longest.len() < extent.len())
+            {
+                free.longest = Some(extent);
+            }
+        }
+        free
+    }
+
+    /// The first extents, in the order of their addresses.
+    pub fn listed(&self) -> impl Iterator<Item = Phyr> {
+        self.listed.iter().flatten().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use phyr::PhysAddr;
+
+    #[test]
+    fn more_extents_than_are_listed_are_still_counted() {
+        let extents =
+            (1..=LISTED as u64 + 3).map(|n| Phyr::new(PhysAddr::new(n << 20), n * 4096).unwrap());
+        let free = FreeMemory::of(extents);
+        assert_eq!(free.extents, LISTED + 3);
+        assert_eq!(free.listed().count(), LISTED);
+        assert_eq!(free.bytes, (1..=LISTED as u64 + 3).sum::<u64>() * 4096);
+        assert_eq!(
+            free.longest.unwrap().addr(),
+            PhysAddr::new((LISTED as u64 + 3) << 20)
+        );
+    }
+}

@@ -1,0 +1,206 @@
+//! A machine that is made of values.
+
+use crate::system::{FreeMemory, System, Volume};
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+use core::time::Duration;
+use kernel::block::{BlockDevice, BlockError, Counters, Geometry, Request as BlockRequest};
+use kernel::memory::DIRECT_MAP;
+use kernel::memory::extents::{AllocError, Request};
+use kernel::memory::paging::{LeafCount, MapError};
+use kernel::memory::virt::{VirtAddr, VirtRange};
+use kernel::pci::bar::Need;
+use kernel::pci::{Function, PciAddress};
+use phyr::{Phyr, PhyrList, PhysAddr};
+use std::cell::Cell;
+use std::sync::Arc;
+
+/// A disk in memory. It has blocks of one byte, unless a test wants to see others, so that every
+/// read is a number of whole blocks and needs no memory of the kernel's.
+pub(crate) struct RamDisk {
+    pub(crate) name: String,
+    pub(crate) geometry: Geometry,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl RamDisk {
+    pub(crate) fn volume(name: &str, bytes: Vec<u8>) -> Volume {
+        let geometry = Geometry {
+            block_size: 1,
+            blocks: bytes.len() as u64,
+            writable: false,
+        };
+        let device = Arc::new(Self {
+            name: name.into(),
+            geometry,
+            bytes,
+        });
+        Volume {
+            device,
+            model: String::new(),
+            has_ext4: true,
+        }
+    }
+
+    /// A disk that is only looked at.
+    pub(crate) fn shown(name: &str, block_size: u32, blocks: u64, model: &str) -> Volume {
+        let geometry = Geometry {
+            block_size,
+            blocks,
+            writable: true,
+        };
+        let device = Arc::new(Self {
+            name: name.into(),
+            geometry,
+            bytes: Vec::new(),
+        });
+        Volume {
+            device,
+            model: model.into(),
+            has_ext4: false,
+        }
+    }
+}
+
+impl BlockDevice for RamDisk {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    fn submit(&self, _: BlockRequest<'_>) -> Result<(), BlockError> {
+        Err(BlockError::ReadOnly)
+    }
+
+    fn read(&self, block: u64, into: &mut [u8]) -> Result<(), BlockError> {
+        let start = usize::try_from(block).unwrap();
+        let bytes = self
+            .bytes
+            .get(start..start + into.len())
+            .ok_or(BlockError::OutOfRange)?;
+        into.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+pub(crate) const GIB: u64 = 1 << 30;
+
+/// A machine with 4 GiB of RAM from address 0 on, all of it mapped by leaves of 1 GiB.
+pub(crate) struct Fake {
+    pub(crate) regions: Vec<MemoryRegion>,
+    pub(crate) free: Vec<Phyr>,
+    pub(crate) functions: Vec<Function>,
+    pub(crate) unplaced: Vec<(PciAddress, Need)>,
+    pub(crate) volumes: Vec<Volume>,
+    pub(crate) allocated: Cell<Option<Phyr>>,
+    pub(crate) clock: Cell<Duration>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        let region = |start, end, kind| MemoryRegion { start, end, kind };
+        Self {
+            regions: vec![
+                region(0, 0x9f000, MemoryRegionKind::Usable),
+                region(0xf0000, 0x10_0000, MemoryRegionKind::UnknownBios(2)),
+                region(0x10_0000, 0x40_0000, MemoryRegionKind::Bootloader),
+                region(0x40_0000, 4 * GIB, MemoryRegionKind::Usable),
+                region(7, 7, MemoryRegionKind::Usable),
+            ],
+            free: vec![phyr(0x1000, 0x9e000), phyr(0x40_0000, 4 * GIB - 0x40_0000)],
+            functions: Vec::new(),
+            unplaced: Vec::new(),
+            volumes: Vec::new(),
+            allocated: Cell::new(None),
+            clock: Cell::new(Duration::from_micros(61_234_567)),
+        }
+    }
+}
+
+pub(crate) fn phyr(start: u64, len: u64) -> Phyr {
+    Phyr::new(PhysAddr::new(start), len).unwrap()
+}
+
+impl System for Fake {
+    fn cpus(&self) -> usize {
+        2
+    }
+
+    /// Every look at the clock takes 1.5 ms.
+    fn uptime(&self) -> Duration {
+        self.clock
+            .set(self.clock.get() + Duration::from_micros(1500));
+        self.clock.get()
+    }
+
+    fn since_power_on(&self) -> Option<Duration> {
+        Some(Duration::from_micros(34_999))
+    }
+
+    fn transferred(&self) -> Counters {
+        let looks = self.clock.get().as_micros() as u64 / 1500 % 2;
+        Counters {
+            direct: 5000 * looks,
+            copied: 17 * looks,
+        }
+    }
+
+    fn memory_map(&self) -> &[MemoryRegion] {
+        &self.regions
+    }
+
+    fn free_memory(&self) -> FreeMemory {
+        FreeMemory::of(self.free.iter().copied())
+    }
+
+    fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+
+    fn unplaced(&self) -> &[(PciAddress, Need)] {
+        &self.unplaced
+    }
+
+    fn volumes(&self) -> &[Volume] {
+        &self.volumes
+    }
+
+    fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {
+        let start = range.start().get().checked_sub(DIRECT_MAP);
+        let start = start.filter(|start| *start < 4 * GIB && range.len() <= 4 * GIB - start);
+        let mut list = PhyrList::new();
+        let start = start.ok_or(MapError::NotMapped(range.start()))?;
+        list.push(phyr(start, range.len()))
+            .map_err(MapError::List)?;
+        Ok(list)
+    }
+
+    fn leaves(&self, range: VirtRange) -> LeafCount {
+        let gib_1 = range.last().get() / GIB - range.start().get() / GIB + 1;
+        LeafCount {
+            gib_1,
+            mib_2: 0,
+            kib_4: 0,
+        }
+    }
+
+    fn with_frames(
+        &self,
+        request: Request,
+        look: &mut dyn FnMut(VirtRange, Phyr),
+    ) -> Result<(), AllocError> {
+        let fits = |free: &Phyr| free.align_inner(request.align)?.sub(0, request.len);
+        let phyr = self
+            .free
+            .iter()
+            .find_map(fits)
+            .ok_or(AllocError::Exhausted(request))?;
+        let start = VirtAddr::new(DIRECT_MAP + phyr.addr().get()).unwrap();
+        self.allocated.set(Some(phyr));
+        look(VirtRange::new(start, phyr.len()).unwrap(), phyr);
+        self.allocated.set(None);
+        Ok(())
+    }
+}
