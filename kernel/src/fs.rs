@@ -65,10 +65,10 @@ impl FileSystem {
         path: &str,
         mut visit: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<u64, E> {
-        /// One file-system block at the most is read at once.
+        /// Several file-system blocks, so that `visit` is not called for each.
         const PIECE: usize = 64 << 10;
         let mut file = self.ext4.open(path)?;
-        // Page-aligned, as every allocation of whole pages is, so that blocks go straight into it.
+        // Any allocation is aligned enough for a device; each block goes straight into it.
         let mut buffer = vec![0; PIECE];
         let mut total = 0;
         loop {
