@@ -6,7 +6,7 @@
 //! that someone types take the same way.
 //!
 //! - [`keys`] makes keys of bytes;
-//! - [`line`] is the line and what keys do to it;
+//! - [`mod@line`] is the line and what keys do to it;
 //! - [`screen`] shows it with as few bytes as it takes;
 //! - [`history`] has the lines of before.
 
