@@ -24,7 +24,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
         [] => {
             for command in ALL {
                 let call = format!("{} {}", command.name, command.usage);
-                writeln!(context.out, "  {call:<22}  {}", command.about)?;
+                writeln!(context.out, "  {call:<27}  {}", command.about)?;
             }
             context.out.write_str(NOTES)?;
         }

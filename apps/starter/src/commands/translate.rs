@@ -14,13 +14,15 @@ use kernel::memory::virt::{VirtAddr, VirtRange};
 
 pub(super) const COMMAND: Command = Command {
     name: "translate",
-    usage: "VIRT LEN | alloc LEN [ALIGN] | heap LEN",
+    usage: "WHERE LEN [ALIGN]",
     about: "show the phyrs behind virtual addresses",
-    details: "  VIRT LEN           of LEN bytes at the address VIRT\n  \
-                alloc LEN [ALIGN]  of memory allocated for this in one piece, and freed again;\n  \
-                                   without ALIGN it is aligned for the largest leaf that fits\n  \
-                heap LEN           of a vector on the heap (the heap keeps memory that it once got)\n\
-              A leaf is an entry of the page tables that maps memory; it maps 1 GiB, 2 MiB or 4 KiB.\n",
+    details: concat!(
+        "WHERE is a virtual address, or one of these words:\n",
+        "  alloc  memory that is allocated for this in one piece, and freed again;\n",
+        "         without ALIGN it is aligned for the largest leaf that fits\n",
+        "  heap   a vector on the heap (the heap keeps memory that it once got)\n",
+        "A leaf is an entry of the page tables that maps memory: 1 GiB, 2 MiB or 4 KiB.\n",
+    ),
     run,
 };
 

@@ -250,9 +250,9 @@ fn what_cannot_be_translated_is_an_error() {
         ("alloc -1", "`-1` is no number"),
         ("heap 0xffffffffffffffff", "the heap has no room"),
         ("heap 0", "at least one byte"),
-        ("", "usage: translate VIRT LEN"),
-        ("alloc", "usage: translate VIRT LEN"),
-        ("1 2 3", "usage: translate VIRT LEN"),
+        ("", "usage: translate WHERE LEN [ALIGN]"),
+        ("alloc", "usage: translate WHERE LEN [ALIGN]"),
+        ("1 2 3", "usage: translate WHERE LEN [ALIGN]"),
     ] {
         let text = error(&format!("translate {arguments}"));
         assert!(
