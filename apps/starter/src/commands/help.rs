@@ -30,7 +30,8 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
         }
         [name] => {
             let command = find(name)?;
-            writeln!(context.out, "{} {}", command.name, command.usage)?;
+            let call = format!("{} {}", command.name, command.usage);
+            writeln!(context.out, "{}", call.trim_end())?;
             writeln!(context.out, "  {}", command.about)?;
             context.out.write_str(command.details)?;
         }

@@ -118,6 +118,7 @@ fn help_lists_every_command_and_explains_each() {
         let one = output(&format!("help {}", command.name));
         assert!(one.starts_with(command.name) && one.ends_with('\n'));
         assert!(one.contains(command.about));
+        assert!(one.lines().all(|line| line == line.trim_end()), "{one}");
         assert!(
             one.lines().chain(list.lines()).all(|line| line.len() < 100),
             "{one}"
