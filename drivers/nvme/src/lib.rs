@@ -12,9 +12,11 @@
 //!
 //! A transfer is a [`DmaList`](phyr::DmaList): bus ranges in order, of any length. The
 //! driver never splits it into pages before the last moment, when a command describes its
-//! memory by [PRPs](https://nvmexpress.org/specifications/). All that is needed from the
-//! machine is one short trait, [`Platform`]. So the whole driver also runs on a host
-//! against a model of a controller, which can be made to misbehave in every way.
+//! memory by [PRPs](https://nvmexpress.org/specifications/). A list is only numbers, so it
+//! comes from a type that vouches for it: a [`Target`] to read into, or a [`Source`] to write
+//! from. All that is needed from the machine is one short trait, [`Platform`]. So the whole
+//! driver also runs on a host against a model of a controller, which can be made to
+//! misbehave in every way.
 //!
 //! The way of a transfer through the files: `transfer` checks it, `plan` cuts it into
 //! commands, `prp` describes the memory of one, `command` builds the entry, `queue` gives
@@ -33,12 +35,14 @@
 //!    [reset](Controller::reset).
 //! 5. After set-up, reading and writing allocate nothing, take no lock, and read no
 //!    register unless they wait for more than a millisecond.
-//! 6. There is no unsafe code here. What touches hardware is in the platform.
+//! 6. There is no unsafe block here. What touches hardware is in the platform, and what
+//!    vouches for memory is in its types: this crate only declares their duties, as the
+//!    unsafe traits [`Source`] and [`Target`].
 //!
 //! # Use
 //!
 //! ```no_run
-//! # fn example<P: nvme::Platform>(platform: P, memory: &phyr::DmaList) -> Result<(), nvme::Error> {
+//! # fn example<P: nvme::Platform>(platform: P, memory: &impl nvme::Target) -> Result<(), nvme::Error> {
 //! let mut controller = nvme::Controller::new(platform)?;
 //! let disk = controller.namespaces()[0];
 //! controller.read(disk.id, 0, memory)?;
@@ -47,7 +51,7 @@
 //! ```
 
 #![cfg_attr(not(test), no_std)]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 extern crate alloc;
 
@@ -58,6 +62,7 @@ mod counters;
 mod error;
 mod identity;
 mod limits;
+mod memory;
 mod namespace;
 mod page;
 mod plan;
@@ -81,6 +86,7 @@ pub use error::{
 };
 pub use identity::{Identity, Text};
 pub use limits::Limits;
+pub use memory::{Source, Target};
 pub use namespace::{Namespace, Unusable};
 pub use platform::{OutOfMemory, Platform, Registers, SharedMemory};
 pub use status::Status;

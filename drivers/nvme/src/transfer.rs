@@ -13,6 +13,7 @@
 use crate::command::{self, Command};
 use crate::controller::Controller;
 use crate::error::{CommandError, Error, Failure, RequestError, Unmappable, Violation, Waiting};
+use crate::memory::{Source, Target};
 use crate::page::PAGE;
 use crate::plan::{self, Rules};
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
@@ -111,20 +112,20 @@ impl<P: Platform> Controller<P> {
     /// [`Error::Request`]: the request is not possible, and nothing was read.
     /// [`Error::Command`]: blocks before the one that it names were read; what the rest of
     /// the memory holds is unknown. [`Error::Failed`], [`Error::Dead`]: see there.
-    pub fn read(&mut self, nsid: u32, block: u64, memory: &DmaList) -> Result<(), Error> {
-        self.transfer(Command::Read, nsid, block, memory)
+    pub fn read(&mut self, nsid: u32, block: u64, memory: &impl Target) -> Result<(), Error> {
+        self.transfer(Command::Read, nsid, block, memory.ranges())
     }
 
     /// Writes all of `memory` to the blocks from `block` on.
     ///
     /// What is written may be lost with the power until [`flush`](Self::flush) returns.
     /// The memory must be as for [`read`](Self::read), and so are the errors.
-    pub fn write(&mut self, nsid: u32, block: u64, memory: &DmaList) -> Result<(), Error> {
+    pub fn write(&mut self, nsid: u32, block: u64, memory: &impl Source) -> Result<(), Error> {
         self.alive()?;
         if self.namespace(nsid)?.write_protected {
             return Err(Error::Request(RequestError::WriteProtected { nsid }));
         }
-        self.transfer(Command::Write, nsid, block, memory)
+        self.transfer(Command::Write, nsid, block, memory.ranges())
     }
 
     fn transfer(

@@ -8,10 +8,13 @@
 //! 2. [`map`] makes a [`DmaMapping`] of it: the same memory as the device sees it, within what the
 //!    device can reach.
 //!
+//! A driver takes the mapping and not its numbers: `duties` says why it can be believed.
+//!
 //! This module is the only place where a physical address becomes a bus address. Without an
 //! IOMMU the two are the same number; the types still differ, so nobody else can rely on it.
 
 mod buffer;
+mod duties;
 mod ring;
 
 pub use buffer::{Buffer, BufferError, Direction, FromDevice, ToDevice};
@@ -31,6 +34,59 @@ pub struct DmaLimits {
 }
 
 /// Memory on the bus, for as long as the borrow of it lasts.
+///
+/// Holding one tells you that the device may reach these ranges, in this direction. So a driver
+/// fills memory that the device may write:
+///
+/// ```
+/// # use kernel::dma::{DmaMapping, FromDevice};
+/// # use nvme::{Controller, Error, Platform};
+/// fn load<P: Platform>(
+///     disk: &mut Controller<P>,
+///     memory: &DmaMapping<'_, FromDevice>,
+/// ) -> Result<(), Error> {
+///     disk.read(1, 0, memory)
+/// }
+/// ```
+///
+/// Memory that the device may only read does not compile there:
+///
+/// ```compile_fail,E0277
+/// # use kernel::dma::{DmaMapping, ToDevice};
+/// # use nvme::{Controller, Error, Platform};
+/// fn load<P: Platform>(
+///     disk: &mut Controller<P>,
+///     memory: &DmaMapping<'_, ToDevice>,
+/// ) -> Result<(), Error> {
+///     disk.read(1, 0, memory)
+/// }
+/// ```
+///
+/// It is for the other way:
+///
+/// ```
+/// # use kernel::dma::{DmaMapping, ToDevice};
+/// # use nvme::{Controller, Error, Platform};
+/// fn save<P: Platform>(
+///     disk: &mut Controller<P>,
+///     memory: &DmaMapping<'_, ToDevice>,
+/// ) -> Result<(), Error> {
+///     disk.write(1, 0, memory)
+/// }
+/// ```
+///
+/// And what the device is to write is nothing to write to a disk:
+///
+/// ```compile_fail,E0277
+/// # use kernel::dma::{DmaMapping, FromDevice};
+/// # use nvme::{Controller, Error, Platform};
+/// fn save<P: Platform>(
+///     disk: &mut Controller<P>,
+///     memory: &DmaMapping<'_, FromDevice>,
+/// ) -> Result<(), Error> {
+///     disk.write(1, 0, memory)
+/// }
+/// ```
 #[derive(Debug)]
 pub struct DmaMapping<'a, D: Direction> {
     list: DmaList,

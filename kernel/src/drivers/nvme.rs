@@ -206,14 +206,14 @@ impl BlockDevice for Namespace {
                 let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
                 self.controller
                     .lock()
-                    .read(self.id, request.block, mapping.ranges())
+                    .read(self.id, request.block, &mapping)
                     .map_err(block_error)
             }
             Data::Write(buffer) => {
                 let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
                 self.controller
                     .lock()
-                    .write(self.id, request.block, mapping.ranges())
+                    .write(self.id, request.block, &mapping)
                     .map_err(block_error)
             }
             Data::Flush => self.controller.lock().flush(self.id).map_err(block_error),

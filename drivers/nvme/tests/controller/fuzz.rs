@@ -3,10 +3,9 @@
 //! Every run ends with the same questions: are the right bytes in the right place, is every
 //! other byte as it was, and has the driver kept the rules?
 
-use crate::model::{Bench, CANARY, Config, Machine, Mischief, PAGE, disk, list};
+use crate::model::{Bench, CANARY, Config, Machine, Mischief, Ours, PAGE, disk, list};
 use nvme::registers::Capabilities;
 use nvme::{Controller, Error};
-use phyr::DmaList;
 use proptest::prelude::*;
 use std::ops::Range;
 
@@ -110,7 +109,7 @@ fn shift_of(nsid: u32) -> u32 {
 
 /// Lays pieces out in the data memory, in an order that `shuffle` gives. The list is a
 /// whole number of blocks and can be cut into commands.
-fn lay_out(pieces: &[Piece], bus: u64, nsid: u32, shuffle: u64) -> DmaList {
+fn lay_out(pieces: &[Piece], bus: u64, nsid: u32, shuffle: u64) -> Ours {
     let block = 1_u64 << shift_of(nsid);
     let mut places: Vec<(u64, u64)> = Vec::new();
     let mut next = 0;

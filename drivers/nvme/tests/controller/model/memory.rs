@@ -4,6 +4,7 @@
 //! a canary. What a device does to unmapped memory is recorded as a fault.
 
 use phyr::{DmaAddr, DmaList, DmaRange};
+use std::ops::Deref;
 
 pub(crate) const PAGE: u64 = 4096;
 
@@ -139,12 +140,38 @@ impl Memory {
     }
 }
 
+/// Ranges of the model's memory, to be read and written by its device.
+pub(crate) struct Ours(DmaList);
+
+impl Deref for Ours {
+    type Target = DmaList;
+
+    fn deref(&self) -> &DmaList {
+        &self.0
+    }
+}
+
+// SAFETY: the device is the model. Its bus addresses are positions in a vector that it owns and
+// never lends, it looks each of them up, and without unsafe code: no list leads it anywhere else.
+unsafe impl nvme::Source for Ours {
+    fn ranges(&self) -> &DmaList {
+        &self.0
+    }
+}
+
+// SAFETY: as above.
+unsafe impl nvme::Target for Ours {
+    fn ranges(&self) -> &DmaList {
+        &self.0
+    }
+}
+
 /// A list of (bus address, length).
-pub(crate) fn list(pieces: &[(u64, u64)]) -> DmaList {
+pub(crate) fn list(pieces: &[(u64, u64)]) -> Ours {
     let mut list = DmaList::new();
     for (bus, len) in pieces {
         let range = DmaRange::new(DmaAddr::new(*bus), *len).expect("a range");
         list.push(range).expect("memory for the list");
     }
-    list
+    Ours(list)
 }

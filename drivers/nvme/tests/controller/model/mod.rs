@@ -11,7 +11,7 @@ mod queues;
 mod registers;
 
 pub(crate) use config::{Config, disk};
-pub(crate) use memory::{CANARY, Memory, PAGE, list};
+pub(crate) use memory::{CANARY, Memory, Ours, PAGE, list};
 pub(crate) use mischief::Mischief;
 pub(crate) use platform::{Bench, Machine};
 
