@@ -9,7 +9,7 @@ use crate::placement::{Placement, slot_of};
 use crate::serial::print;
 use crate::start_info::StartInfo;
 use crate::tables::{Tables, zeroed};
-use crate::{PAGE, faults, serial};
+use crate::{PAGE, faults};
 use bootloader_api::config::{Mapping, Mappings};
 use core::panic::PanicInfo;
 use core::ptr::NonNull;
@@ -30,7 +30,6 @@ struct Aligned<const N: usize>([u8; N]);
 
 /// Called by the entry code, in long mode on the loader's stack.
 pub(crate) extern "C" fn start(start_info: u32) -> ! {
-    serial::init();
     faults::install();
     // SAFETY: the entry code passes on what the monitor left in `ebx`, and this runs first.
     let info = unsafe { StartInfo::read(start_info) };

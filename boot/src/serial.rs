@@ -12,18 +12,17 @@ unsafe impl Sync for Console {}
 
 static CONSOLE: Console = Console(UnsafeCell::new(None));
 
-/// Prepares COM1. Without a serial port the loader stays silent and goes on.
-pub fn init() {
-    // SAFETY: port 0x3f8 is COM1 on every PC, and nobody else drives it now.
-    let uart = unsafe { Uart16550Tty::new_port(0x3f8, Config::default()) };
-    // SAFETY: no reference to the console exists.
-    unsafe { CONSOLE.0.get().write(uart.ok()) };
-}
-
 /// Writes formatted text. Called by [`print`].
+///
+/// The UART is prepared at the first word, which is one of an error. A loader that succeeds leaves
+/// it alone: keys that wait in it are for the kernel.
 pub fn write(text: fmt::Arguments<'_>) {
     // SAFETY: the only reference, by the reasoning at `Console`.
     let console = unsafe { &mut *CONSOLE.0.get() };
+    if console.is_none() {
+        // SAFETY: port 0x3f8 is COM1 on every PC, and nobody else drives it now.
+        *console = unsafe { Uart16550Tty::new_port(0x3f8, Config::default()) }.ok();
+    }
     if let Some(uart) = console {
         // A UART does not fail to send; there is nowhere to report it if it did.
         let _ = uart.write_fmt(text);

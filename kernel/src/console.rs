@@ -4,6 +4,10 @@
 //! The panic path does not: [`emergency`] writes to the port directly, so that a panic while the
 //! lock is held, even by the code that panics, still gets out.
 
+//!
+//! Keys may be waiting before the kernel runs: somebody typed ahead, or piped a script in.
+//! Preparing the UART would drop them, so it is only prepared while nothing waits.
+
 use core::fmt::{self, Write};
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
@@ -12,15 +16,53 @@ use uart_16550::{Config, Uart16550};
 /// The I/O port of COM1 on every PC.
 const COM1: u16 = 0x3f8;
 
-static UART: Mutex<Option<Uart16550<PioBackend>>> = Mutex::new(None);
+/// Bytes that a UART with its FIFOs enabled takes at once.
+const FIFO: usize = 16;
+
+/// A UART, and how many bytes it takes at once.
+struct Port {
+    uart: Uart16550<PioBackend>,
+    burst: usize,
+}
+
+static PORT: Mutex<Option<Port>> = Mutex::new(None);
 
 /// Prepares COM1. Without a serial port all output is dropped and no key ever comes.
 pub fn init() {
     // SAFETY: COM1 belongs to the kernel from here on; the loader no longer runs.
-    let uart = unsafe { Uart16550::new_port(COM1) };
-    *UART.lock() = uart
-        .ok()
-        .and_then(|mut uart| uart.init(Config::default()).ok().map(|()| uart));
+    let Ok(mut uart) = (unsafe { Uart16550::new_port(COM1) }) else {
+        return;
+    };
+    if !uart.check_present() {
+        return;
+    }
+    let burst = if uart.ready_to_receive().is_ok() {
+        // Whoever let these bytes arrive has prepared the UART.
+        1
+    } else if uart.init(Config::default()).is_ok() {
+        FIFO
+    } else {
+        return;
+    };
+    *PORT.lock() = Some(Port { uart, burst });
+}
+
+impl Port {
+    fn send(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(self.burst) {
+            self.uart.send_bytes_exact(part);
+        }
+    }
+
+    /// Terminals want a carriage return before each line feed.
+    fn send_text(&mut self, text: &str) {
+        for (index, line) in text.split('\n').enumerate() {
+            if index > 0 {
+                self.send(b"\r\n");
+            }
+            self.send(line.as_bytes());
+        }
+    }
 }
 
 /// The console as a text sink and a byte source.
@@ -29,8 +71,8 @@ pub struct Console;
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if let Some(uart) = UART.lock().as_mut() {
-            send(uart, text);
+        if let Some(port) = PORT.lock().as_mut() {
+            port.send_text(text);
         }
         Ok(())
     }
@@ -47,10 +89,10 @@ impl embedded_io::Read for Console {
             return Ok(0);
         }
         loop {
-            let received = UART
+            let received = PORT
                 .lock()
                 .as_mut()
-                .map_or(0, |uart| uart.receive_bytes(buffer));
+                .map_or(0, |port| port.uart.receive_bytes(buffer));
             if received > 0 {
                 return Ok(received);
             }
@@ -61,8 +103,8 @@ impl embedded_io::Read for Console {
 
 impl embedded_io::Write for Console {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
-        if let Some(uart) = UART.lock().as_mut() {
-            uart.send_bytes_exact(bytes);
+        if let Some(port) = PORT.lock().as_mut() {
+            port.send(bytes);
         }
         Ok(bytes.len())
     }
@@ -74,35 +116,25 @@ impl embedded_io::Write for Console {
 
 /// Takes a waiting byte, if there is one.
 pub fn try_read() -> Option<u8> {
-    UART.lock()
+    PORT.lock()
         .as_mut()
-        .and_then(|uart| uart.try_receive_byte().ok())
+        .and_then(|port| port.uart.try_receive_byte().ok())
 }
 
 /// Writes past the lock. For panics and exceptions only: it may tear other output apart.
 pub fn emergency(text: fmt::Arguments<'_>) {
-    struct Raw(Uart16550<PioBackend>);
+    struct Raw(Port);
     impl Write for Raw {
         fn write_str(&mut self, text: &str) -> fmt::Result {
-            send(&mut self.0, text);
+            self.0.send_text(text);
             Ok(())
         }
     }
-    // SAFETY: the UART was configured by `init` or by the loader; sending bytes disturbs nobody
-    // but the text of whoever was interrupted.
+    // SAFETY: sending bytes one by one needs no preparation and disturbs nobody but the text of
+    // whoever was interrupted.
     if let Ok(uart) = unsafe { Uart16550::new_port(COM1) } {
         // Sending cannot fail, and there would be nowhere to say so.
-        let _ = Raw(uart).write_fmt(text);
-    }
-}
-
-/// Terminals want a carriage return before each line feed.
-fn send(uart: &mut Uart16550<PioBackend>, text: &str) {
-    for (index, line) in text.split('\n').enumerate() {
-        if index > 0 {
-            uart.send_bytes_exact(b"\r\n");
-        }
-        uart.send_bytes_exact(line.as_bytes());
+        let _ = Raw(Port { uart, burst: 1 }).write_fmt(text);
     }
 }
 

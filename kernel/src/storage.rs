@@ -33,6 +33,27 @@ pub fn volume(name: &str) -> Option<&'static Volume> {
     volumes().iter().find(|volume| volume.device.name() == name)
 }
 
+/// Makes everything written to any disk durable. To be called before the machine ends.
+///
+/// A disk that fails is named on the console; the others are flushed all the same.
+/// Returns whether all went well.
+pub fn flush() -> bool {
+    let Some(volumes) = VOLUMES.get() else {
+        return true;
+    };
+    let mut good = true;
+    for disk in volumes.iter().filter(|volume| !volume.model.is_empty()) {
+        if let Err(error) = disk.device.flush() {
+            println!(
+                "{}: not everything may be on the disk: {error}",
+                disk.device.name()
+            );
+            good = false;
+        }
+    }
+    good
+}
+
 fn find() -> Vec<Volume> {
     let mut volumes = Vec::new();
     let Some(owners) = &machine().owners else {

@@ -27,23 +27,23 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     let machine = machine::Machine::default();
     let mut terminal = Terminal::new(Console);
     let mut session = Session::new(&machine);
-    match kernel::fw_cfg::read(SCRIPT).map(alloc::string::String::from_utf8) {
+    let outcome = match kernel::fw_cfg::read(SCRIPT).map(alloc::string::String::from_utf8) {
         None => {
             // The console cannot fail.
             let _ = shell::greeting::print(&machine, &mut terminal);
             session.converse(Console, &mut terminal);
+            Outcome::Success
         }
-        Some(Ok(script)) => {
-            if session.run(&script, &mut terminal) == Outcome::Failure {
-                kernel::exit::failure();
-            }
-        }
+        Some(Ok(script)) => session.run(&script, &mut terminal),
         Some(Err(_)) => {
             kernel::println!("phyros: the commands from the host ({SCRIPT}) are not UTF-8");
-            kernel::exit::failure();
+            Outcome::Failure
         }
+    };
+    if kernel::storage::flush() && outcome == Outcome::Success {
+        kernel::exit::success();
     }
-    kernel::exit::success()
+    kernel::exit::failure()
 }
 
 #[cfg(not(phyros))]
