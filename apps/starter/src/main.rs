@@ -40,7 +40,7 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
             Outcome::Failure
         }
     };
-    if kernel::storage::flush() && outcome == Outcome::Success {
+    if kernel::storage::flush() && outcome != Outcome::Failure {
         kernel::exit::success();
     }
     kernel::exit::failure()
