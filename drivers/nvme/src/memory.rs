@@ -17,7 +17,7 @@
 //! - The driver's duty: it gives a device these ranges and no others, and gives back the
 //!   borrow only when the device is done with them. For that it relies on its
 //!   [platform](crate::Platform).
-//! - These declarations are all that is unsafe in this crate.
+//! - These declarations, and those of the platform, are all that is unsafe in this crate.
 
 use phyr::DmaList;
 

@@ -58,6 +58,8 @@ pub trait Registers {
 
 /// Memory that the driver and the device both read and write: queues, lists, identify data.
 ///
+/// # Safety
+///
 /// The implementer's duty:
 /// - the memory is one contiguous range on the bus, and [`bus`](SharedMemory::bus) says
 ///   which; the range does not move while the value lives;
@@ -70,7 +72,11 @@ pub trait Registers {
 /// - the value is dropped only when the device can no longer reach it: the controller is
 ///   confirmed disabled, or [`Platform::stop_dma`] has returned;
 /// - whatever was read is not trusted, since the device may write at any time.
-pub trait SharedMemory {
+#[expect(
+    unsafe_code,
+    reason = "declares a duty; the driver has no unsafe block"
+)]
+pub unsafe trait SharedMemory {
     /// Where the device finds the memory.
     fn bus(&self) -> DmaRange;
 
@@ -89,7 +95,17 @@ pub trait SharedMemory {
 }
 
 /// One controller's place in the machine, with the services that its driver needs.
-pub trait Platform {
+///
+/// # Safety
+///
+/// The registers and the services are those of one controller, and of the same one. The driver
+/// gives memory back on the word of [`stop_dma`](Platform::stop_dma), so that word must be kept:
+/// a device that goes on writing after it writes over somebody else's memory.
+#[expect(
+    unsafe_code,
+    reason = "declares a duty; the driver has no unsafe block"
+)]
+pub unsafe trait Platform {
     /// The controller's register window.
     type Registers: Registers;
     /// Memory shared with the controller.

@@ -184,7 +184,9 @@ mod tests {
         }
     }
 
-    impl SharedMemory for Memory {
+    // SAFETY: plain words that no device sees; they are what their names say.
+    #[expect(unsafe_code, reason = "a duty that is kept")]
+    unsafe impl SharedMemory for Memory {
         fn bus(&self) -> DmaRange {
             let len = self.0.borrow().len() as u64 * 8;
             DmaRange::new(DmaAddr::new(0x1000), len).expect("not empty")

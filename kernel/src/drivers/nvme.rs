@@ -60,7 +60,8 @@ impl nvme::Registers for Registers {
 
 struct Shared(DmaMemory);
 
-impl nvme::SharedMemory for Shared {
+// SAFETY: `DmaMemory` is one range of frames of its own, at the address that `bus` tells.
+unsafe impl nvme::SharedMemory for Shared {
     fn bus(&self) -> DmaRange {
         self.0.bus()
     }
@@ -76,7 +77,9 @@ impl nvme::SharedMemory for Shared {
     }
 }
 
-impl nvme::Platform for NvmePlatform {
+// SAFETY: the registers are those of the device's own base address register, and a device without
+// bus mastering reaches no memory (PCI Local Bus specification 3.0, section 6.2.2).
+unsafe impl nvme::Platform for NvmePlatform {
     type Registers = Registers;
     type Shared = Shared;
 

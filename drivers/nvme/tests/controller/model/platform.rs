@@ -22,7 +22,9 @@ impl Machine {
     }
 }
 
-impl Platform for Machine {
+// SAFETY: the model is this machine's only controller. It reaches memory by itself, and looks at
+// the switch that `stop_dma` sets before each access.
+unsafe impl Platform for Machine {
     type Registers = Self;
     type Shared = Shared;
 
@@ -105,7 +107,8 @@ impl Shared {
     }
 }
 
-impl SharedMemory for Shared {
+// SAFETY: a piece of the model's arena, taken by nobody else until it is dropped.
+unsafe impl SharedMemory for Shared {
     fn bus(&self) -> DmaRange {
         DmaRange::new(DmaAddr::new(self.bus), self.bytes as u64).expect("a range")
     }
