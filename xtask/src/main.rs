@@ -3,6 +3,7 @@
 //! Each verb is a module. What they share, the harness knows: how to build an image, boot a machine
 //! and understand its end.
 
+mod book;
 mod currency;
 mod demo;
 mod doctor;
@@ -37,6 +38,7 @@ enum Verb {
     Doctor(doctor::Options),
     Lint(lint::Options),
     Image(image::Options),
+    Book(book::Options),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Lint(options) => lint::run(&options),
         Verb::Image(options) => image::run(&options),
+        Verb::Book(options) => book::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

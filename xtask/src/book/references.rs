@@ -25,8 +25,8 @@ pub(super) fn pages(root: &Path) -> Result<Vec<PathBuf>> {
     let mut pages = vec![root.join("README.md"), root.join("CHANGELOG.md")];
     for folder in ["docs/src", "docs/decisions"] {
         let folder = root.join(folder);
-        let entries = fs::read_dir(&folder)
-            .with_context(|| format!("no folder `{}`", folder.display()))?;
+        let entries =
+            fs::read_dir(&folder).with_context(|| format!("no folder `{}`", folder.display()))?;
         for entry in entries {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "md") {
@@ -95,7 +95,12 @@ fn references(text: &str) -> Vec<(usize, Reference)> {
             }
             continue;
         }
-        for span in line.split('`').skip(1).step_by(2).filter(|span| is_path(span)) {
+        for span in line
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .filter(|span| is_path(span))
+        {
             found.push((number, Reference::Source.of(span, '#')));
         }
         for link in between(line, "](", ")").filter(|link| !link.contains("://")) {
@@ -233,7 +238,10 @@ mod tests {
             "// ANCHOR: part\npub struct Frames;\n// ANCHOR_END: part\n",
         );
         write("kernel/a.ld", "kernel_start = .;");
-        write("docs/src/other.md", "# Other\n\n## Not a `path`, but near!\n");
+        write(
+            "docs/src/other.md",
+            "# Other\n\n## Not a `path`, but near!\n",
+        );
         write("docs/src/transcripts/x.txt", "one\ntwo\nthree\n");
         write("docs/src/page.md", page);
         check(root.path(), &root.path().join("docs/src/page.md")).unwrap()
@@ -265,7 +273,10 @@ mod tests {
             ),
         ] {
             let flaws = flaws(page);
-            assert!(flaws.len() == 1 && flaws[0].contains(what), "{page}: {flaws:?}");
+            assert!(
+                flaws.len() == 1 && flaws[0].contains(what),
+                "{page}: {flaws:?}"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::env;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -57,6 +57,9 @@ const MACHINE: [&str; 8] = [
     "120",
 ];
 
+/// What the shell shows when it waits for a line.
+const PROMPT: &str = "phyros> ";
+
 /// What `run` says about its own work, which is not what the machine says.
 const PROGRESS: [&str; 1] = ["building Phyros"];
 
@@ -103,7 +106,7 @@ pub(super) const ALL: &[Transcript] = &[
     script("failure", &[], "cat /nope; echo this is not reached", false),
     script("devices", &[], "lspci; lsblk", true),
     script("time", &[], "time sha256sum /numbers/primes.txt", true),
-    script("memory", &[], "mem; translate alloc 64M", true),
+    script("memory", &[], "mem", true),
     script("gigabyte", &["--memory", "4G"], "translate alloc 1G", true),
     script("panic", &[], "panic", false),
 ];
@@ -192,28 +195,52 @@ struct Told {
     err: String,
 }
 
-/// Runs this program with other arguments, and with somebody at the keyboard if there are keys.
-fn run(arguments: &[&str], keys: Option<&str>) -> Result<Told> {
+/// Runs this program with other arguments, and with somebody at the keyboard if there are lines.
+fn run(arguments: &[&str], lines: Option<&str>) -> Result<Told> {
     let mut child = Command::new(env::current_exe()?)
         .args(arguments)
         .current_dir(workspace::root())
-        .stdin(keys.map_or_else(Stdio::null, |_| Stdio::piped()))
+        .stdin(lines.map_or_else(Stdio::null, |_| Stdio::piped()))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
     // The pipe stays open to the end: a keyboard does not go away.
     let keyboard = child.stdin.take();
-    if let (Some(mut keyboard), Some(keys)) = (keyboard.as_ref(), keys) {
-        keyboard.write_all(keys.replace('\n', "\r").as_bytes())?;
+    let mut shown = Vec::new();
+    if let (Some(keyboard), Some(lines)) = (&keyboard, lines) {
+        let screen = child.stdout.as_mut().context("it was asked for")?;
+        type_in(lines, keyboard, screen, &mut shown)?;
     }
     let output = child.wait_with_output()?;
     drop(keyboard);
+    shown.extend(output.stdout);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
     Ok(Told {
-        success: output.status.code() == Some(0),
-        out: text(&output.stdout),
+        success: output.status.success(),
+        out: text(&shown),
         err: text(&output.stderr),
     })
+}
+
+/// Types a line whenever there is a prompt. What is typed before nobody reads is lost.
+fn type_in(
+    lines: &str,
+    mut keyboard: impl Write,
+    mut screen: impl Read,
+    shown: &mut Vec<u8>,
+) -> Result<()> {
+    for line in lines.lines() {
+        let seen = shown.len();
+        let mut byte = [0];
+        while !shown[seen..].ends_with(PROMPT.as_bytes()) {
+            if screen.read(&mut byte)? == 0 {
+                return Ok(()); // the machine has ended, and says why
+            }
+            shown.extend(byte);
+        }
+        write!(keyboard, "{line}\r")?;
+    }
+    Ok(())
 }
 
 /// What the program itself says of the machine, without what it says of its progress.
@@ -234,11 +261,19 @@ fn difference(old: &str, new: &str) -> String {
     let same = |(a, b): &(&&str, &&str)| a == b;
     let start = old.iter().zip(&new).take_while(same).count();
     (old, new) = (old.split_off(start), new.split_off(start));
-    let end = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    let end = old
+        .iter()
+        .rev()
+        .zip(new.iter().rev())
+        .take_while(same)
+        .count();
     old.truncate(old.len() - end);
     new.truncate(new.len() - end);
     let lines = |mark: char, lines: &[&str]| -> String {
-        lines.iter().map(|line| format!("{mark} {line}\n")).collect()
+        lines
+            .iter()
+            .map(|line| format!("{mark} {line}\n"))
+            .collect()
     };
     format!("{}{}", lines('-', &old), lines('+', &new))
 }
