@@ -66,14 +66,35 @@ impl Tool {
     /// # Errors
     /// If it is not installed: says how to get it.
     pub fn command(self) -> Result<Command> {
-        let path = self.find().with_context(|| {
+        Ok(Command::new(self.required()?))
+    }
+
+    /// The same, but the program dies with the thread that has started it, however that ends.
+    ///
+    /// Otherwise a machine that hangs would live on when its test is killed. Where `setpriv` is
+    /// missing, which is a part of util-linux, this is `command`.
+    pub fn dependent_command(self) -> Result<Command> {
+        let path = self.required()?;
+        let Some(setpriv) = in_path("setpriv") else {
+            return Ok(Command::new(path));
+        };
+        let mut command = Command::new(setpriv);
+        command.args(["--pdeathsig", "KILL", "--"]).arg(path);
+        Ok(command)
+    }
+
+    /// Where the program is.
+    ///
+    /// # Errors
+    /// If it is not installed: says how to get it.
+    pub fn required(self) -> Result<PathBuf> {
+        self.find().with_context(|| {
             format!(
                 "`{}` is missing, which {}: `cargo xtask setup` installs it",
                 self.program(),
                 self.purpose()
             )
-        })?;
-        Ok(Command::new(path))
+        })
     }
 
     /// The first line of what the program says about its version.

@@ -116,9 +116,9 @@ pub enum Stop {
 pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
     let folder = tempfile::Builder::new().prefix("phyros-vm-").tempdir()?;
     let wires = Wires::new(folder.path())?;
-    let mut command = Tool::Qemu.command()?;
+    let mut command = Tool::Qemu.dependent_command()?;
     let mut arguments = machine.arguments();
-    let line = machine::shell_line(command.get_program(), &arguments);
+    let line = machine::shell_line(Tool::Qemu.required()?.as_os_str(), &arguments);
     wires.add_arguments(&mut arguments, conditions.console);
     command.args(&arguments).stderr(Stdio::piped());
     if conditions.console != Console::Interactive {
