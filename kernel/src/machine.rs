@@ -71,54 +71,41 @@ pub fn init(rsdp: Option<u64>) {
             );
         }
         time::init(platform.hpet, platform.pm_timer);
-        // SAFETY: the firmware reports configuration space, and `Owners` is its only user.
-        let ecam = match unsafe { Ecam::map(&platform.ecam) } {
-            Ok(ecam) if !platform.ecam.is_empty() => ecam,
-            Ok(_) => {
-                println!("pci: the firmware reports no PCI Express configuration space (MCFG)");
-                return Machine {
-                    platform,
-                    bus: Bus {
-                        functions: Vec::new(),
-                        unplaced: Vec::new(),
-                    },
-                    owners: None,
-                };
-            }
-            Err(error) => {
-                println!("pci: configuration space cannot be mapped: {error}");
-                return Machine {
-                    platform,
-                    bus: Bus {
-                        functions: Vec::new(),
-                        unplaced: Vec::new(),
-                    },
-                    owners: None,
-                };
-            }
-        };
-        let mut holes = holes(&platform);
-        let mut bus = Bus {
-            functions: Vec::new(),
-            unplaced: Vec::new(),
-        };
-        for region in &platform.ecam {
-            let found = scan(
-                &ecam,
-                region.segment,
-                region.first_bus,
-                region.last_bus,
-                &mut holes,
-            );
-            bus.functions.extend(found.functions);
-            bus.unplaced.extend(found.unplaced);
-        }
+        let (bus, owners) = enumerate(&platform);
         Machine {
             platform,
             bus,
-            owners: Some(Arc::new(Owners::new(ecam))),
+            owners,
         }
     });
+}
+
+/// Finds and places every PCI function. Without configuration space there are none.
+fn enumerate(platform: &Platform) -> (Bus, Option<Arc<Owners<Ecam>>>) {
+    let mut bus = Bus {
+        functions: Vec::new(),
+        unplaced: Vec::new(),
+    };
+    if platform.ecam.is_empty() {
+        println!("pci: the firmware reports no PCI Express configuration space (MCFG)");
+        return (bus, None);
+    }
+    // SAFETY: the firmware reports configuration space, and `Owners` is its only user.
+    let ecam = match unsafe { Ecam::map(&platform.ecam) } {
+        Ok(ecam) => ecam,
+        Err(error) => {
+            println!("pci: configuration space cannot be mapped: {error}");
+            return (bus, None);
+        }
+    };
+    let mut holes = holes(platform);
+    for region in &platform.ecam {
+        let (first, last) = (region.first_bus, region.last_bus);
+        let found = scan(&ecam, region.segment, first, last, &mut holes);
+        bus.functions.extend(found.functions);
+        bus.unplaced.extend(found.unplaced);
+    }
+    (bus, Some(Arc::new(Owners::new(ecam))))
 }
 
 /// Address space for devices: what the memory map leaves free.
