@@ -4,9 +4,14 @@ use super::disk;
 use crate::block::BlockDevice;
 use crate::fs::{self, Error, FileSystem};
 use crate::storage::{Volume, volumes};
+use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
+use alloc::vec;
 use vm_test::{pattern, seed, vm_test};
+
+/// Bytes of `/pattern.bin`.
+const PATTERN_LEN: usize = (1 << 20) + 123;
 
 fn with_ext4() -> Option<&'static Volume> {
     volumes().iter().find(|volume| volume.has_ext4)
@@ -22,7 +27,7 @@ fn check_pattern_file(device: &Arc<dyn BlockDevice>) {
         position += piece.len() as u64;
         Ok::<(), Error>(())
     });
-    assert_eq!(len.unwrap(), (1 << 20) + 123);
+    assert_eq!(len.unwrap(), PATTERN_LEN as u64);
 }
 
 #[vm_test(machine = "disk=ext4", timeout = 60)]
@@ -35,19 +40,96 @@ fn a_file_is_read_from_ext4_in_blocks_of_4096() {
     check_pattern_file(disk());
 }
 
-#[vm_test(machine = "disk=ext4,lba=4096", timeout = 60)]
-fn file_data_goes_straight_into_the_readers_memory() {
+/// Reads a whole file at once, and looks at the way that it came.
+fn check_the_way_of_data() {
     let files = FileSystem::mount(disk().clone()).unwrap();
+    let mut file = files.open("/pattern.bin").unwrap();
+    assert!(file.is_direct());
+    assert_eq!(file.len(), PATTERN_LEN as u64);
+    let mut bytes = vec![0; PATTERN_LEN + 10];
     let before = crate::block::counters();
-    files
-        .read_pieces("/pattern.bin", |_| Ok::<(), Error>(()))
-        .unwrap();
+    assert_eq!(file.read_at(0, &mut bytes).unwrap(), PATTERN_LEN);
     let after = crate::block::counters();
     let direct = after.direct - before.direct;
     let copied = after.copied - before.copied;
     assert!(direct >= 1 << 20, "only {direct} bytes went straight");
-    // The file's last piece, and what describes the file.
-    assert!(copied < 64 << 10, "{copied} bytes were copied");
+    // What is left of the file's last block.
+    assert!(copied < 4096, "{copied} bytes were copied");
+    assert_eq!(
+        pattern::first_difference(seed(), 0, &bytes[..PATTERN_LEN]),
+        None
+    );
+    assert_eq!(bytes[PATTERN_LEN..], [0; 10]);
+}
+
+#[vm_test(machine = "disk=ext4", timeout = 60)]
+fn file_data_goes_straight_into_the_readers_memory_in_blocks_of_512() {
+    check_the_way_of_data();
+}
+
+#[vm_test(machine = "disk=ext4,lba=4096", timeout = 60)]
+fn file_data_goes_straight_into_the_readers_memory_in_blocks_of_4096() {
+    check_the_way_of_data();
+}
+
+#[vm_test(machine = "disk=ext4,lba=4096", timeout = 60)]
+fn any_part_of_a_file_can_be_read() {
+    let files = FileSystem::mount(disk().clone()).unwrap();
+    let mut direct = files.open("/pattern.bin").unwrap();
+    let mut copied = files
+        .view(fs::Path::try_from("/pattern.bin").unwrap())
+        .unwrap();
+    assert!(direct.is_direct() && !copied.is_direct());
+    assert_eq!(direct.len(), copied.len());
+    for position in [1, 4095, 4096, 70_001, PATTERN_LEN - 5000, PATTERN_LEN - 1] {
+        for len in [1, 511, 4096, 4097, 12_345] {
+            for file in [&mut direct, &mut copied] {
+                let mut bytes = vec![0; len];
+                let filled = file.read_at(position as u64, &mut bytes).unwrap();
+                assert_eq!(filled, len.min(PATTERN_LEN - position));
+                let wrong = pattern::first_difference(seed(), position as u64, &bytes[..filled]);
+                assert_eq!(wrong, None, "{len} bytes from {position} on");
+            }
+        }
+    }
+    for position in [PATTERN_LEN as u64, u64::MAX] {
+        assert_eq!(direct.read_at(position, &mut [0; 9]).unwrap(), 0);
+    }
+}
+
+#[vm_test(machine = "disk=ext4", timeout = 60)]
+fn holes_are_zeros_and_the_rest_is_in_its_place() {
+    const HOLE: usize = 1 << 20;
+    let files = FileSystem::mount(disk().clone()).unwrap();
+    let mut file = files.open("/sparse.bin").unwrap();
+    assert!(file.is_direct());
+    // What was there before must not be taken for zeros.
+    let mut bytes = vec![0xcc; HOLE + 8192];
+    assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
+    let (first, rest) = bytes.split_at(4096);
+    let (hole, second) = rest.split_at(HOLE);
+    assert_eq!(pattern::first_difference(seed(), 0, first), None);
+    assert!(hole.iter().all(|byte| *byte == 0));
+    assert_eq!(pattern::first_difference(seed(), 4096, second), None);
+}
+
+#[vm_test(machine = "disk=ext4", timeout = 120)]
+fn files_are_found_in_large_directories_and_behind_links() {
+    let files = FileSystem::mount(disk().clone()).unwrap();
+    let read = |path: &str| {
+        let mut file = files.open(path).unwrap();
+        assert!(file.is_direct(), "{path}");
+        let mut bytes = vec![0; file.len() as usize];
+        assert_eq!(file.read_at(0, &mut bytes).unwrap(), bytes.len());
+        bytes
+    };
+    for number in [0, 1, 150, 298, 299] {
+        let path = format!("/many/file-{number:03}");
+        assert_eq!(read(&path), format!("{number:03}").into_bytes());
+    }
+    assert_eq!(read("/link"), b"Hello from ext4.\n");
+    assert_eq!(read("/dir/../dir/./deeper/leaf.txt"), b"leaf\n");
+    assert_eq!(read("/empty"), b"");
 }
 
 #[vm_test(machine = "disk=gpt", timeout = 60)]
@@ -92,7 +174,7 @@ fn a_corrupt_file_system_is_an_error_that_names_what_is_wrong() {
         "{text}"
     );
     // The disk itself is sound and can still be read.
-    disk().read(0, &mut alloc::vec![0; 4096]).unwrap();
+    disk().read(0, &mut vec![0; 4096]).unwrap();
 }
 
 #[vm_test(machine = "disk=empty")]

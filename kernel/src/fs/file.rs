@@ -1,0 +1,67 @@
+//! An open file.
+
+use super::layout::MappedFile;
+use super::{Ext4Error, Reader};
+
+/// An open file, which can be read from any position.
+pub struct File(Data);
+
+/// How to get at its data.
+enum Data {
+    /// It is known where it lies: it goes straight from there to the reader.
+    Mapped(Reader, MappedFile),
+    /// `ext4-view` copies it block by block.
+    Viewed(ext4_view::File),
+}
+
+impl File {
+    pub(super) fn mapped(reader: Reader, file: MappedFile) -> Self {
+        Self(Data::Mapped(reader, file))
+    }
+
+    pub(super) fn viewed(file: ext4_view::File) -> Self {
+        Self(Data::Viewed(file))
+    }
+
+    /// Its bytes.
+    pub fn len(&self) -> u64 {
+        match &self.0 {
+            Data::Mapped(_, file) => file.len(),
+            Data::Viewed(file) => file.metadata().len(),
+        }
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether its data goes by DMA into the reader's memory, as far as whole blocks of the device
+    /// are asked for and the memory can be reached.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.0, Data::Mapped(..))
+    }
+
+    /// Fills `into` with the bytes from `position` on. Returns how many they are: fewer than asked
+    /// for only if the file ends there, 0 at and beyond its end.
+    pub fn read_at(&mut self, position: u64, into: &mut [u8]) -> Result<usize, Ext4Error> {
+        match &mut self.0 {
+            Data::Mapped(reader, file) => {
+                file.read_at(reader, position, into).map_err(Ext4Error::Io)
+            }
+            Data::Viewed(file) => {
+                if file.position() != position {
+                    file.seek_to(position)?;
+                }
+                let mut filled = 0;
+                while filled < into.len() {
+                    match file.read_bytes(&mut into[filled..])? {
+                        0 => break,
+                        bytes => filled += bytes,
+                    }
+                }
+                Ok(filled)
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Bytes of a file, by the blocks that they are in.
+
+use super::Source;
+use super::extents::Extents;
+use alloc::boxed::Box;
+
+/// A file, and where its data is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::fs) struct MappedFile {
+    len: u64,
+    block_size: u64,
+    extents: Extents,
+}
+
+impl MappedFile {
+    /// The extents lie on the disk, in blocks of this size.
+    pub(super) fn new(len: u64, block_size: u64, extents: Extents) -> Self {
+        Self {
+            len,
+            block_size,
+            extents,
+        }
+    }
+
+    /// Its bytes.
+    pub(in crate::fs) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `into` with the bytes from `position` on, as far as there are any, and returns how
+    /// many. There is one read for each extent, straight into `into`. Holes are zeros.
+    pub(in crate::fs) fn read_at(
+        &self,
+        source: &dyn Source,
+        position: u64,
+        into: &mut [u8],
+    ) -> Result<usize, Box<dyn core::error::Error + Send + Sync>> {
+        let left = self.len.saturating_sub(position);
+        let total = into.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut done = 0;
+        while done < total {
+            // Not beyond the file's length, so nothing here overflows.
+            let here = position + done as u64;
+            let block = here / self.block_size;
+            let rest = &mut into[done..total];
+            let extent = self.extents.at_or_after(block);
+            // In a hole, or in an extent: until where, and from where on the disk.
+            let (end, start) = match extent {
+                Some(extent) if extent.logical <= block => {
+                    let offset = here - extent.logical * self.block_size;
+                    let start = extent.physical * self.block_size + offset;
+                    (extent.logical + extent.count, Some(start))
+                }
+                Some(extent) => (extent.logical, None),
+                None => (u64::MAX / self.block_size, None),
+            };
+            let len = (end * self.block_size - here).min(rest.len() as u64) as usize;
+            let piece = &mut rest[..len];
+            match start {
+                Some(start) => source.read(start, piece)?,
+                None => piece.fill(0),
+            }
+            done += len;
+        }
+        Ok(total)
+    }
+}

@@ -1,0 +1,141 @@
+//! File systems: ext4, read through block requests.
+//!
+//! The `ext4-view` crate knows the format: it checks a file system, follows paths, lists
+//! directories. It hands on copies of data, though. So where a file's data lies on the disk is found
+//! out here too, in [`layout`], and a [`File`] reads it with one request for each piece that is
+//! contiguous on the disk, by DMA into the reader's memory. What [`layout`] does not understand,
+//! `ext4-view` reads.
+
+mod file;
+mod layout;
+
+pub use file::File;
+pub use layout::Corrupt;
+
+use crate::block::{BlockDevice, read_at};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use layout::{Layout, ReadError, Source, zeros};
+
+use ext4_view::{Ext4, Ext4Error, Ext4Read};
+
+pub use ext4_view::{Ext4Error as Error, FileType, Path, PathBuf};
+
+/// Where the superblock lies, and where in it the magic number (ext4 disk layout, "The Super Block").
+const SUPERBLOCK: u64 = 1024;
+const MAGIC_OFFSET: u64 = 0x38;
+const MAGIC: [u8; 2] = [0x53, 0xef];
+
+/// Lets `ext4-view` and [`layout`] read a device.
+#[derive(Clone)]
+struct Reader(Arc<dyn BlockDevice>);
+
+impl Ext4Read for Reader {
+    fn read(
+        &mut self,
+        start: u64,
+        into: &mut [u8],
+    ) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
+        Source::read(self, start, into)
+    }
+}
+
+/// Whether a device claims to have an ext2, ext3 or ext4 file system.
+pub fn is_ext4(device: &dyn BlockDevice) -> bool {
+    let mut magic = [0; 2];
+    read_at(device, SUPERBLOCK + MAGIC_OFFSET, &mut magic).is_ok() && magic == MAGIC
+}
+
+impl Source for Reader {
+    fn read(
+        &self,
+        start: u64,
+        into: &mut [u8],
+    ) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
+        read_at(&*self.0, start, into).map_err(Into::into)
+    }
+}
+
+impl From<ReadError> for Ext4Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Device(error) => Self::Io(error),
+            ReadError::Corrupt(what) => Self::Io(what.into()),
+            ReadError::NotFound => Self::NotFound,
+            ReadError::OutOfMemory => Self::Io("no memory to read a file".into()),
+        }
+    }
+}
+
+/// A mounted file system.
+pub struct FileSystem {
+    reader: Reader,
+    ext4: Ext4,
+    /// What finds data on the disk, if it understands this file system.
+    layout: Option<Layout>,
+}
+
+impl FileSystem {
+    /// Reads the superblock and what else is needed to find files.
+    pub fn mount(device: Arc<dyn BlockDevice>) -> Result<Self, Ext4Error> {
+        let reader = Reader(device);
+        let ext4 = Ext4::load(Box::new(reader.clone()))?;
+        let layout = Layout::read(&reader)?;
+        Ok(Self {
+            reader,
+            ext4,
+            layout,
+        })
+    }
+
+    /// The device that it lies on.
+    pub fn device(&self) -> &dyn BlockDevice {
+        &*self.reader.0
+    }
+
+    /// The format, to ask about files.
+    pub fn ext4(&self) -> &Ext4 {
+        &self.ext4
+    }
+
+    /// Opens the regular file that a path leads to. A path is bytes, of any encoding.
+    pub fn open(&self, path: impl AsRef<[u8]>) -> Result<File, Ext4Error> {
+        let path = Path::try_from(path.as_ref()).map_err(|_| Ext4Error::MalformedPath)?;
+        // This says what is wrong with the path, if anything is.
+        let viewed = self.view(path)?;
+        if let Some(layout) = &self.layout {
+            let path = self.ext4.canonicalize(path)?;
+            if let Some(mapped) = layout.find(&self.reader, path.as_ref())? {
+                return Ok(File::mapped(self.reader.clone(), mapped));
+            }
+        }
+        Ok(viewed)
+    }
+
+    /// Opens a file for `ext4-view` to read, wherever its data lies.
+    pub(crate) fn view(&self, path: Path<'_>) -> Result<File, Ext4Error> {
+        self.ext4.open(path).map(File::viewed)
+    }
+
+    /// Reads a file piece by piece; `visit` gets each piece in order, and ends the reading by an error.
+    pub fn read_pieces<E: From<Ext4Error>>(
+        &self,
+        path: impl AsRef<[u8]>,
+        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        /// Large enough for a device to be busy with each, small enough to have.
+        const PIECE: u64 = 1 << 20;
+        let mut file = self.open(path)?;
+        // Any allocation is aligned enough for a device; whole blocks go straight into it.
+        let mut buffer = zeros(file.len().min(PIECE) as usize).map_err(Ext4Error::from)?;
+        let mut total = 0;
+        loop {
+            let filled = file.read_at(total, &mut buffer)?;
+            if filled == 0 {
+                return Ok(total);
+            }
+            visit(&buffer[..filled])?;
+            total += filled as u64;
+        }
+    }
+}
