@@ -2,6 +2,7 @@
 
 use super::layout::MappedFile;
 use super::{Ext4Error, Reader};
+use alloc::boxed::Box;
 
 /// An open file, which can be read from any position.
 pub struct File(Data);
@@ -11,7 +12,7 @@ enum Data {
     /// It is known where it lies: it goes straight from there to the reader.
     Mapped(Reader, MappedFile),
     /// `ext4-view` copies it block by block.
-    Viewed(ext4_view::File),
+    Viewed(Box<ext4_view::File>),
 }
 
 impl File {
@@ -20,7 +21,7 @@ impl File {
     }
 
     pub(super) fn viewed(file: ext4_view::File) -> Self {
-        Self(Data::Viewed(file))
+        Self(Data::Viewed(Box::new(file)))
     }
 
     /// Its bytes.

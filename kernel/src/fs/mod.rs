@@ -2,8 +2,8 @@
 //!
 //! The `ext4-view` crate knows the format: it checks a file system, follows paths, lists
 //! directories. It hands on copies of data, though. So where a file's data lies on the disk is found
-//! out here too, in [`layout`], and a [`File`] reads it with one request for each piece that is
-//! contiguous on the disk, by DMA into the reader's memory. What [`layout`] does not understand,
+//! out here too, in `layout`, and a [`File`] reads it with one request for each piece that is
+//! contiguous on the disk, by DMA into the reader's memory. What `layout` does not understand,
 //! `ext4-view` reads.
 
 mod file;
