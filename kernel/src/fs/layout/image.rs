@@ -18,12 +18,13 @@ pub(super) const LEAF_BLOCK: usize = 8;
 /// Leaf of `folder`, whose first block is the root of a hash tree.
 pub(super) const NAMES_BLOCK: usize = 10;
 /// The extents of `file`: in the file, on the disk, length as stored. The first two touch, block 3
-/// is in a hole, and an extent is not written.
-pub(super) const EXTENTS: [(u32, u32, u16); 5] = [
+/// is in a hole, the next two only touch in the file, and the one after them is not written.
+pub(super) const EXTENTS: [(u32, u32, u16); 6] = [
     (0, 20, 2),
     (2, 22, 1),
     (4, 30, 2),
-    (6, 40, (1 << 15) + 2),
+    (6, 45, 1),
+    (7, 40, (1 << 15) + 2),
     (9, 50, 2),
 ];
 

@@ -77,6 +77,7 @@ fn each_contiguous_piece_is_one_read_and_holes_are_none() {
     let expected = [
         (20 * block, 3 * BLOCK),
         (30 * block, 2 * BLOCK),
+        (45 * block, BLOCK),
         (50 * block, BLOCK + 100),
     ];
     assert_eq!(*watched.1.borrow(), expected);
@@ -260,6 +261,34 @@ fn a_tree_that_contains_itself_ends() {
         complaint(&image),
         "corrupt filesystem: extent block 8 has a wrong depth"
     );
+}
+
+#[test]
+fn deeper_trees_are_followed_as_far_as_their_parts_agree() {
+    // Of the extents, a second leaf has the last one, and an inner node is above both.
+    let (inner, second) = (11, 12);
+    let mut image = Image::new(false);
+    let root = image.inode_at(FILE) + 0x28;
+    image.put16(root + 6, 2);
+    image.put32(root + 16, inner as u32);
+    image.node(inner * BLOCK, 84, 1, &[(0, 0, 0), (9, 0, 0)]);
+    for (index, child) in [LEAF_BLOCK, second].into_iter().enumerate() {
+        image.put32(inner * BLOCK + 12 + index * 12 + 4, child as u32);
+    }
+    image.put16(LEAF_BLOCK * BLOCK + 2, 5);
+    image.node(second * BLOCK, 84, 0, &EXTENTS[5..]);
+    assert_eq!(read(&image, "/file").unwrap(), image.file_content());
+
+    let key = inner * BLOCK + 24;
+    image.put32(key, 8);
+    let expected = "corrupt filesystem: extent block 8 has an extent of a wrong length";
+    assert_eq!(complaint(&image), expected);
+    image.put32(key, 10);
+    let expected = "corrupt filesystem: extent block 12 has entries out of order";
+    assert_eq!(complaint(&image), expected);
+    image.put32(key, 0);
+    let expected = "corrupt filesystem: extent block 11 has entries out of order";
+    assert_eq!(complaint(&image), expected);
 }
 
 #[test]
