@@ -105,7 +105,12 @@ pub(super) const ALL: &[Transcript] = &[
     script("commands", &[], "help", true),
     script("failure", &[], "cat /nope; echo this is not reached", false),
     script("devices", &[], "lspci; lsblk", true),
-    script("time", &[], "time sha256sum /numbers/primes.txt", true),
+    script(
+        "time",
+        &[],
+        "ls /numbers; time sha256sum /numbers/primes.txt",
+        true,
+    ),
     script("memory", &[], "mem", true),
     script("gigabyte", &["--memory", "4G"], "translate alloc 1G", true),
     script("panic", &[], "panic", false),
