@@ -9,6 +9,8 @@ use core::arch::{asm, global_asm};
 global_asm!(
     r#"
 .section .text.probes, "ax"
+// Global, because the users below may end up in another object file.
+.global probe_read, probe_write, probe_execute, probe_failed, probe_execute_failed
 probe_read:
     mov al, [rdi]
     xor eax, eax

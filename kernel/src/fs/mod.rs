@@ -123,11 +123,13 @@ impl FileSystem {
         path: impl AsRef<[u8]>,
         mut visit: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<u64, E> {
-        /// Large enough for a device to be busy with each, small enough to have.
-        const PIECE: u64 = 1 << 20;
+        /// Large enough for a device to be busy with each, and what small machines have, too.
+        const PIECES: [u64; 2] = [1 << 20, 64 << 10];
         let mut file = self.open(path)?;
         // Any allocation is aligned enough for a device; whole blocks go straight into it.
-        let mut buffer = zeros(file.len().min(PIECE) as usize).map_err(Ext4Error::from)?;
+        let [large, small] = PIECES.map(|piece| file.len().min(piece) as usize);
+        let buffer = zeros(large).or_else(|_| zeros(small));
+        let mut buffer = buffer.map_err(Ext4Error::from)?;
         let mut total = 0;
         loop {
             let filled = file.read_at(total, &mut buffer)?;
