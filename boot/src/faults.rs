@@ -13,6 +13,7 @@ const VECTORS: usize = 32;
 global_asm!(
     r#"
 .section .text.fault_stubs, "ax"
+.global fault_stubs
 .balign 16
 fault_stubs:
     .set vector, 0
