@@ -47,7 +47,8 @@ impl Handover {
         }
         let seen = core::ptr::with_exposed_provenance_mut(virt as usize + Self::REGIONS);
         let seen = core::ptr::slice_from_raw_parts_mut(seen, count);
-        // SAFETY: the slice is not read here. The kernel's tables map the entries at its address.
+        // SAFETY: `MemoryRegions` is made of a slice and of nothing else, and keeps only its address
+        // and length. Nobody reads it here; where the kernel does, its tables map the entries above.
         let seen: &'static mut [MemoryRegion] = unsafe { &mut *seen };
         let mut info = BootInfo::new(seen.into());
         complete(&mut info);

@@ -84,6 +84,12 @@ fn prepare(info: &StartInfo<'_>) -> Result<Ready, LoadError> {
         None => None,
     };
 
+    // A fixed address may have put something there.
+    let guard = stack_bottom.wrapping_sub(PAGE);
+    if loader.tables.maps(guard) {
+        return Err(LoadError::Overlap { virt: guard });
+    }
+
     // From here on the map only changes within what the handover has spare regions for.
     let handover = Handover::allocate(&mut loader.memory)?;
     let boot_info = loader.place(mappings.boot_info, handover.memory.len())?;
@@ -103,7 +109,7 @@ fn prepare(info: &StartInfo<'_>) -> Result<Ready, LoadError> {
     Ok(Ready {
         boot_info,
         tables: loader.tables.root(),
-        stack_top: stack_bottom + stack_len,
+        stack_top: stack_bottom.wrapping_add(stack_len),
         entry: image.entry,
     })
 }

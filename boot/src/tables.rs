@@ -17,7 +17,7 @@ use x86_64::VirtAddr;
 use x86_64::structures::paging::mapper::MapToError;
 use x86_64::structures::paging::{
     FrameAllocator, Mapper, OffsetPageTable, Page, PageSize, PageTable, PageTableFlags, PhysFrame,
-    Size1GiB, Size2MiB, Size4KiB,
+    Size1GiB, Size2MiB, Size4KiB, Translate,
 };
 
 /// Page tables under construction.
@@ -79,6 +79,13 @@ impl Tables {
             virt = virt.wrapping_add(size);
         }
         Ok(())
+    }
+
+    /// Whether anything is mapped at an address.
+    pub fn maps(&self, virt: u64) -> bool {
+        self.mapper
+            .translate_addr(VirtAddr::new_truncate(virt))
+            .is_some()
     }
 
     /// Makes level-4 entry `index` point at the level-4 table itself.

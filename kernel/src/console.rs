@@ -3,7 +3,6 @@
 //! [`print!`](crate::print!) and [`println!`](crate::println!) go through one lock.
 //! The panic path does not: [`emergency`] writes to the port directly, so that a panic while the
 //! lock is held, even by the code that panics, still gets out.
-
 //!
 //! Keys may be waiting before the kernel runs: somebody typed ahead, or piped a script in.
 //! Preparing the UART would drop them, so it is only prepared while nothing waits.

@@ -1,10 +1,10 @@
 //! The machine that the kernel found itself in: firmware tables, clock, PCI functions.
 
 use crate::acpi::{Firmware, Platform};
-use crate::arch::cpu;
 use crate::memory::mapping::Mapping;
+use crate::memory::paging::Features;
 use crate::memory::paging::{Cache, Rights};
-use crate::memory::{boot_regions, ram_end};
+use crate::memory::{boot_regions, is_ram, ram_end};
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
 use crate::pci::resources;
@@ -41,8 +41,8 @@ struct FirmwareMemory;
 
 impl Firmware for FirmwareMemory {
     fn read(&self, range: Phyr) -> Option<Vec<u8>> {
-        // SAFETY: reading has no effect, wherever firmware says that its tables are: the mapping is
-        // read-only and cached as the direct map is.
+        // SAFETY: the memory is only read, and cached as the direct map is. Firmware that sends a reader
+        // to registers with side effects breaks its own machine and no memory of the kernel's.
         let mapping = unsafe { Mapping::map(range, Rights::ReadOnly, Cache::WriteBack) }.ok()?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(mapping.len()).ok()?;
@@ -70,7 +70,10 @@ pub fn init(rsdp: Option<u64>) {
                 signature.escape_ascii()
             );
         }
-        time::init(platform.hpet, platform.pm_timer);
+        time::init(
+            platform.hpet.filter(|hpet| !is_ram(hpet.registers())),
+            platform.pm_timer,
+        );
         let (bus, owners) = enumerate(&platform);
         Machine {
             platform,
@@ -90,7 +93,14 @@ fn enumerate(platform: &Platform) -> (Bus, Option<Arc<Owners<Ecam>>>) {
         println!("pci: the firmware reports no PCI Express configuration space (MCFG)");
         return (bus, None);
     }
-    // SAFETY: the firmware reports configuration space, and `Owners` is its only user.
+    if let Some(region) = platform.ecam.iter().find(|region| is_ram(region.window)) {
+        println!(
+            "pci: the firmware reports configuration space in RAM, at {}",
+            region.window
+        );
+        return (bus, None);
+    }
+    // SAFETY: the firmware reports configuration space, it is no RAM, and `Owners` is its only user.
     let ecam = match unsafe { Ecam::map(&platform.ecam) } {
         Ok(ecam) => ecam,
         Err(error) => {
@@ -128,7 +138,7 @@ fn holes(platform: &Platform) -> Holes {
         low: resources::low_bounds(ram_end(FOUR_GIB)),
         high: resources::high_bounds(
             ram_end(PhysAddr::new(u64::MAX)),
-            cpu::physical_address_bits(),
+            Features::detect().physical_bits,
         ),
         taken: reserved
             .chain(platform.ecam.iter().map(|region| region.window))

@@ -20,6 +20,10 @@ impl RegisterWindow {
     /// # Safety
     /// The phyr is registers, not RAM, and the caller may drive the device that they belong to.
     pub unsafe fn map(registers: Phyr) -> Result<Self, MapError> {
+        // So that an offset that is aligned leads to an address that is.
+        if !registers.addr().is_aligned(align_of::<u64>() as u64) {
+            return Err(MapError::Unaligned(registers));
+        }
         // SAFETY: the caller's promise; nobody maps registers with another cache mode.
         let mapping = unsafe { Mapping::map(registers, Rights::ReadWrite, Cache::Uncached) }?;
         Ok(Self { mapping })
@@ -56,7 +60,7 @@ impl RegisterWindow {
     /// Reads a register.
     #[inline]
     pub fn read32(&self, offset: usize) -> u32 {
-        // SAFETY: `register` checked bounds and alignment; the mapping lives as long as `self`.
+        // SAFETY: `register` checked the offset, `map` the base; the mapping lives as long as `self`.
         unsafe { self.register::<u32>(offset).read_volatile() }
     }
 

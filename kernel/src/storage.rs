@@ -15,8 +15,8 @@ use spin::Once;
 pub struct Volume {
     /// Its blocks.
     pub device: Arc<dyn BlockDevice>,
-    /// The model of the controller behind it; empty for a partition.
-    pub model: String,
+    /// The model of the controller behind it; `None` for a partition.
+    pub model: Option<String>,
     /// Whether it claims to have an ext4 file system, which [`FileSystem::mount`](crate::fs::FileSystem::mount) reads.
     pub has_ext4: bool,
 }
@@ -42,7 +42,7 @@ pub fn flush() -> bool {
         return true;
     };
     let mut good = true;
-    for disk in volumes.iter().filter(|volume| !volume.model.is_empty()) {
+    for disk in volumes.iter().filter(|volume| volume.model.is_some()) {
         if let Err(error) = disk.device.flush() {
             println!(
                 "{}: not everything may be on the disk: {error}",
@@ -92,14 +92,14 @@ fn add_disk(disk: Arc<dyn BlockDevice>, model: &str, volumes: &mut Vec<Volume>) 
     volumes.push(Volume {
         has_ext4: !is_divided && fs::is_ext4(&*disk),
         device: disk.clone(),
-        model: model.to_string(),
+        model: Some(model.to_string()),
     });
     for extent in table.extents {
         let device: Arc<dyn BlockDevice> = Arc::new(Partition::new(disk.clone(), extent));
         volumes.push(Volume {
             has_ext4: fs::is_ext4(&*device),
             device,
-            model: String::new(),
+            model: None,
         });
     }
 }

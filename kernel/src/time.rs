@@ -8,7 +8,6 @@ use crate::acpi::{Hpet, PmTimer};
 use crate::arch::cpu::time_stamp;
 use crate::mmio::RegisterWindow;
 use core::time::Duration;
-use phyr::Phyr;
 use spin::Once;
 use x86_64::instructions::port::Port;
 
@@ -165,14 +164,12 @@ impl HpetCounter {
     const CAPABILITIES: usize = 0x000;
     const CONFIGURATION: usize = 0x010;
     const MAIN_COUNTER: usize = 0x0f0;
-    const BYTES: u64 = 1024;
     /// The slowest period that the specification allows.
     const LONGEST_PERIOD: u64 = 100_000_000;
 
     fn open(hpet: Hpet) -> Option<Self> {
         // SAFETY: the firmware says that the timer is there, and this is its only driver.
-        let registers =
-            unsafe { RegisterWindow::map(Phyr::new(hpet.address, Self::BYTES).ok()?) }.ok()?;
+        let registers = unsafe { RegisterWindow::map(hpet.registers()) }.ok()?;
         let capabilities = registers.read64(Self::CAPABILITIES);
         let period_femtoseconds = capabilities >> 32;
         if period_femtoseconds == 0 || period_femtoseconds > Self::LONGEST_PERIOD {

@@ -65,7 +65,7 @@ impl System for Machine {
         self.volumes.get_or_init(|| {
             let volume = |found: &storage::Volume| Volume {
                 device: found.device.clone(),
-                model: found.model.clone(),
+                model: found.model.clone().unwrap_or_default(),
                 has_ext4: found.has_ext4,
             };
             storage::volumes().iter().map(volume).collect()

@@ -8,18 +8,27 @@
 use core::arch::asm;
 use core::ffi::c_int;
 
-/// Copies `len` bytes from `src` to `dest`, which do not overlap.
+/// Copies bytes in ascending order.
 ///
 /// # Safety
-/// Both ranges are valid for `len` bytes and do not overlap.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, len: usize) -> *mut u8 {
+/// Both ranges are valid for `len` bytes, and `dest` does not lie within `src` behind its start.
+unsafe fn copy_up(dest: *mut u8, src: *const u8, len: usize) {
     // SAFETY: the caller vouches for both ranges; the direction flag is clear by the ABI.
     unsafe {
         asm!("rep movsq", "mov rcx, {rest}", "rep movsb", rest = in(reg) len % 8,
              inout("rcx") len / 8 => _, inout("rdi") dest => _, inout("rsi") src => _,
              options(nostack, preserves_flags));
     }
+}
+
+/// Copies `len` bytes from `src` to `dest`, which do not overlap.
+///
+/// # Safety
+/// Both ranges are valid for `len` bytes and do not overlap.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, len: usize) -> *mut u8 {
+    // SAFETY: the same contract, and more.
+    unsafe { copy_up(dest, src, len) };
     dest
 }
 
@@ -30,8 +39,9 @@ unsafe extern "C" fn memcpy(dest: *mut u8, src: *const u8, len: usize) -> *mut u
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memmove(dest: *mut u8, src: *const u8, len: usize) -> *mut u8 {
     if (dest as usize).wrapping_sub(src as usize) >= len {
-        // SAFETY: `dest` lies below `src` or behind its end, so an ascending copy is right.
-        return unsafe { memcpy(dest, src, len) };
+        // SAFETY: `dest` lies below `src` or behind its end.
+        unsafe { copy_up(dest, src, len) };
+        return dest;
     }
     // SAFETY: the last byte of a range of at least one byte, valid by the caller's word.
     // `len` is not 0 here, because every difference is at least 0.

@@ -21,13 +21,21 @@ pub struct EcamRegion {
     pub last_bus: u8,
 }
 
+impl EcamRegion {
+    fn shares_buses(&self, other: &Self) -> bool {
+        self.segment == other.segment
+            && self.first_bus <= other.last_bus
+            && other.first_bus <= self.last_bus
+    }
+}
+
 pub(super) fn read(table: &Table) -> Result<Vec<EcamRegion>, Flaw> {
     const RESERVED: usize = 8;
     const ENTRY: usize = 16;
     let fields = table.fields();
     let first = HEADER + RESERVED;
     let count = table.bytes().len().saturating_sub(first) / ENTRY;
-    let mut regions = Vec::new();
+    let mut regions: Vec<EcamRegion> = Vec::new();
     for entry in (0..count).map(|index| first + index * ENTRY) {
         // The base address is that of bus 0, even where the run starts later.
         let base = PhysAddr::new(fields.u64(entry)?);
@@ -44,12 +52,16 @@ pub(super) fn read(table: &Table) -> Result<Vec<EcamRegion>, Flaw> {
             .checked_add(u64::from(first_bus) * BUS_BYTES)
             .and_then(|start| Phyr::new(start, buses * BUS_BYTES).ok())
             .ok_or(Flaw::Unreadable)?;
-        regions.push(EcamRegion {
+        let region = EcamRegion {
             window,
             segment,
             first_bus,
             last_bus,
-        });
+        };
+        // Enumerating a bus twice would move what the first time had placed.
+        if !regions.iter().any(|other| region.shares_buses(other)) {
+            regions.push(region);
+        }
     }
     Ok(regions)
 }

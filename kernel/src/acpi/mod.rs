@@ -88,6 +88,7 @@ impl Platform {
         };
         for address in root {
             let Some(signature) = signature_at(address, firmware) else {
+                platform.flaws.push((*b"????", Flaw::Unreadable));
                 continue;
             };
             if let Err(flaw) = platform.read_table(signature, address, firmware) {

@@ -128,12 +128,8 @@ fn all_tables_are_found_by_either_root() {
             }]
         );
         assert_eq!(platform.local_apic, Some(PhysAddr::new(0xfee0_0000)));
-        assert_eq!(
-            platform.hpet,
-            Some(Hpet {
-                address: PhysAddr::new(0xfed0_0000)
-            })
-        );
+        let registers = Phyr::new(PhysAddr::new(0xfed0_0000), 1024).unwrap();
+        assert_eq!(platform.hpet.map(|hpet| hpet.registers()), Some(registers));
         assert_eq!(
             platform.pm_timer,
             Some(PmTimer {
@@ -224,6 +220,30 @@ fn a_run_of_buses_that_starts_late_has_its_window_there() {
             last_bus: 0x1f
         }]
     );
+}
+
+#[test]
+fn buses_that_are_reported_twice_count_once() {
+    let mut body = mcfg_body();
+    body.extend(0xe000_0000u64.to_le_bytes());
+    body.extend([0, 0, 0x10, 0x1f, 0, 0, 0, 0]);
+    body.extend(0xe000_0000u64.to_le_bytes());
+    body.extend([1, 0, 0x10, 0x1f, 0, 0, 0, 0]);
+    let mut memory = machine(2);
+    memory.0.insert(0x2000, table(b"MCFG", &body));
+    let segments: Vec<u16> = discover(&memory)
+        .ecam
+        .iter()
+        .map(|region| region.segment)
+        .collect();
+    assert_eq!(segments, [0, 1]);
+}
+
+#[test]
+fn a_table_that_cannot_be_read_is_a_flaw() {
+    let mut memory = machine(2);
+    memory.0.remove(&0x5000);
+    assert_eq!(discover(&memory).flaws, [(*b"????", Flaw::Unreadable)]);
 }
 
 #[test]

@@ -2,13 +2,23 @@
 
 use super::Flaw;
 use super::table::{HEADER, Table};
-use phyr::PhysAddr;
+use phyr::{Phyr, PhysAddr};
 
 /// The high-precision event timer (IA-PC HPET specification 1.0a, section 3.2.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hpet {
-    /// Its registers: 1 KiB of memory.
-    pub address: PhysAddr,
+    /// 1 KiB of memory.
+    registers: Phyr,
+}
+
+impl Hpet {
+    /// The length of the registers.
+    const BYTES: u64 = 1024;
+
+    /// The registers.
+    pub fn registers(&self) -> Phyr {
+        self.registers
+    }
 }
 
 /// The power-management timer: 3.579545 MHz, 24 or 32 bits (section 4.8.2.1).
@@ -30,9 +40,9 @@ pub(super) fn read_hpet(table: &Table) -> Result<Hpet, Flaw> {
     if fields.u8(address)? != MEMORY_SPACE {
         return Err(Flaw::Unreadable);
     }
-    Ok(Hpet {
-        address: PhysAddr::new(fields.u64(address + 4)?),
-    })
+    let start = PhysAddr::new(fields.u64(address + 4)?);
+    let registers = Phyr::new(start, Hpet::BYTES).map_err(|_| Flaw::Unreadable)?;
+    Ok(Hpet { registers })
 }
 
 /// `None` when the FADT is sound but says that there is no such timer.

@@ -9,7 +9,12 @@ use x86_64::registers::control::{Cr4, Cr4Flags};
 ///
 /// Write protection and no-execute are on already: they are part of the boot contract.
 pub fn enable_protection() {
-    let extended = __cpuid_count(7, 0);
+    /// Structured extended features. A CPU that has no such leaf answers with another one's data.
+    const FEATURES: u32 = 7;
+    if __cpuid(0).eax < FEATURES {
+        return;
+    }
+    let extended = __cpuid_count(FEATURES, 0);
     let mut wanted = Cr4Flags::empty();
     wanted.set(
         Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
@@ -25,20 +30,6 @@ pub fn enable_protection() {
     );
     // SAFETY: the kernel never executes or accesses user pages, and each flag is supported.
     unsafe { Cr4::update(|flags| flags.insert(wanted)) };
-}
-
-/// Whether the CPU has 1 GiB pages (CPUID 8000_0001h, EDX bit 26).
-pub fn has_1_gib_pages() -> bool {
-    __cpuid(0x8000_0001).edx & 1 << 26 != 0
-}
-
-/// The width of physical addresses in bits (CPUID 8000_0008h, EAX bits 7:0).
-pub fn physical_address_bits() -> u32 {
-    if __cpuid(0x8000_0000).eax >= 0x8000_0008 {
-        __cpuid(0x8000_0008).eax & 0xff
-    } else {
-        36
-    }
 }
 
 /// The time-stamp counter. It counts up at a constant rate that [`crate::time`] measures.

@@ -9,6 +9,7 @@ use super::backtrace;
 use super::stacks::Purpose;
 use crate::console::emergency;
 use core::arch::global_asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Once;
 use x86_64::registers::control::{Cr2, Cr3};
 use x86_64::structures::idt::InterruptDescriptorTable;
@@ -110,15 +111,19 @@ struct Registers {
     ss: u64,
 }
 
+/// An exception is being reported. Another one then is the reporter's own.
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
 static IDT: Once<InterruptDescriptorTable> = Once::new();
 
 /// Gives every vector its gate and its stack. Interrupts stay disabled.
-pub fn init() {
+///
+/// The kernel's own segments are loaded: the gates name the code segment.
+pub(crate) fn init() {
     let idt = IDT.call_once(|| {
         let mut idt = InterruptDescriptorTable::new();
         for vector in 0..=255u8 {
-            // SAFETY: the table has 256 gates of 16 bytes, and the two-word gate written is a
-            // present ring-0 interrupt gate to a stub of this vector, on an existing stack.
+            // SAFETY: `gdt::init` runs first, as `kernel::start` has it.
             unsafe { set_gate(&mut idt, vector) };
         }
         idt
@@ -197,6 +202,10 @@ extern "C" fn report(registers: &mut Registers) {
     if let Some(resume) = super::probe::resume_at(registers.rip) {
         (registers.rip, registers.rax) = (resume, super::probe::failure(vector, registers.error));
         return;
+    }
+    // The stack table would start the same stack afresh, again and again.
+    if REPORTING.swap(true, Ordering::Relaxed) {
+        crate::exit::failure();
     }
     #[cfg(feature = "vm-tests")]
     vm_test::record::fault(vector as u8);

@@ -73,6 +73,9 @@ pub struct Table {
     pub errors: Vec<TableError>,
 }
 
+/// What ends a boot record.
+const SIGNATURE: [u8; 2] = [0x55, 0xaa];
+
 /// Reads bytes of a disk.
 type Read<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), BlockError>;
 
@@ -109,23 +112,27 @@ impl BlockDevice for Partition {
         let bytes = match &request.data {
             super::Data::Read(buffer) => buffer.bytes(),
             super::Data::Write(buffer) => buffer.bytes(),
-            super::Data::Flush => 0,
+            // A flush has no place.
+            super::Data::Flush => return self.disk.submit(request),
         };
         let blocks = bytes.div_ceil(u64::from(self.geometry().block_size));
-        let end = request
-            .block
-            .checked_add(blocks)
-            .filter(|end| *end <= self.extent.blocks);
-        end.ok_or(BlockError::OutOfRange)?;
+        let block = self.extent.place(request.block, blocks);
         self.disk.submit(Request {
-            block: self.extent.first + request.block,
+            block: block.ok_or(BlockError::OutOfRange)?,
             data: request.data,
         })
     }
 }
 
+impl Extent {
+    /// The disk's number of block `block` of the partition, if `blocks` blocks from there are inside.
+    fn place(&self, block: u64, blocks: u64) -> Option<u64> {
+        let end = block.checked_add(blocks)?;
+        (end <= self.blocks).then_some(self.first + block)
+    }
+}
+
 fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
-    const SIGNATURE: [u8; 2] = [0x55, 0xaa];
     const PROTECTIVE: u8 = 0xee;
     if geometry.bytes() < 4096 {
         return Ok(Table::default());
@@ -143,27 +150,83 @@ fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
     {
         return parse_gpt(geometry, read);
     }
-    Ok(mbr_table(geometry, &mbr))
+    mbr_table(geometry, read, &mbr)
 }
 
-fn mbr_table(geometry: Geometry, mbr: &MasterBootRecord) -> Table {
+/// Partition types that hold a chain of logical partitions.
+const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
+
+fn mbr_table(
+    geometry: Geometry,
+    read: Read<'_>,
+    mbr: &MasterBootRecord,
+) -> Result<Table, TableError> {
     // A boot sector of a file system has the signature too, and code where the records would be.
     let sound =
         |record: &gpt_disk_types::MbrPartitionRecord| matches!(record.boot_indicator, 0 | 0x80);
     if !mbr.partitions.iter().all(sound) {
-        return Table::default();
+        return Ok(Table::default());
     }
     let mut table = Table::default();
     for (number, record) in (1..).zip(&mbr.partitions) {
-        let (first, blocks) = (record.starting_lba.to_u32(), record.size_in_lba.to_u32());
-        if record.os_indicator != 0 && blocks != 0 {
-            table.add(geometry, number, u64::from(first), u64::from(blocks));
+        let (first, blocks) = (
+            u64::from(record.starting_lba.to_u32()),
+            u64::from(record.size_in_lba.to_u32()),
+        );
+        if record.os_indicator == 0 || blocks == 0 {
+            continue;
+        }
+        if EXTENDED.contains(&record.os_indicator) {
+            table.add_logical(geometry, read, first)?;
+        } else {
+            table.add(geometry, number, first, blocks);
         }
     }
-    table
+    Ok(table)
 }
 
 impl Table {
+    /// Follows the chain of records in an extended partition. Each has one logical partition, which
+    /// it places relative to itself, and the next record, relative to the extended partition.
+    fn add_logical(
+        &mut self,
+        geometry: Geometry,
+        read: Read<'_>,
+        extended: u64,
+    ) -> Result<(), TableError> {
+        /// The numbers of logical partitions. A longer chain is a circle.
+        const NUMBERS: core::ops::Range<u32> = 5..128;
+        let mut place = extended;
+        for number in NUMBERS {
+            if place >= geometry.blocks {
+                self.errors.push(TableError::Entry(number));
+                return Ok(());
+            }
+            let mut sector = [0; size_of::<MasterBootRecord>()];
+            read(place * u64::from(geometry.block_size), &mut sector)?;
+            let record: MasterBootRecord = bytemuck::pod_read_unaligned(&sector);
+            let [logical, next, ..] = record.partitions;
+            if record.signature != SIGNATURE {
+                self.errors.push(TableError::Entry(number));
+                return Ok(());
+            }
+            let (first, blocks) = (logical.starting_lba.to_u32(), logical.size_in_lba.to_u32());
+            if logical.os_indicator != 0 && blocks != 0 {
+                self.add(
+                    geometry,
+                    number,
+                    place + u64::from(first),
+                    u64::from(blocks),
+                );
+            }
+            if !EXTENDED.contains(&next.os_indicator) {
+                return Ok(());
+            }
+            place = extended + u64::from(next.starting_lba.to_u32());
+        }
+        Ok(())
+    }
+
     fn add(&mut self, geometry: Geometry, number: u32, first: u64, blocks: u64) {
         let within = blocks > 0
             && first
@@ -198,13 +261,16 @@ fn gpt_header(
     Ok(sound.then_some(header))
 }
 
+/// The entries by the first header, or (UEFI specification, section 5.3.2) by the one in the last
+/// block, if anything is wrong with the first or with what it leads to.
 fn parse_gpt(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
     const PRIMARY: u64 = 1;
-    let header = match gpt_header(geometry, read, PRIMARY)? {
-        Some(header) => header,
-        None => gpt_header(geometry, read, geometry.blocks - 1)?.ok_or(TableError::GptHeader)?,
+    let by_header_at = |block| {
+        let header = gpt_header(geometry, read, block)?.ok_or(TableError::GptHeader)?;
+        gpt_entries(geometry, read, &header)
     };
-    let entries = gpt_entries(geometry, read, &header)?;
+    let entries = by_header_at(PRIMARY)
+        .or_else(|first| by_header_at(geometry.blocks - 1).map_err(|_| first))?;
     let mut table = Table::default();
     for (number, entry) in (1..).zip(entries).filter(|(_, entry)| entry.is_used()) {
         let (first, last) = (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());

@@ -2,7 +2,7 @@
 
 use super::*;
 use gpt_disk_types::{Crc32, GptPartitionType, LbaLe, U32Le, guid};
-use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 const BLOCKS: u64 = 4096;
 
@@ -161,7 +161,52 @@ fn the_second_header_stands_in_for_a_damaged_first() {
 fn damaged_entries_are_noticed_by_their_checksum() {
     let mut disk = gpt_disk(512, &[(64, 127)]);
     disk[1024 + 32] ^= 1;
+    let table = parse_bytes(&disk, 512).expect("the second copy is sound");
+    assert_eq!(table.extents, [extent(1, 64, 64)]);
+    let second = (BLOCKS as usize - 1 - 32) * 512;
+    disk[second + 32] ^= 1;
     assert_eq!(parse_bytes(&disk, 512), Err(TableError::GptEntries));
+}
+
+#[test]
+fn logical_partitions_are_followed_to_the_end_of_their_chain() {
+    let mut disk = mbr_disk(&[(0x83, 64, 100), (0x05, 1000, 3000)]);
+    // Each record places its partition relative to itself, and the next relative to block 1000.
+    for (at, records) in [
+        (1000, vec![(0x83, 8, 100), (0x05, 500, 500)]),
+        (1500, vec![(0x82, 16, 50), (0x05, 900, 100)]),
+        (1900, vec![(0x83, 1, 1)]),
+    ] {
+        disk[at * 512..][..512].copy_from_slice(&mbr_disk(&records)[..512]);
+    }
+    let table = parse_bytes(&disk, 512).unwrap();
+    let logical = [
+        extent(5, 1008, 100),
+        extent(6, 1516, 50),
+        extent(7, 1901, 1),
+    ];
+    assert_eq!(table.extents[1..], logical);
+    assert_eq!(table.errors, []);
+}
+
+#[test]
+fn a_chain_of_logical_partitions_that_loops_or_breaks_ends() {
+    let mut disk = mbr_disk(&[(0x05, 1000, 3000)]);
+    disk[1000 * 512..][..512].copy_from_slice(&mbr_disk(&[(0x83, 8, 100), (0x05, 0, 1)])[..512]);
+    assert!(
+        parse_bytes(&disk, 512).unwrap().extents.len() < 128,
+        "a circle"
+    );
+    disk[1000 * 512..][..512].copy_from_slice(&mbr_disk(&[(0x83, 8, 100), (0x05, 9000, 1)])[..512]);
+    assert_eq!(
+        parse_bytes(&disk, 512).unwrap().errors,
+        [TableError::Entry(6)]
+    );
+    disk[1000 * 512 + 510] = 0;
+    assert_eq!(
+        parse_bytes(&disk, 512).unwrap().errors,
+        [TableError::Entry(5)]
+    );
 }
 
 #[test]
@@ -194,6 +239,8 @@ fn a_header_with_absurd_counts_is_an_error_and_no_allocation() {
         header.size_of_partition_entry = U32Le::from_u32(size);
         header.update_header_crc32();
         disk[512..][..size_of::<GptHeader>()].copy_from_slice(bytemuck::bytes_of(&header));
+        let last = (BLOCKS as usize - 1) * 512;
+        disk[last..][..512].fill(0);
         assert_eq!(
             parse_bytes(&disk, 512),
             Err(TableError::GptEntries),
@@ -212,10 +259,7 @@ fn read_errors_are_passed_on() {
 }
 
 /// A disk that only remembers which block it was asked for.
-struct Recorder(Cell<Option<u64>>);
-
-// SAFETY: the tests use it on one thread.
-unsafe impl Sync for Recorder {}
+struct Recorder(std::sync::atomic::AtomicU64);
 
 impl BlockDevice for Recorder {
     fn name(&self) -> &str {
@@ -225,31 +269,29 @@ impl BlockDevice for Recorder {
         geometry(512)
     }
     fn submit(&self, request: Request<'_>) -> Result<(), BlockError> {
-        self.0.set(Some(request.block));
+        self.0.store(request.block, Ordering::Relaxed);
         Ok(())
     }
 }
 
 #[test]
-fn a_partition_moves_requests_and_keeps_them_inside() {
-    let disk = Arc::new(Recorder(Cell::new(None)));
+fn a_partition_has_a_name_and_passes_flushes_on() {
+    let disk = Arc::new(Recorder(0.into()));
     let partition = Partition::new(disk.clone(), extent(2, 100, 50));
-    assert_eq!(
-        (partition.name(), partition.geometry().blocks),
-        ("disk0p2", 50)
-    );
-    assert_eq!(partition.flush(), Ok(()));
-    for (block, expected) in [
-        (0, Ok(())),
-        (50, Ok(())),
-        (51, Err(BlockError::OutOfRange)),
-        (u64::MAX, Err(BlockError::OutOfRange)),
-    ] {
-        let request = Request {
-            block,
-            data: crate::block::Data::Flush,
-        };
-        assert_eq!(partition.submit(request), expected, "{block}");
+    assert_eq!(partition.name(), "disk0p2");
+    assert_eq!(partition.geometry().blocks, 50);
+    // A flush has no place, so none is out of range.
+    let data = crate::block::Data::Flush;
+    assert_eq!(partition.submit(Request { block: 77, data }), Ok(()));
+    assert_eq!(disk.0.load(Ordering::Relaxed), 77);
+}
+
+#[test]
+fn requests_are_moved_and_kept_inside() {
+    let partition = extent(2, 100, 50);
+    assert_eq!(partition.place(0, 50), Some(100));
+    assert_eq!(partition.place(49, 1), Some(149));
+    for (block, blocks) in [(0, 51), (49, 2), (50, 1), (u64::MAX, 1), (1, u64::MAX)] {
+        assert_eq!(partition.place(block, blocks), None, "{blocks} at {block}");
     }
-    assert_eq!(disk.0.get(), Some(150));
 }

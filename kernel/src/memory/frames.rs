@@ -31,8 +31,7 @@ pub(super) unsafe fn add(range: Phyr) {
     with_allocator(|allocator| {
         // SAFETY: the caller's promise.
         let added = unsafe { allocator.insert(range) };
-        // Memory that the boot map describes twice is taken once.
-        debug_assert!(added.is_ok(), "the boot map is disjoint and page-aligned");
+        added.expect("the boot map is disjoint, page-aligned, and in the direct map");
     });
 }
 
@@ -133,10 +132,7 @@ impl Drop for Frames {
         with_allocator(|allocator| {
             // SAFETY: the range was allocated to `self` alone, which is gone now.
             let freed = unsafe { allocator.insert(self.phyr) };
-            debug_assert!(
-                freed.is_ok(),
-                "frames are allocated once and freed once: {freed:?}"
-            );
+            freed.expect("frames are allocated once and freed once");
         });
     }
 }

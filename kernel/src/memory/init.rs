@@ -30,6 +30,11 @@ pub fn ram_end(limit: PhysAddr) -> PhysAddr {
     PhysAddr::new(ends.max().map_or(0, |last| last + 1))
 }
 
+/// Whether any of a range is RAM, so that it cannot be registers.
+pub fn is_ram(range: Phyr) -> bool {
+    ram(boot_regions()).any(|ram| ram.overlaps(range))
+}
+
 /// All RAM, used or not.
 fn ram(regions: &[MemoryRegion]) -> impl Iterator<Item = Phyr> + '_ {
     let is_ram = |region: &&MemoryRegion| {
@@ -123,6 +128,7 @@ fn tighten(window: DirectMap) {
             }
             count += 1;
         });
+        assert!(count <= leaves.len(), "the loader maps one trampoline");
         for range in leaves.into_iter().flatten() {
             // SAFETY: the kernel runs in the upper half; nobody uses the lower one.
             unsafe { tables.unmap(range) }.expect("it was found mapped");

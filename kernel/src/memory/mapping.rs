@@ -84,6 +84,8 @@ pub enum MapError {
     TooHigh(Phyr),
     /// The list is empty, or a phyr inside it does not end at a page boundary.
     NotPages,
+    /// Registers start at a multiple of 8, and these do not: whoever described them is wrong.
+    Unaligned(Phyr),
     /// The page tables could not be changed.
     Tables(paging::MapError),
 }
@@ -94,6 +96,7 @@ impl fmt::Display for MapError {
             Self::NoAddresses => f.write_str("no virtual addresses are left"),
             Self::TooHigh(phyr) => write!(f, "{phyr} does not end on a page"),
             Self::NotPages => f.write_str("only whole pages can lie side by side"),
+            Self::Unaligned(phyr) => write!(f, "{phyr} does not start where registers can"),
             Self::Tables(error) => write!(f, "{error}"),
         }
     }
@@ -180,12 +183,10 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         with_space(|space| {
             // SAFETY: the holder is gone, and with it every use of the range.
-            let unmapped = unsafe { space.tables.unmap(self.pages) };
-            // Splitting a leaf may need memory that is not there; the addresses then stay in use,
-            // which wastes them and harms nobody.
-            if unmapped.is_ok() {
-                space.area.give(self.pages);
-            }
+            let unmapped = unsafe { space.tables.discard(self.pages) };
+            // A mapping ends where its own leaves end, so nothing is split and no memory is needed.
+            unmapped.expect("a mapping was mapped, and is unmapped without memory");
+            space.area.give(self.pages);
         });
     }
 }
@@ -223,7 +224,8 @@ unsafe fn place(
             if let Err(error) = unsafe { space.tables.map(start, phyr, rights, cache) } {
                 if let Some(done) = range.prefix(mapped) {
                     // SAFETY: nobody has been told of the range yet.
-                    drop(unsafe { space.tables.unmap(done) });
+                    let undone = unsafe { space.tables.discard(done) };
+                    undone.expect("it was mapped just now");
                 }
                 space.area.give(range);
                 return Err(error.into());

@@ -28,7 +28,7 @@ pub use mapping::{Mapping, translate};
 #[cfg(phyros)]
 mod init;
 #[cfg(phyros)]
-pub use init::{boot_regions, init, ram_end};
+pub use init::{boot_regions, init, is_ram, ram_end};
 
 /// Where the loader maps all RAM.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;

@@ -1,9 +1,9 @@
 //! What the loader and the firmware hand over.
 
+use crate::fw_cfg;
 use crate::machine::machine;
 use crate::memory::boot_regions;
 use crate::time;
-use crate::{BOOT_CONFIG, fw_cfg};
 use bootloader_api::info::MemoryRegionKind;
 use vm_test::vm_test;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
@@ -75,12 +75,6 @@ fn the_cpu_protects_what_it_can() {
             | Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION
     ));
     assert!(!x86_64::instructions::interrupts::are_enabled());
-}
-
-#[vm_test]
-fn the_stack_has_the_size_that_was_asked_for() {
-    let here = core::hint::black_box([0u8; 200 * 1024]);
-    assert!(here.len() as u64 <= BOOT_CONFIG.kernel_stack_size);
 }
 
 fn check_platform() {

@@ -26,7 +26,7 @@ fn disk() -> &'static Arc<dyn BlockDevice> {
 
 /// One of several disks.
 fn disk_number(number: usize) -> &'static Arc<dyn BlockDevice> {
-    let is_disk = |volume: &&Volume| !volume.model.is_empty();
+    let is_disk = |volume: &&Volume| volume.model.is_some();
     &volumes()
         .iter()
         .filter(is_disk)

@@ -165,15 +165,36 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
     ///
     /// Nothing uses the range any more.
     pub unsafe fn unmap(&mut self, range: VirtRange) -> Result<PhyrList, MapError> {
+        let phyrs = self.translate(range)?;
+        // SAFETY: the caller's promise.
+        unsafe { self.discard(range) }?;
+        Ok(phyrs)
+    }
+
+    /// Unmaps all of `range` without a list of what was there. Where the range cuts no leaf, this
+    /// needs no memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Misaligned`](MapError::Misaligned), [`NotMapped`](MapError::NotMapped) (a part of the
+    /// range is not), [`OutOfTableMemory`](MapError::OutOfTableMemory) (for a split). Nothing is
+    /// changed then.
+    ///
+    /// # Safety
+    ///
+    /// Nothing uses the range any more.
+    pub unsafe fn discard(&mut self, range: VirtRange) -> Result<(), MapError> {
         if !range.is_aligned(PAGE) {
             return Err(MapError::Misaligned);
         }
-        let phyrs = self.translate(range)?;
+        walk::leaves(&self.window, self.root, range, &mut |virt, leaf| match leaf {
+            Some(_) => Ok(()),
+            None => Err(MapError::NotMapped(virt.start())),
+        })?;
         let tables = plan::tables_to_cut(&self.window, self.root, range, |_| true);
         self.change(tables, |change, root| {
             change.unmap(root, Level::Pml4, range)
-        })?;
-        Ok(phyrs)
+        })
     }
 
     /// Gives all of `range` the rights `rights`. A larger leaf that the range cuts is split first,
