@@ -8,7 +8,7 @@
 
 use crate::command::{self, Command};
 use crate::counters::Counters;
-use crate::error::{CommandError, Error, Failure, RequestError, Waiting};
+use crate::error::{CommandError, Error, Failure, RequestError, Violation, Waiting};
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::namespace::Namespace;
@@ -86,8 +86,10 @@ impl<P: Platform> Controller<P> {
         let Some(io) = &mut self.io else {
             return Err(self.fail(Failure::SetUp));
         };
-        // Each call leaves the queue empty, so there is room.
-        io.pair.push(command::flush(nsid), 0);
+        // Each call leaves nothing outstanding, so there is room if the head has followed.
+        if !io.pair.push(command::flush(nsid), 0) {
+            return Err(self.fail(Failure::Protocol(Violation::SubmissionStuck)));
+        }
         io.pair.ring(&self.port, &mut self.counters);
         self.counters.flushes += 1;
         let watch = Watch::new(Waiting::Io, COMMAND_MICROSECONDS);
@@ -136,8 +138,10 @@ impl<P: Platform> Controller<P> {
         nsid: u32,
         entry: SubmissionEntry,
     ) -> Result<u64, Error> {
-        // One admin command at a time, so there is room.
-        self.admin.push(entry, ());
+        // One admin command at a time, so there is room if the head has followed.
+        if !self.admin.push(entry, ()) {
+            return Err(self.fail(Failure::Protocol(Violation::SubmissionStuck)));
+        }
         self.admin.ring(&self.port, &mut self.counters);
         self.counters.admin += 1;
         let watch = Watch::new(Waiting::Admin(name), COMMAND_MICROSECONDS);

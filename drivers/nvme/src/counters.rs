@@ -12,7 +12,7 @@ pub struct Counters {
     pub flushes: u64,
     /// Admin commands sent.
     pub admin: u64,
-    /// Bytes in completed read and write commands.
+    /// Bytes in the read and write commands sent, whatever became of them.
     pub bytes: u64,
     /// Commands completed with an error status.
     pub errors: u64,

@@ -37,7 +37,7 @@
 //!    register unless they wait for more than a millisecond.
 //! 6. There is no unsafe block here. What touches hardware is in the platform, and what
 //!    vouches for memory is in its types: this crate only declares their duties, as the
-//!    unsafe traits [`Source`] and [`Target`].
+//!    unsafe traits [`Platform`] and [`SharedMemory`], [`Source`] and [`Target`].
 //!
 //! # Use
 //!

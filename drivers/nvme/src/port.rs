@@ -18,6 +18,11 @@ use crate::wire::{CompletionEntry, SubmissionEntry};
 /// Microseconds in the unit of CAP.TO.
 const TIMEOUT_UNIT: u64 = 500_000;
 
+/// Longest time for CSTS.RDY to follow CC.EN, whatever the controller says about it: the
+/// most that CAP.TO has room for (127.5 s). CRTO could ask for nine hours, and whoever waits
+/// here has nothing else to do. A controller that is given up can be reset later.
+const READY_MICROSECONDS: u64 = u8::MAX as u64 * TIMEOUT_UNIT;
+
 /// Shortest and longest time for a shutdown, whatever the controller says about it.
 const SHUTDOWN_MICROSECONDS: core::ops::RangeInclusive<u64> = 5_000_000..=60_000_000;
 
@@ -227,6 +232,6 @@ impl<P: Platform> Port<P> {
             let crto = ReadyTimeouts::from(self.registers().read32(CRTO));
             units = units.max(u64::from(crto.crwmt()));
         }
-        units * TIMEOUT_UNIT
+        (units * TIMEOUT_UNIT).min(READY_MICROSECONDS)
     }
 }

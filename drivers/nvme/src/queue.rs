@@ -85,7 +85,9 @@ impl<M: SharedMemory, T: Copy> QueuePair<M, T> {
 
     /// Puts a command into the queue, in the slot that [`room`](Self::room) named.
     ///
-    /// The device is not told of it yet. Returns false, and does nothing, without room.
+    /// The device is not told of it yet. Returns false, and does nothing, without room. That
+    /// may happen with nothing outstanding: the device decides how far the head moves.
+    #[must_use]
     pub(crate) fn push(&mut self, mut entry: SubmissionEntry, keep: T) -> bool {
         if self.submission.is_full() {
             return false;

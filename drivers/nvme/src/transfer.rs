@@ -95,7 +95,9 @@ impl<M: SharedMemory> IoQueue<M> {
         })?;
         let blocks = (bytes >> request.block_shift) as u32;
         let entry = command::transfer(request.direction, request.nsid, block, blocks, data);
-        self.pair.push(entry, block);
+        if !self.pair.push(entry, block) {
+            return Err(PrpError::ListFull); // there was room a moment ago
+        }
         Ok(())
     }
 }

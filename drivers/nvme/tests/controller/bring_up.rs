@@ -115,6 +115,25 @@ fn the_longer_ready_timeout_of_version_2_counts() {
     Bench::new(config);
 }
 
+/// CRTO has room for nine hours.
+#[test]
+fn a_controller_that_asks_for_hours_does_not_get_them() {
+    let mut config = Config::default();
+    config.cap.set_crms_with_media(true);
+    config.crwmt = u16::MAX;
+    config.tick = 10_000;
+    let machine = Machine::new(config);
+    machine.model().never_ready = true;
+    let before = machine.microseconds();
+    assert_eq!(
+        refused(&machine),
+        Error::Failed(Failure::Timeout(Waiting::Enable))
+    );
+    let waited = machine.microseconds() - before;
+    // One wait for it to start, and at most another one for it to stop.
+    assert!((127_500_000..260_000_000).contains(&waited), "{waited}");
+}
+
 #[test]
 fn a_controller_that_never_gets_ready_is_given_up_in_time() {
     let machine = Machine::new(Config::default());

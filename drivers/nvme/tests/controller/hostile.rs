@@ -1,6 +1,6 @@
 //! A controller that breaks the rules: no panic, no hang, no memory given away.
 
-use crate::model::{Bench, Config, Machine, Mischief, list, status};
+use crate::model::{Bench, Config, Machine, Mischief, disk, list, status};
 use nvme::registers::CAP;
 use nvme::{Controller, Error, Failure, Platform, Violation, Waiting};
 
@@ -128,6 +128,45 @@ fn a_wrong_submission_head_does_no_harm() {
 fn a_submission_head_that_stays_is_found_out() {
     let (bench, failure) = suffer(config(), 3, Mischief::StuckHead);
     assert_eq!(failure, Some(Failure::Protocol(Violation::SubmissionStuck)));
+    assert_recovers(bench);
+}
+
+#[test]
+fn a_submission_head_that_stays_is_found_out_by_single_commands() {
+    let stuck = Error::Failed(Failure::Protocol(Violation::SubmissionStuck));
+    let mut bench = Bench::new(config());
+    bench.machine.model().mischief = Some((0, Mischief::StuckHead));
+    let before = bench.machine.microseconds();
+    // The first head is right. A queue of 8 holds 7 more.
+    for _ in 0..8 {
+        bench.controller.flush(1).expect("there is room");
+    }
+    assert_eq!(bench.controller.flush(1), Err(stuck));
+    let waited = bench.machine.microseconds() - before;
+    assert!(
+        waited < 1_000_000,
+        "{waited}: there was nothing to wait for"
+    );
+    bench.check();
+    assert_recovers(bench);
+}
+
+#[test]
+fn an_admin_head_that_stays_is_found_out() {
+    let stuck = Error::Failed(Failure::Protocol(Violation::SubmissionStuck));
+    let mut config = config();
+    // Each is identified, so they take more commands than the admin queue holds.
+    config.namespaces = (1..=20).map(|id| (id, disk(4096, 12))).collect();
+    let mut bench = Bench::new(config);
+    bench.machine.model().config.stuck_admin_head = true;
+    let before = bench.machine.microseconds();
+    assert_eq!(bench.controller.reset(), Err(stuck));
+    let waited = bench.machine.microseconds() - before;
+    assert!(
+        waited < 1_000_000,
+        "{waited}: there was nothing to wait for"
+    );
+    bench.machine.model().config.stuck_admin_head = false;
     assert_recovers(bench);
 }
 

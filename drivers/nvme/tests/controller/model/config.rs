@@ -37,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) pages: usize,
     /// Which allocation of the driver fails, counted from 0.
     pub(crate) failing_allocation: Option<usize>,
+    /// The SQ Head Pointer of the admin queue never moves.
+    pub(crate) stuck_admin_head: bool,
     /// Enabled already, as if by firmware.
     pub(crate) enabled: bool,
     pub(crate) seed: u64,
@@ -79,6 +81,7 @@ impl Default for Config {
             out_of_order: false,
             pages: 2048,
             failing_allocation: None,
+            stuck_admin_head: false,
             enabled: false,
             seed: 1,
         }

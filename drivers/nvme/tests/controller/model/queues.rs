@@ -129,10 +129,13 @@ impl Model {
     /// A completion as it should be, but for the phase.
     fn completion_entry(&self, fetched: &Fetched, status: Status) -> CompletionEntry {
         let head = self.submission[&fetched.queue].head;
-        let is_stuck = fetched.queue != 0;
+        let stuck = match fetched.queue {
+            0 => self.config.stuck_admin_head.then_some(0),
+            _ => self.stuck_head,
+        };
         CompletionEntry {
             result: 0,
-            sq_head: self.stuck_head.filter(|_| is_stuck).unwrap_or(head),
+            sq_head: stuck.unwrap_or(head),
             sq_id: fetched.queue,
             cid: fetched.entry.cdw0.cid(),
             status,
