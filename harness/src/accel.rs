@@ -43,9 +43,9 @@ pub fn prove_kvm(machine: &Machine) -> Result<()> {
     }
 }
 
-/// The accelerator to use: KVM if this machine proves it, else the translator.
-pub fn choose(machine: &Machine) -> Accel {
-    match prove_kvm(machine) {
+/// The accelerator to use: KVM if it is proven, else the translator.
+pub fn choose(proof: Result<()>) -> Accel {
+    match proof {
         Ok(()) => Accel::Kvm,
         Err(_) => Accel::Tcg,
     }
@@ -74,10 +74,7 @@ pub fn choose_for_tests(image: &Image) -> Accel {
             .push(("opt/phyros/test".to_owned(), name.path().to_owned()));
         prove_kvm(&machine)
     };
-    match prove() {
-        Ok(()) => Accel::Kvm,
-        Err(_) => Accel::Tcg,
-    }
+    choose(prove())
 }
 
 /// The two proofs that cost nothing.

@@ -2,7 +2,8 @@
 //!
 //! The machine is started paused and set going from here, so that no event is missed.
 //! `isa-debug-exit` ends older QEMUs (before 8.2) without any event, and newer ones with the reason
-//! `guest-shutdown`. A triple fault always says `guest-reset`, while the exit status is 0:
+//! `guest-shutdown`. So on an older QEMU, silence is no proof of a good end; it only contradicts
+//! nothing. A triple fault always says `guest-reset`, while the exit status is 0:
 //! that is why somebody listens here.
 
 use std::io::{BufRead, BufReader, Write};

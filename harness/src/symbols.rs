@@ -10,15 +10,38 @@ use anyhow::{Result, anyhow};
 
 use crate::workspace;
 
-/// The return addresses in the kernel's output, in their order.
-pub fn addresses(serial: &str) -> Vec<u64> {
-    serial
-        .lines()
-        .filter_map(|line| {
-            let digits = line.trim_end().strip_prefix("  at 0x")?;
-            (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
-        })
-        .collect()
+/// The return addresses in the report of a panic or an exception that ends the kernel's output.
+///
+/// Returns `None` if the output does not end with a report. The kernel says nothing more after
+/// one, while a program may print anything, also what looks like a report, and goes on.
+pub fn last_words(serial: &str) -> Option<Vec<u64>> {
+    let mut lines = serial.lines().rev().map(str::trim_end);
+    let mut addresses = Vec::new();
+    loop {
+        match lines.next()? {
+            "" => {}
+            "backtrace:" => break,
+            line => addresses.push(address(line)?),
+        }
+    }
+    addresses.reverse();
+    // The message of a panic may have any number of lines.
+    lines.any(is_mark).then_some(addresses)
+}
+
+/// The return address in a line of a backtrace.
+fn address(line: &str) -> Option<u64> {
+    let digits = line.strip_prefix("  at 0x")?;
+    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+/// Whether a report starts with this line: `PANIC: …` or `EXCEPTION 14: …`.
+fn is_mark(line: &str) -> bool {
+    let vector = line.strip_prefix("EXCEPTION ").and_then(|rest| {
+        let (vector, _) = rest.split_once(':')?;
+        vector.parse::<u8>().ok()
+    });
+    vector.is_some() || line.starts_with("PANIC: ")
 }
 
 /// Names and lines for return addresses.
@@ -96,14 +119,35 @@ fn without_hash(name: &str) -> &str {
 mod tests {
     use super::*;
 
+    const REPORT: &str = "PANIC: x\nmore of it\nbacktrace:\r\n  at 0xffffffff80001234\r\n\
+        \x20 at 0xffffffff80005678\r\n";
+
     #[test]
-    fn only_lines_of_the_kernel_s_form_are_addresses() {
-        let serial = "panic: x\n  at 0xffffffff80001234\n  at 0x12\n at 0xffffffff80001234\n\
-            mov at 0xffffffff80001234\n  at 0xffffffff8000zzzz\n  at 0xffffffff80005678\r\n";
-        assert_eq!(
-            addresses(serial),
-            [0xffff_ffff_8000_1234, 0xffff_ffff_8000_5678]
-        );
+    fn a_report_at_the_end_gives_its_addresses() {
+        let addresses = Some(vec![0xffff_ffff_8000_1234, 0xffff_ffff_8000_5678]);
+        assert_eq!(last_words(REPORT), addresses);
+        assert_eq!(last_words(&format!("{REPORT}\n")), addresses);
+        let before = "  at 0xffffffff80009999\nPANIC: y\nbacktrace:\nno more\n";
+        assert_eq!(last_words(&format!("{before}{REPORT}")), addresses);
+        let exception = REPORT.replace("PANIC: x", "EXCEPTION 14: page fault");
+        assert_eq!(last_words(&exception), addresses);
+    }
+
+    #[test]
+    fn what_is_no_report_or_not_at_the_end_gives_none() {
+        assert_eq!(last_words(""), None);
+        assert_eq!(last_words("  at 0xffffffff80001234\n"), None);
+        assert_eq!(last_words(&format!("{REPORT}cat: no such file\n")), None);
+        assert_eq!(last_words(&REPORT.replace("PANIC", "panic")), None);
+        assert_eq!(last_words(&REPORT.replace("PANIC", "a PANIC")), None);
+        assert_eq!(last_words(&REPORT.replace("PANIC", "EXCEPTION")), None);
+        for line in [
+            "  at 0x12",
+            " at 0xffffffff80001234",
+            "  at 0xffffffff8000zzzz",
+        ] {
+            assert_eq!(last_words(&format!("{REPORT}{line}\n")), None, "{line}");
+        }
     }
 
     #[test]

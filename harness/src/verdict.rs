@@ -6,6 +6,10 @@
 //! 2. QEMU's exit status: the one that only the guest's own write can make;
 //! 3. the monitor: no reset, and no end that the guest did not ask for.
 //!
+//! QEMU before 8.2 does not report the guest's own exit to the monitor. There, silence is all that
+//! the third witness has to give, and means "no contradiction", not "yes". A reset it reports
+//! in every version.
+//!
 //! Each alone lies. A triple fault ends QEMU with status 0. A guest that jumps into the exit
 //! code has the right status and no record. A guest that resets after `bye` has all records.
 //!

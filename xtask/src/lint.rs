@@ -40,7 +40,7 @@ pub(crate) fn run(_: &Options) -> Result<bool> {
         .args(deny);
     check("clippy on the host", succeeds(&mut host));
     // One by one: together, each would get the features that another one asks for.
-    for program in ["starter", "vm-tests", "phyros-boot"] {
+    for program in ["starter", "vm-tests", "contract", "phyros-boot"] {
         let mut os = image::cargo("clippy");
         os.args(["--quiet", "--package", program]).args(deny);
         check(&format!("clippy on {program}"), succeeds(&mut os));

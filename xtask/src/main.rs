@@ -7,6 +7,7 @@ mod book;
 mod currency;
 mod demo;
 mod doctor;
+mod ending;
 mod image;
 mod lint;
 mod run;

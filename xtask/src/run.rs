@@ -9,13 +9,13 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
-use harness::machine::{self, Accel, Firmware, Machine, Memory, Nvme, exit};
+use harness::machine::{self, Accel, Firmware, Machine, Memory, Nvme};
 use harness::tools::{self, Tool};
-use harness::vm::{self, Conditions, Console, Ending, Stop};
-use harness::{accel, size, symbols, workspace};
+use harness::vm::{self, Conditions, Console};
+use harness::{accel, size, workspace};
 use tempfile::TempDir;
 
-use crate::demo;
+use crate::{demo, ending};
 
 /// The application that is run if nobody names another.
 const APP: &str = "starter";
@@ -137,7 +137,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let limit = options.timeout.map(Duration::from_secs);
     let ending = vm::boot(&machine, Conditions { console, limit })?;
-    Ok(explain(&ending, &image, options.exec.is_some()))
+    Ok(ending::explain(&ending, &image, options.exec.is_some()))
 }
 
 /// Complains about what the user gave before anything is built.
@@ -200,17 +200,9 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
     machine.accel = match options.accel {
         AccelName::Tcg => Accel::Tcg,
         AccelName::Kvm => Accel::Kvm,
-        AccelName::Auto => accel_for(image),
+        AccelName::Auto => accel::choose(prove_kvm(image)),
     };
     Ok(machine)
-}
-
-/// KVM, if the image boots on it.
-pub(crate) fn accel_for(image: &Image) -> Accel {
-    match prove_kvm(image) {
-        Ok(()) => Accel::Kvm,
-        Err(_) => Accel::Tcg,
-    }
 }
 
 /// Boots the image on KVM and has it run a command that needs nothing.
@@ -223,57 +215,6 @@ pub(crate) fn prove_kvm(image: &Image) -> Result<()> {
         .inputs
         .push(("opt/phyros/exec".to_owned(), commands.path().to_owned()));
     accel::prove_kvm(&machine)
-}
-
-/// Says what the end of the machine means, unless it is plain success.
-fn explain(ending: &Ending, image: &Image, exec: bool) -> bool {
-    let reason = ending
-        .shutdown
-        .as_ref()
-        .map(|shutdown| shutdown.reason.as_str());
-    let by_user = matches!(reason, Some("host-qmp-quit" | "host-signal" | "host-ui"));
-    let panicked = !symbols::addresses(&ending.serial).is_empty();
-    let failure = match (ending.code(), ending.stopped) {
-        (_, Some(Stop::TimeLimit(limit))) => {
-            format!(
-                "the machine was stopped: it still ran after {} s",
-                limit.as_secs()
-            )
-        }
-        (_, Some(Stop::StoodStill)) => "QEMU stopped executing the machine".to_owned(),
-        (Some(exit::SUCCESS), None) => return true,
-        (Some(exit::SILENT), None) if by_user && !exec => return true,
-        // Somebody was faster than the guest.
-        (Some(exit::SILENT), None) if ending.guest_time.is_zero() && !exec => return true,
-        (Some(exit::FAILURE), None) if panicked => "the kernel panicked".to_owned(),
-        (Some(exit::FAILURE), None) if exec => "not every command succeeded".to_owned(),
-        (Some(exit::FAILURE), None) => "the machine ended with a failure".to_owned(),
-        (Some(exit::QEMU_FAILED), None) => {
-            "QEMU could not run the machine; it says why above".to_owned()
-        }
-        (_, None) if reason == Some("guest-reset") => {
-            "triple fault: the CPU could not handle an exception, and the machine was reset"
-                .to_owned()
-        }
-        (Some(code), None) => {
-            let reason = reason
-                .map(|reason| format!(", reason `{reason}`"))
-                .unwrap_or_default();
-            format!("the machine vanished (QEMU's exit status {code}{reason})")
-        }
-        (None, None) => format!("QEMU was killed: {}", ending.status),
-    };
-    eprintln!();
-    match symbols::backtrace(&image.kernel, &ending.backtrace()) {
-        Ok(Some(backtrace)) => eprintln!("backtrace, the innermost call first:\n{backtrace}"),
-        Ok(None) => {}
-        Err(error) => eprintln!("no backtrace: {error}"),
-    }
-    for trouble in &ending.trouble {
-        eprintln!("{trouble}");
-    }
-    eprintln!("error: {failure}");
-    false
 }
 
 /// The folder for the files of one run.

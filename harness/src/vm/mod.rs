@@ -86,7 +86,7 @@ impl Ending {
 
     /// The addresses of a backtrace: the kernel's own, or else what the monitor has seen.
     pub fn backtrace(&self) -> Vec<u64> {
-        let printed = symbols::addresses(&self.serial);
+        let printed = symbols::last_words(&self.serial).unwrap_or_default();
         if printed.is_empty() {
             self.remains.clone()
         } else {
