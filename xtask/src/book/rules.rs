@@ -63,6 +63,12 @@ fn foreign_folders(line: &str) -> String {
         let inside = rest.split_once('/').map_or(rest, |(_, inside)| inside);
         return format!("{indent}<rust>/{inside}");
     }
+    // With the component rust-src, the compiler names its own sources by where they are installed.
+    if let Some((home, inside)) = path.split_once("/lib/rustlib/src/rust/")
+        && home.starts_with('/')
+    {
+        return format!("{indent}<rust>/{inside}");
+    }
     match path.split_once("/registry/src/") {
         Some((home, rest)) if home.starts_with('/') => {
             let inside = rest.split_once('/').map_or(rest, |(_, inside)| inside);
@@ -177,6 +183,12 @@ mod tests {
         assert_eq!(
             applied("        /rustc/59807616e1/library/core/src/panicking.rs:80"),
             "        <rust>/library/core/src/panicking.rs:<line>"
+        );
+        assert_eq!(
+            applied(
+                "        /home/x/.rustup/toolchains/1.95/lib/rustlib/src/rust/library/core/src/a.rs:80"
+            ),
+            "        <rust>/library/core/src/a.rs:<line>"
         );
         assert_eq!(
             applied("        /home/x/.cargo/registry/src/index-19/api-0.11/src/lib.rs:1"),
