@@ -22,12 +22,29 @@ pub enum BarKind {
 pub struct Need {
     /// The register, 0 to 5.
     pub index: u8,
-    /// The bytes it decodes, a power of two.
+    /// The bytes it decodes, a power of two; 0 where the register does not describe any size.
     pub len: u64,
     /// Where it may be placed.
     pub kind: BarKind,
     /// Whether reads have no side effects.
     pub prefetchable: bool,
+}
+
+impl Need {
+    /// A register that decodes something, but does not say properly what.
+    fn unusable(index: u8, kind: BarKind) -> Self {
+        Self {
+            index,
+            len: 0,
+            kind,
+            prefetchable: false,
+        }
+    }
+
+    /// Whether there is no place that it could be given.
+    pub fn is_unusable(&self) -> bool {
+        self.len == 0
+    }
 }
 
 /// A BAR that has its place.
@@ -42,6 +59,9 @@ pub struct Bar {
 }
 
 /// The BARs of a function. `registers` is 6 for endpoints and 2 for bridges.
+///
+/// A register that is implemented and makes no sense is among them, with the length 0: it, too,
+/// decodes whatever address it holds once decoding is on.
 ///
 /// Decoding of memory and I/O must be off.
 pub fn size(
@@ -111,17 +131,21 @@ fn size_one(
             u64::from(low & !0xf) | 0xffff_ffff << 32,
             1,
         ),
-        _ => return (None, 1),
+        _ => return (Some(Need::unusable(index, BarKind::Memory32)), 1),
     };
     let len = (!mask).wrapping_add(1);
     // A mask with holes is no size.
-    let need = len.is_power_of_two().then_some(Need {
-        index,
-        len,
-        kind,
-        prefetchable,
-    });
-    (need, taken)
+    let need = if len.is_power_of_two() {
+        Need {
+            index,
+            len,
+            kind,
+            prefetchable,
+        }
+    } else {
+        Need::unusable(index, kind)
+    };
+    (Some(need), taken)
 }
 
 /// Writes a BAR's place into its registers.

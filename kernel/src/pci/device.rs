@@ -192,14 +192,12 @@ impl<C: ConfigSpace> Device<C> {
 
     /// Lets the device reach memory.
     pub fn enable_bus_master(&self) {
-        self.set(
-            header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE | header::COMMAND_BUS_MASTER,
-        );
+        self.set(header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE);
     }
 
     /// Keeps the device from memory. Reading the register back waits for what was on its way.
     pub fn disable_bus_master(&self) {
-        self.set(header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE);
+        self.set(header::COMMAND_INTX_DISABLE);
         self.owners
             .config
             .read(self.function.address, header::COMMAND);
@@ -210,8 +208,11 @@ impl<C: ConfigSpace> Device<C> {
         self.owners.config.read(self.function.address, header::ID) as u16 == self.function.vendor
     }
 
+    /// Sets bus mastering and INTx. Decoding stays as enumeration left it: on only where every
+    /// BAR has its place.
     fn set(&self, bits: u32) {
-        scan::command(&self.owners.config, self.function.address, bits);
+        let which = header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE;
+        scan::command(&self.owners.config, self.function.address, which, bits);
     }
 }
 
@@ -222,5 +223,30 @@ impl<C: ConfigSpace> Drop for Device<C> {
             .taken
             .lock()
             .retain(|address| *address != self.function.address);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci::fake::{Fake, Machine};
+
+    #[test]
+    fn owning_a_function_without_bars_does_not_turn_decoding_on() {
+        let mut fake = Fake::device(0x1111, &[]);
+        fake.words[1] = 0;
+        let machine = Machine(Mutex::new(vec![(0, 0, fake)]));
+        let address = PciAddress::new(0, 0, 0, 0);
+        let function = Function::read(&machine, address, Vec::new());
+        let owners = Arc::new(Owners::new(machine));
+        let command = || owners.config().read(address, header::COMMAND);
+        let device = owners.claim(&function).unwrap();
+        device.enable_bus_master();
+        assert_eq!(
+            command(),
+            header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE
+        );
+        drop(device);
+        assert_eq!(command(), header::COMMAND_INTX_DISABLE);
     }
 }

@@ -11,6 +11,8 @@
 pub mod bar;
 pub mod device;
 pub mod ecam;
+#[cfg(test)]
+mod fake;
 mod place;
 pub mod resources;
 pub mod scan;
@@ -35,6 +37,9 @@ pub(crate) mod header {
     pub(crate) const PREFETCHABLE_BASE_UPPER: u16 = 0x28;
     pub(crate) const PREFETCHABLE_LIMIT_UPPER: u16 = 0x2c;
     pub(crate) const CAPABILITIES: u16 = 0x34;
+
+    pub(crate) const TYPE_ENDPOINT: u32 = 0;
+    pub(crate) const TYPE_BRIDGE: u32 = 1;
 
     pub(crate) const COMMAND_IO: u32 = 1 << 0;
     pub(crate) const COMMAND_MEMORY: u32 = 1 << 1;

@@ -8,7 +8,10 @@ use alloc::vec::Vec;
 use phyr::{Phyr, PhysAddr};
 
 /// The parts of one space on one bus: of each node its BARs, then its window.
-fn parts(nodes: &[Node], space: Space) -> Option<Vec<Part>> {
+///
+/// Where what lies behind a bridge overflows the address space, that bridge forwards nothing, and
+/// the rest of the bus is laid out as if it were not there.
+fn parts(nodes: &[Node], space: Space) -> Vec<Part> {
     let mut parts = Vec::new();
     for node in nodes {
         parts.extend(needs_in(node, space).map(|need| Part {
@@ -16,14 +19,15 @@ fn parts(nodes: &[Node], space: Space) -> Option<Vec<Part>> {
             align: need.len,
         }));
         if let Some(behind) = &node.behind {
-            parts.push(resources::window(&layout(behind, space)?)?);
+            let window = layout(behind, space).and_then(|block| resources::window(&block));
+            parts.push(window.unwrap_or(Part::NOTHING));
         }
     }
-    Some(parts)
+    parts
 }
 
 fn layout(nodes: &[Node], space: Space) -> Option<Block> {
-    resources::pack(&parts(nodes, space)?)
+    resources::pack(&parts(nodes, space))
 }
 
 fn needs_in(node: &Node, space: Space) -> impl Iterator<Item = Need> + '_ {
@@ -45,9 +49,7 @@ pub(super) fn place_root(
     } else {
         holes.high
     };
-    let Some(parts) = parts(nodes, space) else {
-        return;
-    };
+    let parts = parts(nodes, space);
     let mut places: Vec<Option<PhysAddr>> = alloc::vec![None; parts.len()];
     let mut order: Vec<usize> = (0..parts.len()).collect();
     order.sort_by_key(|&index| core::cmp::Reverse(parts[index].align));

@@ -22,10 +22,11 @@ pub enum Space {
     High,
 }
 
-/// The space that a BAR is placed in; none for I/O ports.
+/// The space that a BAR is placed in; none for I/O ports, and for what cannot be placed.
 pub fn space_of(need: &Need) -> Option<Space> {
     match (need.kind, need.prefetchable) {
         (BarKind::Io, _) => None,
+        _ if need.is_unusable() => None,
         (BarKind::Memory64, true) => Some(Space::High),
         _ => Some(Space::Low),
     }

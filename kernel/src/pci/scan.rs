@@ -1,6 +1,6 @@
 //! Enumeration: number the buses, find the functions, give everything its place.
 
-use super::bar::{self, Bar, Need};
+use super::bar::{self, Bar, BarKind, Need};
 use super::device::Function;
 use super::place::place_root;
 use super::resources::Space;
@@ -27,7 +27,8 @@ pub struct Holes {
 pub struct Bus {
     /// Every function, bridges included, in the order of their addresses.
     pub functions: Vec<Function>,
-    /// BARs for which the holes had no room, or which are I/O ports.
+    /// BARs that are not used: I/O ports, and all the memory of functions of which some memory
+    /// found no place.
     pub unplaced: Vec<(PciAddress, Need)>,
 }
 
@@ -42,8 +43,11 @@ pub(super) struct Node {
 
 /// Numbers, sizes and places everything from `first_bus` on.
 ///
-/// Afterwards memory decoding is on for all functions with memory, and bus mastering is on for
-/// bridges, which only pass on what others send, and off for everything else.
+/// Afterwards memory decoding is on for the functions that have BARs in the result, and for the
+/// bridges in front of them. One bit turns it on for all BARs of a function, so a function of
+/// which one memory BAR has no place gets none: that BAR would answer at the address that happens
+/// to be in it. Bus mastering is on for bridges that decode, which only pass on what others send.
+/// Host and ISA bridges keep what the firmware set. Everything else has bus mastering off.
 pub fn scan(
     config: &impl ConfigSpace,
     segment: u16,
@@ -65,7 +69,7 @@ pub fn scan(
     for space in [Space::Low, Space::High] {
         place_root(config, &mut nodes, space, holes);
     }
-    finish(config, nodes, &mut bus);
+    finish(config, nodes, true, &mut bus);
     bus.functions.sort_by_key(|function| function.address);
     bus
 }
@@ -105,7 +109,11 @@ impl<C: ConfigSpace> Scanner<'_, C> {
     }
 
     fn is_bridge(&self, address: PciAddress) -> bool {
-        self.config.read(address, header::TYPE) >> 16 & 0x7f == 1
+        self.header_type(address) == header::TYPE_BRIDGE
+    }
+
+    fn header_type(&self, address: PciAddress) -> u32 {
+        self.config.read(address, header::TYPE) >> 16 & 0x7f
     }
 
     /// A vendor of all ones, or (some host bridges) of zero, is nobody.
@@ -120,15 +128,21 @@ impl<C: ConfigSpace> Scanner<'_, C> {
             bars: Vec::new(),
             behind: None,
         };
-        let is_bridge = self.is_bridge(address);
+        let kind = self.header_type(address);
         let class = (self.config.read(address, header::CLASS) >> 16) as u16;
         // Host and ISA bridges decode what the firmware and the console need.
-        if class >> 8 == 0x06 && !is_bridge {
+        if class >> 8 == 0x06 && kind == header::TYPE_ENDPOINT {
             return node;
         }
-        command(self.config, address, 0);
-        node.needs = bar::size(self.config, address, if is_bridge { 2 } else { 6 }).collect();
-        if is_bridge {
+        command(self.config, address, DECODING, 0);
+        // Headers of other types (CardBus) have other registers in the place of BARs.
+        let registers = match kind {
+            header::TYPE_ENDPOINT => 6,
+            header::TYPE_BRIDGE => 2,
+            _ => 0,
+        };
+        node.needs = bar::size(self.config, address, registers).collect();
+        if kind == header::TYPE_BRIDGE {
             node.behind = Some(self.scan_behind(address, depth));
         }
         node
@@ -157,8 +171,16 @@ impl<C: ConfigSpace> Scanner<'_, C> {
 }
 
 /// Turns decoding on, and flattens the tree into the result.
-fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, bus: &mut Bus) {
+///
+/// Nothing is `reachable` behind a bridge that does not decode.
+fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, reachable: bool, bus: &mut Bus) {
     for mut node in nodes {
+        let is_placed = |need: &Need| node.bars.iter().any(|bar| bar.index == need.index);
+        let mut memory = node.needs.iter().filter(|need| need.kind != BarKind::Io);
+        let decodes = reachable && memory.all(is_placed);
+        if !decodes {
+            node.bars.clear();
+        }
         node.bars.sort_by_key(|bar| bar.index);
         let is_placed = |need: &Need| node.bars.iter().any(|bar| bar.index == need.index);
         bus.unplaced.extend(
@@ -169,33 +191,31 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, bus: &mut Bus) {
         );
         if node.behind.is_some() {
             config.write(node.address, header::IO_WINDOW, 0x0000_00f0);
-            command(
-                config,
-                node.address,
-                header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER,
-            );
+            if decodes {
+                let bits = header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER;
+                command(config, node.address, DECODING, bits);
+            }
         } else if !node.bars.is_empty() {
-            command(
-                config,
-                node.address,
-                header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE,
-            );
+            let bits = header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE;
+            command(config, node.address, DECODING, bits);
         }
         bus.functions
             .push(Function::read(config, node.address, node.bars));
         if let Some(behind) = node.behind {
-            finish(config, behind, bus);
+            finish(config, behind, decodes, bus);
         }
     }
 }
 
-/// Sets the memory, I/O, bus-master and INTx bits of the command register, and keeps the others.
-pub(super) fn command(config: &impl ConfigSpace, address: PciAddress, bits: u32) {
-    let ours = header::COMMAND_IO
-        | header::COMMAND_MEMORY
-        | header::COMMAND_BUS_MASTER
-        | header::COMMAND_INTX_DISABLE;
-    let others = config.read(address, header::COMMAND) & header::COMMAND_MASK & !ours;
+/// What enumeration decides about a function.
+const DECODING: u32 = header::COMMAND_IO
+    | header::COMMAND_MEMORY
+    | header::COMMAND_BUS_MASTER
+    | header::COMMAND_INTX_DISABLE;
+
+/// Of the command register, sets the bits in `which` to `bits`, and keeps the others.
+pub(super) fn command(config: &impl ConfigSpace, address: PciAddress, which: u32, bits: u32) {
+    let others = config.read(address, header::COMMAND) & header::COMMAND_MASK & !which;
     config.write(address, header::COMMAND, others | bits);
 }
 

@@ -1,0 +1,179 @@
+//! Machines that are trees of register arrays, for tests.
+//!
+//! A fake routes configuration accesses by the bridges' bus numbers and decodes memory by the
+//! bridges' windows, so a wrong number or window makes a device unreachable, as on hardware.
+
+use super::{ConfigSpace, PciAddress, header};
+use spin::Mutex;
+
+#[derive(Clone)]
+pub(super) struct Fake {
+    pub(super) words: [u32; 64],
+    /// The writable bits of each BAR; the rest are the kind bits, or zero.
+    pub(super) masks: [u32; 6],
+    pub(super) behind: Vec<(u8, u8, Fake)>,
+}
+
+impl Fake {
+    fn empty() -> Self {
+        Self {
+            words: [0; 64],
+            masks: [0; 6],
+            behind: Vec::new(),
+        }
+    }
+
+    pub(super) fn device(vendor: u16, masks: &[(usize, u32, u32)]) -> Self {
+        let mut fake = Self::empty();
+        fake.words[0] = u32::from(vendor) | 0x1234 << 16;
+        fake.words[2] = 0x0108_0200;
+        // Firmware left bus mastering on.
+        fake.words[1] = header::COMMAND_BUS_MASTER;
+        for &(index, mask, kind) in masks {
+            fake.masks[index] = mask;
+            fake.words[4 + index] = kind;
+        }
+        fake
+    }
+
+    /// A 64-bit BAR of `len` bytes at registers `index` and `index + 1`.
+    pub(super) fn memory64(vendor: u16, index: usize, len: u64, prefetchable: bool) -> Self {
+        let mask = !(len - 1);
+        let kind = if prefetchable { 0xc } else { 0x4 };
+        Self::device(
+            vendor,
+            &[
+                (index, mask as u32, kind),
+                (index + 1, (mask >> 32) as u32, 0),
+            ],
+        )
+    }
+
+    pub(super) fn bridge(behind: Vec<(u8, u8, Fake)>) -> Self {
+        let mut fake = Self::empty();
+        fake.words[0] = 0x1b36 | 0x000c << 16;
+        fake.words[2] = 0x0604_0000;
+        fake.words[3] = 1 << 16;
+        fake.behind = behind;
+        fake
+    }
+
+    fn numbers(&self) -> (u8, u8) {
+        let word = self.words[6];
+        ((word >> 8) as u8, (word >> 16) as u8)
+    }
+
+    fn is_bridge(&self) -> bool {
+        self.words[3] >> 16 & 0x7f == 1
+    }
+
+    fn access(&mut self, offset: u16, value: Option<u32>) -> u32 {
+        let word = usize::from(offset / 4);
+        let bars = if self.is_bridge() { 4..6 } else { 4..10 };
+        if let Some(value) = value {
+            self.words[word] = if bars.contains(&word) {
+                let mask = self.masks[word - 4];
+                value & mask | self.words[word] & !mask & 0xf
+            } else if word == 1 {
+                // Status bits are read-only, or cleared by ones.
+                value & header::COMMAND_MASK | self.words[word] & !header::COMMAND_MASK
+            } else {
+                value
+            };
+        }
+        self.words[word]
+    }
+}
+
+pub(super) struct Machine(pub(super) Mutex<Vec<(u8, u8, Fake)>>);
+
+fn route(
+    nodes: &mut [(u8, u8, Fake)],
+    bus: u8,
+    here: u8,
+    address: PciAddress,
+    offset: u16,
+    value: Option<u32>,
+) -> u32 {
+    if bus == here {
+        let found = nodes.iter_mut().find(|(device, function, _)| {
+            (*device, *function) == (address.device(), address.function())
+        });
+        return found.map_or(u32::MAX, |(_, _, fake)| fake.access(offset, value));
+    }
+    // Of two bridges that claim a bus, some machine picks the last.
+    for (_, _, fake) in nodes
+        .iter_mut()
+        .rev()
+        .filter(|(_, _, fake)| fake.is_bridge())
+    {
+        let (secondary, subordinate) = fake.numbers();
+        if secondary != 0 && (secondary..=subordinate).contains(&bus) {
+            return route(&mut fake.behind, bus, secondary, address, offset, value);
+        }
+    }
+    u32::MAX
+}
+
+impl ConfigSpace for Machine {
+    fn read(&self, address: PciAddress, offset: u16) -> u32 {
+        route(&mut self.0.lock(), address.bus(), 0, address, offset, None)
+    }
+
+    fn write(&self, address: PciAddress, offset: u16, value: u32) {
+        route(
+            &mut self.0.lock(),
+            address.bus(),
+            0,
+            address,
+            offset,
+            Some(value),
+        );
+    }
+}
+
+/// Whether a memory access at `addr` gets through the windows of the bridges to a device's BAR.
+pub(super) fn decoded_by(nodes: &[(u8, u8, Fake)], addr: u64) -> Option<u16> {
+    for (_, _, fake) in nodes {
+        if fake.words[1] & header::COMMAND_MEMORY == 0 {
+            continue;
+        }
+        if fake.is_bridge() {
+            let low = fake.words[8];
+            let (low_first, low_last) = (
+                u64::from(low & 0xfff0) << 16,
+                u64::from(low & 0xfff0_0000) | 0xf_ffff,
+            );
+            let high = fake.words[9];
+            let high_first = u64::from(high & 0xfff0) << 16 | u64::from(fake.words[10]) << 32;
+            let high_last =
+                u64::from(high & 0xfff0_0000) | 0xf_ffff | u64::from(fake.words[11]) << 32;
+            let forwards =
+                (low_first..=low_last).contains(&addr) || (high_first..=high_last).contains(&addr);
+            if let Some(found) = forwards.then(|| decoded_by(&fake.behind, addr)).flatten() {
+                return Some(found);
+            }
+            continue;
+        }
+        let mut index = 0;
+        while index < 6 {
+            let (kind, mask) = (fake.words[4 + index] & 0xf, fake.masks[index]);
+            let mut start = u64::from(fake.words[4 + index] & !0xf);
+            let mut wide = u64::from(mask) | 0xffff_ffff << 32;
+            if kind & 0x6 == 0x4 {
+                start |= u64::from(fake.words[5 + index]) << 32;
+                wide = u64::from(mask) | u64::from(fake.masks[index + 1]) << 32;
+                index += 1;
+            }
+            index += 1;
+            let len = (!wide).wrapping_add(1);
+            if wide & !(0xffff_ffff << 32) | u64::from(kind & 0x4) != 0
+                && addr >= start
+                && addr - start < len
+            {
+                return Some(fake.words[0] as u16);
+            }
+        }
+    }
+    None
+}
