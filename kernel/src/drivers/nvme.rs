@@ -102,7 +102,9 @@ unsafe impl nvme::Platform for NvmePlatform {
     }
 
     fn start_dma(&self) {
-        self.device.enable_bus_master();
+        // SAFETY: the driver starts DMA when the controller is confirmed disabled. From then on it
+        // tells it only of `DmaMemory` and of the ranges of a request, which outlive the transfer.
+        unsafe { self.device.enable_bus_master() };
     }
 
     fn stop_dma(&self) {

@@ -1,11 +1,17 @@
 //! Functions as they were found, and devices that a driver owns.
 //!
-//! A [`Function`] is a description, free to copy. A [`Device`] is the right to drive it: there is
-//! one at a time for each function. Only its holder can turn bus mastering on, and when it is
-//! dropped, bus mastering goes off: a device without a driver reaches no memory.
+//! A [`Function`] is a description, free to copy. A [`Device`] is the right to drive it.
+//!
+//! - There is one `Device` at a time for each function: [`Owners`] keeps the list.
+//! - `Owners` has configuration space to itself and lends it for reading only. So after
+//!   enumeration only a `Device` changes the command register, and only of its own function.
+//! - A device that masters the bus writes wherever it has been told to. So turning bus mastering on
+//!   is `unsafe`: only the driver knows what it has told the device.
+//! - When a `Device` is dropped, bus mastering goes off: a device that had a driver and lost it
+//!   reaches no memory. Where there was no driver yet, it is as [`scan`](scan::scan) left it.
 
 use super::bar::Bar;
-use super::{ConfigSpace, PciAddress, header, scan};
+use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
 use crate::memory::mapping::MapError;
 use crate::mmio::RegisterWindow;
 use alloc::sync::Arc;
@@ -37,21 +43,21 @@ pub struct Function {
     pub secondary_bus: Option<u8>,
 }
 
-/// Lets `pci_types` read through a [`ConfigSpace`], which checks every access.
+/// Lets `pci_types` read through a [`ConfigRead`], which checks every access.
+///
+/// Decoding headers and capabilities only reads. There is nothing to write with.
 struct Access<'a, C>(&'a C);
 
-impl<C: ConfigSpace> ConfigRegionAccess for Access<'_, C> {
+impl<C: ConfigRead> ConfigRegionAccess for Access<'_, C> {
     unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
         self.0.read(address, offset)
     }
 
-    unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
-        self.0.write(address, offset, value);
-    }
+    unsafe fn write(&self, _: PciAddress, _: u16, _: u32) {}
 }
 
 impl Function {
-    pub(super) fn read(config: &impl ConfigSpace, address: PciAddress, bars: Vec<Bar>) -> Self {
+    pub(super) fn read(config: &impl ConfigRead, address: PciAddress, bars: Vec<Bar>) -> Self {
         let pci_header = PciHeader::new(address);
         let (vendor, device) = pci_header.id(Access(config));
         let (revision, base, sub, interface) = pci_header.revision_and_class(Access(config));
@@ -82,7 +88,7 @@ impl Function {
     }
 
     /// The message-signalled-interrupt capability with a table, as `pci_types` decodes it.
-    pub fn has_msix(&self, config: &impl ConfigSpace) -> bool {
+    pub fn has_msix(&self, config: &impl ConfigRead) -> bool {
         EndpointHeader::from_header(PciHeader::new(self.address), Access(config)).is_some_and(
             |endpoint| {
                 endpoint
@@ -98,7 +104,7 @@ impl Function {
 const LONGEST_LIST: usize = 48;
 
 /// Follows the capability list; a list that loops ends at its longest possible length.
-fn capabilities(config: &impl ConfigSpace, address: PciAddress) -> Vec<u8> {
+fn capabilities(config: &impl ConfigRead, address: PciAddress) -> Vec<u8> {
     if config.read(address, header::COMMAND) & header::STATUS_CAPABILITIES == 0 {
         return Vec::new();
     }
@@ -166,7 +172,18 @@ impl<C: ConfigSpace> Owners<C> {
     }
 
     /// Configuration space, to look at.
-    pub fn config(&self) -> &C {
+    ///
+    /// Nobody writes through it, whatever `C` can do:
+    ///
+    /// ```compile_fail,E0599
+    /// use kernel::pci::device::Owners;
+    /// use kernel::pci::{ConfigRead, ConfigSpace, PciAddress};
+    /// fn meddle(owners: &Owners<impl ConfigSpace>, address: PciAddress) {
+    ///     owners.config().read(address, 4);
+    ///     owners.config().write(address, 4, 6);
+    /// }
+    /// ```
+    pub fn config(&self) -> &impl ConfigRead {
         &self.config
     }
 }
@@ -191,7 +208,11 @@ impl<C: ConfigSpace> Device<C> {
     }
 
     /// Lets the device reach memory.
-    pub fn enable_bus_master(&self) {
+    ///
+    /// # Safety
+    /// Until bus mastering is off again, everything that the device has been told to reach is
+    /// memory that it may reach.
+    pub unsafe fn enable_bus_master(&self) {
         self.set(header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE);
     }
 
@@ -241,7 +262,8 @@ mod tests {
         let owners = Arc::new(Owners::new(machine));
         let command = || owners.config().read(address, header::COMMAND);
         let device = owners.claim(&function).unwrap();
-        device.enable_bus_master();
+        // SAFETY: the device is an array.
+        unsafe { device.enable_bus_master() };
         assert_eq!(
             command(),
             header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE

@@ -1,6 +1,6 @@
 //! Configuration space as memory (PCI Express Base specification, section 7.2.2).
 
-use super::{ConfigSpace, PciAddress};
+use super::{ConfigRead, ConfigSpace, PciAddress};
 use crate::acpi::EcamRegion;
 use crate::memory::mapping::MapError;
 use crate::mmio::RegisterWindow;
@@ -48,12 +48,14 @@ fn offset_in(region: &EcamRegion, address: PciAddress, offset: u16) -> Option<us
     Some(function << 12 | usize::from(offset))
 }
 
-impl ConfigSpace for Ecam {
+impl ConfigRead for Ecam {
     fn read(&self, address: PciAddress, offset: u16) -> u32 {
         self.locate(address, offset)
             .map_or(u32::MAX, |(window, offset)| window.read32(offset))
     }
+}
 
+impl ConfigSpace for Ecam {
     fn write(&self, address: PciAddress, offset: u16, value: u32) {
         if let Some((window, offset)) = self.locate(address, offset) {
             window.write32(offset, value);

@@ -3,7 +3,7 @@
 //! A fake routes configuration accesses by the bridges' bus numbers and decodes memory by the
 //! bridges' windows, so a wrong number or window makes a device unreachable, as on hardware.
 
-use super::{ConfigSpace, PciAddress, header};
+use super::{ConfigRead, ConfigSpace, PciAddress, header};
 use spin::Mutex;
 
 #[derive(Clone)]
@@ -115,11 +115,13 @@ fn route(
     u32::MAX
 }
 
-impl ConfigSpace for Machine {
+impl ConfigRead for Machine {
     fn read(&self, address: PciAddress, offset: u16) -> u32 {
         route(&mut self.0.lock(), address.bus(), 0, address, offset, None)
     }
+}
 
+impl ConfigSpace for Machine {
     fn write(&self, address: PciAddress, offset: u16, value: u32) {
         route(
             &mut self.0.lock(),

@@ -50,10 +50,17 @@ pub(crate) mod header {
     pub(crate) const STATUS_CAPABILITIES: u32 = 1 << 20;
 }
 
-/// Configuration space, so that enumeration can be tested on a machine that is an array.
-pub trait ConfigSpace {
+/// Configuration space, to look at.
+pub trait ConfigRead {
     /// Reads the word at `offset`, a multiple of 4; all ones where nothing answers.
     fn read(&self, address: PciAddress, offset: u16) -> u32;
+}
+
+/// Configuration space, so that enumeration can be tested on a machine that is an array.
+///
+/// Whoever can write can move BARs and let devices reach memory. So after enumeration it belongs
+/// to [`Owners`](device::Owners), which hands out [`ConfigRead`] only.
+pub trait ConfigSpace: ConfigRead {
     /// Writes the word at `offset`, a multiple of 4; nothing happens where nothing answers.
     fn write(&self, address: PciAddress, offset: u16, value: u32);
 }

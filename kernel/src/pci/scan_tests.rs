@@ -1,6 +1,7 @@
 //! Enumeration of machines that are trees of register arrays.
 
 use super::*;
+use crate::pci::ConfigRead;
 use crate::pci::fake::{Fake, Machine, decoded_by};
 use phyr::PhysAddr;
 use spin::Mutex;
@@ -170,7 +171,7 @@ fn io_ports_and_odd_masks_get_no_place() {
 fn single_function_devices_are_not_seen_eight_times() {
     /// Answers for every function number, as some devices do.
     struct Echo;
-    impl ConfigSpace for Echo {
+    impl ConfigRead for Echo {
         fn read(&self, address: PciAddress, offset: u16) -> u32 {
             match (address.bus(), address.device(), offset) {
                 (0, 3, header::ID) => 0x1234_1b36,
@@ -178,6 +179,8 @@ fn single_function_devices_are_not_seen_eight_times() {
                 _ => u32::MAX,
             }
         }
+    }
+    impl ConfigSpace for Echo {
         fn write(&self, _: PciAddress, _: u16, _: u32) {}
     }
     assert_eq!(scan(&Echo, 0, 0, 255, &mut holes()).functions.len(), 1);
@@ -187,7 +190,7 @@ fn single_function_devices_are_not_seen_eight_times() {
 fn bridges_without_end_do_not_hang_the_scan() {
     /// Every bus has one bridge.
     struct Mirror;
-    impl ConfigSpace for Mirror {
+    impl ConfigRead for Mirror {
         fn read(&self, address: PciAddress, offset: u16) -> u32 {
             match (address.device(), offset) {
                 (0, header::ID) => 0x000c_1b36,
@@ -197,6 +200,8 @@ fn bridges_without_end_do_not_hang_the_scan() {
                 _ => u32::MAX,
             }
         }
+    }
+    impl ConfigSpace for Mirror {
         fn write(&self, _: PciAddress, _: u16, _: u32) {}
     }
     let bus = scan(&Mirror, 0, 0, 255, &mut holes());
