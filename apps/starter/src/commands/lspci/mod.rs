@@ -98,7 +98,8 @@ fn placed(bar: &Bar) -> (u8, String) {
 fn without_place(need: &Need) -> (u8, String) {
     let text = match need.kind {
         BarKind::Io => format!("{} I/O ports, not used", need.len),
-        BarKind::Memory32 | BarKind::Memory64 => format!("no room for {}", Size(need.len)),
+        _ if need.is_unusable() => String::from("makes no sense, not used"),
+        BarKind::Memory32 | BarKind::Memory64 => format!("{} without a place", Size(need.len)),
     };
     (need.index, text)
 }
