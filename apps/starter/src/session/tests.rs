@@ -315,7 +315,7 @@ fn functions_are_shown_with_their_memory() {
 01:02.3  1b36:0010  NVMe controller
     BAR 0  [0xfe000000..=0xfe003fff]  16 KiB
     BAR 1  32 I/O ports, not used
-    BAR 3  no room for 1 TiB
+    BAR 3  1 TiB without a place
     BAR 4  [0x200000000..=0x23fffffff]  1 GiB, prefetchable
     capabilities: MSI-X, capability 99
 ";
