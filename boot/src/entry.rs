@@ -58,6 +58,7 @@ gdt_pointer:
     .word gdt_pointer - gdt - 1
     .quad gdt
 
+// ANCHOR: enter_kernel
 .global enter_kernel
 enter_kernel:                   // rdi: boot info, stays in place
     mov cr3, rsi
@@ -65,6 +66,7 @@ enter_kernel:                   // rdi: boot info, stays in place
     xor ebp, ebp                // ends a frame-pointer walk
     push 0                      // the return address that the entry point never uses
     jmp rcx
+// ANCHOR_END: enter_kernel
 
 .section .text.pvh_start, "ax"
 .code32
@@ -74,6 +76,7 @@ pvh_start:
     cld
     lgdt [gdt_pointer]
 
+    // ANCHOR: mode_switch
     mov eax, cr4
     or eax, (1 << 5) | (1 << 9) | (1 << 10)     // PAE, OSFXSR, OSXMMEXCPT
     mov cr4, eax
@@ -92,6 +95,7 @@ pvh_start:
     mov cr0, eax
 
     ljmp 0x08, offset long_mode
+    // ANCHOR_END: mode_switch
 
 .code64
 long_mode:

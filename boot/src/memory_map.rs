@@ -81,6 +81,7 @@ pub struct MemoryMap {
 
 impl MemoryMap {
     /// Makes a map of `(range, type)` entries as firmware reports them, type 1 being RAM.
+    // ANCHOR: new
     pub fn new(entries: impl Iterator<Item = (Phyr, u32)> + Clone) -> Result<Self, MapError> {
         const RAM: u32 = 1;
         let mut map = Self {
@@ -99,6 +100,7 @@ impl MemoryMap {
         }
         Ok(map)
     }
+    // ANCHOR_END: new
 
     /// The regions in ascending order.
     pub fn regions(&self) -> impl Iterator<Item = Region> + '_ {

@@ -202,6 +202,7 @@ fn judge_machine(ending: &Ending) -> Result<(), Failure> {
 }
 
 /// The other two witnesses, and the state of the channel.
+// ANCHOR: agree
 fn agree(ending: &Ending, code: i32, what: &str) -> Result<(), Failure> {
     if let Some(flaw) = ending.channel.flaws.first() {
         return Err(Failure::Channel(flaw.clone()));
@@ -222,6 +223,7 @@ fn agree(ending: &Ending, code: i32, what: &str) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+// ANCHOR_END: agree
 
 fn vanished(ending: &Ending) -> Failure {
     Failure::Vanished(match (ending.signal(), &ending.shutdown) {

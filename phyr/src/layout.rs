@@ -34,9 +34,11 @@ macro_rules! takes {
     };
 }
 
+// ANCHOR: takes
 takes!(16: Phyr, DmaRange; no more than BioVec64);
 takes!(12: PhyrPae, DmaRangePae; no more than BioVec32);
 takes!(8: Phyr32, DmaRange32; no more than BioVec32);
+// ANCHOR_END: takes
 
 const _: () = assert!(size_of::<BioVec64>() == 16 && size_of::<BioVec32>() == 12);
 // An array of them has no holes.

@@ -345,6 +345,7 @@ impl<W: Width> PhyrList<W> {
     /// If `to_bus` refuses an entry for which it had an address before.
     // The list comes back by value so that it costs nothing to try.
     #[allow(clippy::result_large_err)]
+    // ANCHOR: map_to_bus
     pub fn map_to_bus(
         mut self,
         to_bus: impl Fn(Phyr<W>) -> Option<DmaAddr>,
@@ -355,4 +356,5 @@ impl<W: Width> PhyrList<W> {
             Err(index) => Err((index, self)),
         }
     }
+    // ANCHOR_END: map_to_bus
 }

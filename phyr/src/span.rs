@@ -93,6 +93,7 @@ impl Span {
 
     /// Both as one, if `next` starts on the byte behind `self`.
     #[inline]
+    // ANCHOR: merge
     pub(crate) const fn merge(self, next: Self) -> Option<Self> {
         match (
             self.last().checked_add(1),
@@ -105,6 +106,7 @@ impl Span {
             _ => None,
         }
     }
+    // ANCHOR_END: merge
 
     #[inline]
     pub(crate) const fn intersect(self, other: Self) -> Option<Self> {

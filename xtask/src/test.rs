@@ -20,7 +20,7 @@ use crate::tally::Tally;
   cargo xtask test
   cargo xtask test --only vm
   cargo xtask test kernel::memory
-  cargo xtask test --only vm --exact kernel::pci::tests::finds_the_disk --nocapture
+  cargo xtask test --only vm kernel::vm_tests::pci --nocapture
   cargo xtask test --list
 
 PHYROS_SEED repeats the data of an earlier run of in-VM tests (a failed test prints it), PHYROS_ACCEL

@@ -59,6 +59,7 @@ pub(crate) fn check(list: &DmaList, block_shift: u32) -> Result<(), Unmappable> 
 ///
 /// The list has passed [`check`], and what is left of it is a whole number of blocks.
 /// Returns 0 only at the end of the list.
+// ANCHOR: next_run
 pub(crate) fn next_run(mut cursor: DmaCursor<'_>, rules: &Rules) -> u64 {
     let mut bytes = 0;
     let mut pages = 0;
@@ -77,6 +78,7 @@ pub(crate) fn next_run(mut cursor: DmaCursor<'_>, rules: &Rules) -> u64 {
     }
     bytes >> rules.block_shift << rules.block_shift
 }
+// ANCHOR_END: next_run
 
 #[cfg(test)]
 mod tests {

@@ -54,6 +54,7 @@ pub(crate) const fn list_pages(pages: usize) -> usize {
 /// Describes the next `bytes` bytes of `cursor`, and moves the cursor behind them.
 ///
 /// `store` puts an entry at a byte offset of the list memory.
+// ANCHOR: build
 pub(crate) fn build(
     cursor: &mut DmaCursor<'_>,
     bytes: u64,
@@ -89,6 +90,7 @@ pub(crate) fn build(
         step = piece.len().min(PAGE);
     }
 }
+// ANCHOR_END: build
 
 /// Where the pages behind the first one are written to.
 struct Entries {

@@ -119,6 +119,7 @@ impl CompletionRing {
     ///
     /// The word with the phase tag is read first and only once. The rest of the entry is
     /// read only if that word is new. The tag has no meaning beyond that; it is cleared.
+    // ANCHOR: peek
     pub(crate) fn peek(&self, memory: &impl SharedMemory, base: usize) -> Option<CompletionEntry> {
         let offset = base + usize::from(self.head) * CompletionEntry::BYTES;
         let upper = memory.load64(offset + 8);
@@ -131,6 +132,7 @@ impl CompletionRing {
         entry.status.set_phase(false);
         Some(entry)
     }
+    // ANCHOR_END: peek
 
     /// Steps over the completion that [`peek`](Self::peek) showed.
     pub(crate) fn pop(&mut self) {

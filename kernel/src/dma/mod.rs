@@ -122,6 +122,7 @@ impl fmt::Display for DmaError {
 
 impl core::error::Error for DmaError {}
 
+// ANCHOR: map
 /// Puts memory on the bus. Nothing is allocated: the list of phyrs becomes the list of ranges.
 pub fn map<'a, D: Direction>(
     buffer: Buffer<'a, D>,
@@ -141,6 +142,7 @@ fn to_bus(phyr: Phyr, limits: &DmaLimits) -> Option<DmaAddr> {
     let within = phyr.last().get() <= limits.last.get() && phyr.addr().is_aligned(limits.alignment);
     within.then(|| DmaAddr::new(phyr.addr().get()))
 }
+// ANCHOR_END: map
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,7 @@ fn free_extents_count() -> usize {
     with_allocator(|allocator| allocator.extents().count())
 }
 
+// ANCHOR: one_gib
 #[vm_test(machine = "ram=4G")]
 fn one_gib_is_one_phyr_one_leaf_and_one_phyr_again() {
     let frames = Frames::request(Request {
@@ -66,6 +67,7 @@ fn one_gib_is_one_phyr_one_leaf_and_one_phyr_again() {
         assert_eq!(unsafe { direct.read_volatile() }, 0x5a, "at {offset:#x}");
     }
 }
+// ANCHOR_END: one_gib
 
 #[vm_test(machine = "ram=4G")]
 fn the_largest_leaves_that_fit_are_used() {

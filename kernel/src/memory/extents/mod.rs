@@ -75,6 +75,7 @@ impl<W: Window> ExtentAllocator<W> {
     ///
     /// `range` is RAM. From now on nobody reads or writes it, neither a CPU nor a device, until it
     /// is allocated again.
+    // ANCHOR: insert
     pub unsafe fn insert(&mut self, range: Phyr) -> Result<(), FreeError> {
         if !range.is_aligned(PAGE) {
             return Err(FreeError::Unaligned(range));
@@ -102,6 +103,7 @@ impl<W: Window> ExtentAllocator<W> {
         self.plant(freed);
         Ok(())
     }
+    // ANCHOR_END: insert
 
     /// Allocates from the smallest extent that can serve `request`, of several the lowest, at the
     /// lowest suitable address in it. (So a series of allocations ascends, and joins to one phyr.)

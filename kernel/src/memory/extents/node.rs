@@ -27,6 +27,7 @@ impl NodeAt {
     }
 }
 
+// ANCHOR: node
 /// What lies at the start of a free extent.
 #[repr(C)]
 pub(super) struct Node {
@@ -39,6 +40,7 @@ pub(super) struct Node {
     /// What the subtree below here has to offer, in the tree ordered by length.
     pub(super) summary: Summary,
 }
+// ANCHOR_END: node
 
 const _: () = assert!(size_of::<Node>() <= PAGE as usize && align_of::<Node>() <= PAGE as usize);
 

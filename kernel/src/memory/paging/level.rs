@@ -64,9 +64,11 @@ impl Level {
 
     /// Whether one leaf can map `piece`, which one entry covers, to the memory at `phys`, if
     /// the largest leaves are those of the level `largest`.
+    // ANCHOR: leaf_fits
     pub(super) fn leaf_fits(self, piece: VirtRange, phys: PhysAddr, largest: Self) -> bool {
         self <= largest && self.is_whole(piece) && phys.is_aligned(self.span())
     }
+    // ANCHOR_END: leaf_fits
 }
 
 #[cfg(test)]

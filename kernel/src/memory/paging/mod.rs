@@ -187,10 +187,15 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
         if !range.is_aligned(PAGE) {
             return Err(MapError::Misaligned);
         }
-        walk::leaves(&self.window, self.root, range, &mut |virt, leaf| match leaf {
-            Some(_) => Ok(()),
-            None => Err(MapError::NotMapped(virt.start())),
-        })?;
+        walk::leaves(
+            &self.window,
+            self.root,
+            range,
+            &mut |virt, leaf| match leaf {
+                Some(_) => Ok(()),
+                None => Err(MapError::NotMapped(virt.start())),
+            },
+        )?;
         let tables = plan::tables_to_cut(&self.window, self.root, range, |_| true);
         self.change(tables, |change, root| {
             change.unmap(root, Level::Pml4, range)
@@ -230,6 +235,7 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
     /// # Errors
     ///
     /// [`NotMapped`](MapError::NotMapped) (a part of the range is not), [`List`](MapError::List).
+    // ANCHOR: translate
     pub fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {
         let mut phyrs = PhyrList::new();
         walk::leaves(&self.window, self.root, range, &mut |virt, leaf| {
@@ -238,6 +244,7 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
         })?;
         Ok(phyrs)
     }
+    // ANCHOR_END: translate
 
     /// Shows each leaf in `range` to `see`, in the order of the addresses. Of a leaf that the range
     /// cuts, only the part inside is shown.

@@ -5,6 +5,7 @@
 /// There is no value for "writable and executable": W^X is not a rule to be kept, but something
 /// that cannot be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+// ANCHOR: rights
 pub enum Rights {
     /// Only read it.
     ReadOnly,
@@ -13,6 +14,7 @@ pub enum Rights {
     /// Read it, and run it as code.
     ReadExecute,
 }
+// ANCHOR_END: rights
 
 /// How accesses to mapped memory are cached, and in which order they take place.
 ///
