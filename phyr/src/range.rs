@@ -300,7 +300,7 @@ range! {
     ///
     /// ```compile_fail,E0451
     /// # use phyr::Phyr;
-    /// let phyr: Phyr = Phyr { repr: todo!() };
+    /// let phyr: Phyr = Phyr { repr: panic!() };
     /// ```
     ///
     /// It has no operators either:
