@@ -103,7 +103,7 @@ impl<W: Width> List<W> {
 
     pub(crate) fn cursor(&self) -> RawCursor<'_, W> {
         RawCursor {
-            list: self,
+            list: Some(self),
             index: 0,
             front: self.get(0).map(W::unpack),
             remaining: self.bytes,
@@ -114,7 +114,8 @@ impl<W: Width> List<W> {
 /// A place in a list, at a byte.
 #[derive(Debug)]
 pub(crate) struct RawCursor<'a, W: Width> {
-    list: &'a List<W>,
+    /// `None` where one range is all there is.
+    list: Option<&'a List<W>>,
     index: usize,
     /// What is left of entry `index`; `None` only at the end of the list.
     front: Option<Span>,
@@ -128,6 +129,17 @@ impl<W: Width> Clone for RawCursor<'_, W> {
 }
 
 impl<W: Width> RawCursor<'_, W> {
+    /// At the start of a buffer of one range, which no list has to hold.
+    pub(crate) fn single(entry: W::Repr) -> Self {
+        let front = W::unpack(entry);
+        Self {
+            list: None,
+            index: 0,
+            front: Some(front),
+            remaining: front.len(),
+        }
+    }
+
     pub(crate) const fn remaining(&self) -> u64 {
         self.remaining
     }
@@ -164,7 +176,10 @@ impl<W: Width> RawCursor<'_, W> {
         self.front = front.tail(bytes);
         if self.front.is_none() {
             self.index += 1;
-            self.front = self.list.get(self.index).map(W::unpack);
+            self.front = self
+                .list
+                .and_then(|list| list.get(self.index))
+                .map(W::unpack);
         }
     }
 }

@@ -216,6 +216,13 @@ macro_rules! list {
             }
         }
 
+        impl<W: Width> From<$Range<W>> for $Cursor<'_, W> {
+            /// A place at the start of one range, which is all of the buffer: no list is needed.
+            fn from(range: $Range<W>) -> Self {
+                Self { cursor: RawCursor::single(range.repr()) }
+            }
+        }
+
         impl<W: Width> fmt::Debug for $Cursor<'_, W> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.debug_struct(stringify!($Cursor))

@@ -131,6 +131,25 @@ fn all_cursors() {
     }
 }
 
+/// A range needs no list to be walked, and is walked as a list of one is.
+#[test]
+fn all_cursors_over_one_range() {
+    for only in low::<Bits6>(9) {
+        let list = list_of(&[only]);
+        let bytes: Vec<u64> = addresses(only).collect();
+        for start in 0..=bytes.len() {
+            let mut cursor = Cursor::from(only);
+            assert!(cursor.advance(start as u64));
+            for max in 0..=10 {
+                for boundary in 0..=4 {
+                    walk(&list, cursor.clone(), &bytes[start..], max, boundary);
+                }
+            }
+        }
+        assert!(!Cursor::from(only).advance(bytes.len() as u64 + 1));
+    }
+}
+
 /// The pieces are the bytes; each keeps the limits; none could have been longer.
 fn walk<W: Width>(
     list: &PhyrList<W>,
