@@ -50,6 +50,45 @@
 //! # }
 //! ```
 
+//!
+//! # The interface that replaces the calls which wait
+//!
+//! The driver is becoming asynchronous, with a queue pair per core. Its interface will be:
+//!
+//! ```text
+//! // Memory. The request owns it until the device is done.
+//! unsafe trait Memory { fn ranges(&self) -> Ranges<'_>; fn access(&self) -> Access; }
+//! enum Ranges<'a> { One(DmaRange), List(&'a DmaList) }       // One: a small B is cheap to move
+//! struct Access { device_reads: bool, device_writes: bool }
+//!
+//! // What to do: plain data, built by a namespace, which checks the blocks.
+//! Namespace::{read, write, write_zeroes, deallocate, verify, compare, ..}(first, blocks) -> Result<Operation, RequestError>
+//! Namespace::flush() -> Option<Operation>                    // None: no write cache, nothing to do
+//! Operation::with_fua(), ..                                  // every dword of a command can be set
+//! struct Request<B> { operation: Operation, data: Option<B>, metadata: Option<B> }
+//!
+//! // One queue pair, used by one core.
+//! Queue<P, B>::submit(&mut self, Request<B>) -> Result<Ticket, Refused<B>>   // Refused { request, error }; error Full: wait for room
+//!   poll(&mut self, &Ticket, cx) -> Poll<Done<B>>            // Done { data, metadata, result: Result<u64 /*dwords 0 and 1*/, Error> }
+//!   abandon(&mut self, Ticket)   poll_room(&mut self, cx) -> Poll<()>
+//!   reap(&mut self) -> usize   ring(&mut self)   turn(&mut self) -> Turn  // turn = reap, push what waits, ring: once an executor turn
+//!
+//! // How a queue is reached: a per-core cell, or a lock where cores share a queue.
+//! trait Reach: Clone { type Platform; type Memory; fn with<R>(&self, f: impl FnOnce(&mut Queue<..>) -> R) -> R; }
+//! execute(&reach, Request<B>) -> impl Future<Output = Done<B>>   // dropping it abandons the request
+//! attend(reach) -> impl Future                                    // a task per queue on the queue's core: reset, deadlines
+//!
+//! // The controller: Clone, all methods &self, admin commands behind a short lock.
+//! Controller<P>::new(platform, Options).await -> Result<Controller<P>, Error>
+//!   identity(), namespaces() -> Vec<Namespace>, queues() -> u16 (granted pairs), counters(), failure()
+//!   queue::<B>(vector: Option<u16>).await -> Result<Queue<P, B>, Error>     // then sent to its core
+//!   admin(command, page).await, reset().await, shutdown().await, next_event().await
+//!   service().await                                           // a task on one core: events, trouble, recovery
+//!
+//! // Platform, new: fn pause(&self, microseconds) -> impl Future; fn is_present(&self) -> bool;
+//! //   fn interrupted(&self) -> impl Future (admin vector; default: never); fn stop_dma(&self) -> bool (confirmed?)
+//! ```
+
 #![cfg_attr(not(test), no_std)]
 #![deny(unsafe_code)]
 
