@@ -32,11 +32,14 @@
 )]
 
 extern crate alloc;
+#[cfg(not(phyros))]
+extern crate std;
 
 pub mod acpi;
 pub mod arch;
 pub mod block;
 pub mod console;
+pub mod cores;
 pub mod dma;
 #[cfg(phyros)]
 pub mod drivers;
@@ -70,6 +73,7 @@ pub const BOOT_CONFIG: BootloaderConfig = {
 /// Starts the system: CPU tables, memory, heap, clock, PCI. Call it once, first.
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
+    cores::init_boot();
     console::init();
     let bottom = memory::virt::VirtAddr::new(info.kernel_stack_bottom);
     if let Ok(stack) = bottom.and_then(|at| memory::virt::VirtRange::new(at, info.kernel_stack_len))
