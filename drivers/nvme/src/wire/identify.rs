@@ -1,108 +1,29 @@
-//! Identify data structures (NVMe base specification 2.0, section 5.17.2; NVM command set
-//! specification 1.0, section 4.1.5). Only the fields that the driver looks at.
+//! Identify Controller (NVMe base specification 2.0, section 5.17.2.1).
 //!
-//! Each field stands with its byte offset, as in the specification's tables. The compiler
-//! checks that fields neither overlap nor leave the structure.
+//! The words are raw here. What their bits mean, the users of the structure say.
 
-use bitfield_struct::bitfield;
+use super::fields::structure;
+use super::power::PowerState;
 
-/// A field that lies in a structure as little-endian bytes.
-trait Field: Sized {
-    /// Reads the field from the front of `bytes`.
-    fn get(bytes: &[u8]) -> Self;
-    /// Writes the field to the front of `bytes`.
-    fn put(&self, bytes: &mut [u8]);
-}
-
-macro_rules! integers {
-    ($($integer:ty)*) => { $(
-        impl Field for $integer {
-            fn get(bytes: &[u8]) -> Self {
-                let mut raw = [0; size_of::<$integer>()];
-                raw.copy_from_slice(&bytes[..size_of::<$integer>()]);
-                Self::from_le_bytes(raw)
-            }
-            fn put(&self, bytes: &mut [u8]) {
-                bytes[..size_of::<$integer>()].copy_from_slice(&self.to_le_bytes());
-            }
-        }
-    )* };
-}
-
-integers!(u8 u16 u32 u64);
-
-impl<T: Field + Copy + Default, const N: usize> Field for [T; N] {
-    fn get(bytes: &[u8]) -> Self {
-        let mut all = [T::default(); N];
-        for (index, item) in all.iter_mut().enumerate() {
-            *item = T::get(&bytes[index * size_of::<T>()..]);
-        }
-        all
-    }
-    fn put(&self, bytes: &mut [u8]) {
-        for (index, item) in self.iter().enumerate() {
-            item.put(&mut bytes[index * size_of::<T>()..]);
-        }
-    }
-}
-
-impl Field for LbaFormat {
-    fn get(bytes: &[u8]) -> Self {
-        Self::from_bits(u32::get(bytes))
-    }
-    fn put(&self, bytes: &mut [u8]) {
-        self.into_bits().put(bytes);
-    }
-}
-
-macro_rules! identify {
-    (
-        $(#[$about:meta])*
-        $name:ident { $( $(#[$doc:meta])* $offset:literal => $field:ident: $kind:ty, )* }
-    ) => {
-        $(#[$about])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct $name {
-            $( $(#[$doc])* pub $field: $kind, )*
-        }
-
-        impl $name {
-            /// Size of the structure in bytes.
-            pub const BYTES: usize = 4096;
-
-            /// The fields of a structure that lies in memory as `bytes`.
-            pub fn decode(bytes: &[u8; Self::BYTES]) -> Self {
-                Self { $( $field: Field::get(&bytes[$offset..]), )* }
-            }
-
-            /// Writes the fields to their places, and nothing else.
-            pub fn encode(&self, bytes: &mut [u8; Self::BYTES]) {
-                $( self.$field.put(&mut bytes[$offset..]); )*
-            }
-        }
-
-        const _: () = {
-            let end = 0;
-            $(
-                assert!($offset >= end, "fields overlap or are out of order");
-                let end = $offset + size_of::<$kind>();
-            )*
-            assert!(end <= $name::BYTES, "a field leaves the structure");
-        };
-    };
-}
-
-identify! {
+structure! {
     /// Identify Controller data structure (CNS 01h).
-    IdentifyController {
+    IdentifyController: 4096 {
         /// PCI Vendor ID (VID).
         0 => vid: u16,
+        /// PCI Subsystem Vendor ID (SSVID).
+        2 => ssvid: u16,
         /// Serial Number (SN), padded with spaces.
         4 => sn: [u8; 20],
         /// Model Number (MN), padded with spaces.
         24 => mn: [u8; 40],
         /// Firmware Revision (FR), padded with spaces.
         64 => fr: [u8; 8],
+        /// Recommended Arbitration Burst (RAB), as a power of two.
+        72 => rab: u8,
+        /// IEEE OUI Identifier of the vendor.
+        73 => ieee: [u8; 3],
+        /// Multi-Path I/O and Namespace Sharing Capabilities (CMIC).
+        76 => cmic: u8,
         /// Maximum Data Transfer Size (MDTS): a power of two in units of the smallest
         /// memory page; 0 means no limit.
         77 => mdts: u8,
@@ -110,61 +31,109 @@ identify! {
         78 => cntlid: u16,
         /// Version (VER), as in the register VS.
         80 => ver: u32,
+        /// RTD3 Resume Latency (RTD3R): microseconds to come back from no power.
+        84 => rtd3r: u32,
         /// RTD3 Entry Latency (RTD3E): microseconds that a shutdown may take; 0 is unknown.
         88 => rtd3e: u32,
+        /// Optional Asynchronous Events Supported (OAES).
+        92 => oaes: u32,
+        /// Controller Attributes (CTRATT).
+        96 => ctratt: u32,
+        /// Controller Type (CNTRLTYPE): 1 is an I/O controller, 0 is unsaid.
+        111 => cntrltype: u8,
+        /// FRU Globally Unique Identifier (FGUID).
+        112 => fguid: [u8; 16],
+        /// Command Retry Delay Times 1 to 3 (CRDT), in units of 100 ms.
+        128 => crdt: [u16; 3],
+        /// Optional Admin Command Support (OACS).
+        256 => oacs: u16,
+        /// Abort Command Limit (ACL): Abort commands at a time, zero-based.
+        258 => acl: u8,
+        /// Asynchronous Event Request Limit (AERL), zero-based.
+        259 => aerl: u8,
+        /// Firmware Updates (FRMW).
+        260 => frmw: u8,
+        /// Log Page Attributes (LPA).
+        261 => lpa: u8,
+        /// Error Log Page Entries (ELPE), zero-based.
+        262 => elpe: u8,
+        /// Number of Power States Support (NPSS), zero-based.
+        263 => npss: u8,
+        /// Autonomous Power State Transition Attributes (APSTA); bit 0 is support.
+        265 => apsta: u8,
+        /// Warning Composite Temperature Threshold (WCTEMP), in kelvins; 0 is none.
+        266 => wctemp: u16,
+        /// Critical Composite Temperature Threshold (CCTEMP), in kelvins; 0 is none.
+        268 => cctemp: u16,
+        /// Maximum Time for Firmware Activation (MTFA), in units of 100 ms.
+        270 => mtfa: u16,
+        /// Host Memory Buffer Preferred Size (HMPRE), in units of 4 KiB; 0 is no support.
+        272 => hmpre: u32,
+        /// Host Memory Buffer Minimum Size (HMMIN), in units of 4 KiB.
+        276 => hmmin: u32,
+        /// Total NVM Capacity (TNVMCAP) in bytes.
+        280 => tnvmcap: u128,
+        /// Unallocated NVM Capacity (UNVMCAP) in bytes.
+        296 => unvmcap: u128,
+        /// Extended Device Self-test Time (EDSTT) in minutes.
+        316 => edstt: u16,
+        /// Device Self-test Options (DSTO).
+        318 => dsto: u8,
+        /// Firmware Update Granularity (FWUG), in units of 4 KiB; FFh is no restriction.
+        319 => fwug: u8,
+        /// Keep Alive Support (KAS): granularity in units of 100 ms; 0 is no support.
+        320 => kas: u16,
+        /// Host Controlled Thermal Management Attributes (HCTMA); bit 0 is support.
+        322 => hctma: u16,
+        /// Minimum Thermal Management Temperature (MNTMT) in kelvins.
+        324 => mntmt: u16,
+        /// Maximum Thermal Management Temperature (MXTMT) in kelvins.
+        326 => mxtmt: u16,
+        /// Sanitize Capabilities (SANICAP).
+        328 => sanicap: u32,
+        /// Host Memory Buffer Minimum Descriptor Entry Size (HMMINDS), in units of 4 KiB.
+        332 => hmminds: u32,
+        /// Host Memory Maximum Descriptors Entries (HMMAXD); 0 is no limit.
+        336 => hmmaxd: u16,
+        /// ANA Transition Time (ANATT) in seconds.
+        342 => anatt: u8,
+        /// Asymmetric Namespace Access Capabilities (ANACAP).
+        343 => anacap: u8,
         /// Submission Queue Entry Size (SQES): smallest and largest, as powers of two.
         512 => sqes: u8,
         /// Completion Queue Entry Size (CQES): smallest and largest, as powers of two.
         513 => cqes: u8,
+        /// Maximum Outstanding Commands (MAXCMD); 0 is unsaid.
+        514 => maxcmd: u16,
         /// Number of Namespaces (NN): the largest valid NSID.
         516 => nn: u32,
         /// Optional NVM Command Support (ONCS).
         520 => oncs: u16,
+        /// Fused Operation Support (FUSES).
+        522 => fuses: u16,
+        /// Format NVM Attributes (FNA).
+        524 => fna: u8,
         /// Volatile Write Cache (VWC); bit 0 says that there is one.
         525 => vwc: u8,
+        /// Atomic Write Unit Normal (AWUN) in blocks, zero-based.
+        526 => awun: u16,
+        /// Atomic Write Unit Power Fail (AWUPF) in blocks, zero-based.
+        528 => awupf: u16,
+        /// Namespace Write Protection Capabilities (NWPC).
+        531 => nwpc: u8,
+        /// Atomic Compare & Write Unit (ACWU) in blocks, zero-based.
+        532 => acwu: u16,
+        /// Optional Copy Formats Supported (OCFS), a bit for each.
+        534 => ocfs: u16,
+        /// SGL Support (SGLS).
+        536 => sgls: u32,
+        /// Maximum Number of Allowed Namespaces (MNAN); 0 is unsaid.
+        540 => mnan: u32,
+        /// NVM Subsystem NVMe Qualified Name (SUBNQN), ended by a zero.
+        768 => subnqn: [u8; 256],
+        /// Power State Descriptors (PSD).
+        2048 => psd: [PowerState; 32],
     }
-}
-
-identify! {
-    /// Identify Namespace data structure of the NVM command set (CNS 00h).
-    IdentifyNamespace {
-        /// Namespace Size (NSZE) in logical blocks.
-        0 => nsze: u64,
-        /// Namespace Capacity (NCAP) in logical blocks.
-        8 => ncap: u64,
-        /// Number of LBA Formats (NLBAF), zero-based.
-        25 => nlbaf: u8,
-        /// Formatted LBA Size (FLBAS): which format is in use, and where metadata goes.
-        26 => flbas: u8,
-        /// End-to-end Data Protection Type Settings (DPS); bits 2:0 are the type, 0 is none.
-        29 => dps: u8,
-        /// Namespace Attributes (NSATTR); bit 0 says write protected.
-        99 => nsattr: u8,
-        /// LBA Formats (LBAF).
-        128 => lbaf: [LbaFormat; 64],
-    }
-}
-
-impl IdentifyNamespace {
-    /// Index of the LBA format in use: FLBAS bits 3:0, and bits 6:5 above them.
-    pub const fn format_index(&self) -> usize {
-        (self.flbas & 0xf | (self.flbas >> 5 & 0x3) << 4) as usize
-    }
-}
-
-/// LBA Format (LBAF).
-#[bitfield(u32)]
-#[derive(PartialEq, Eq)]
-pub struct LbaFormat {
-    /// Metadata Size (MS) in bytes.
-    pub ms: u16,
-    /// LBA Data Size (LBADS), as a power of two.
-    pub lbads: u8,
-    /// Relative Performance (RP).
-    #[bits(2)]
-    pub rp: u8,
-    #[bits(6)]
-    __: u8,
 }
 
 #[cfg(test)]
@@ -181,10 +150,26 @@ mod tests {
         bytes[64] = b'f';
         bytes[77] = 7;
         bytes[80..84].copy_from_slice(&[0, 4, 1, 0]);
+        bytes[93] = 1;
+        bytes[97] = 0x80;
+        bytes[128] = 10;
+        bytes[132] = 30;
+        bytes[256..258].copy_from_slice(&[0x0a, 0x01]);
+        bytes[258] = 3;
+        bytes[272] = 4;
+        bytes[280] = 9;
+        bytes[295] = 1;
+        bytes[332] = 2;
+        bytes[336] = 3;
         bytes[512] = 0x66;
         bytes[513] = 0x44;
         bytes[517] = 1;
+        bytes[520..522].copy_from_slice(&[0x5d, 0x01]);
         bytes[525] = 7;
+        bytes[534] = 3;
+        bytes[768] = b'n';
+        bytes[2048] = 0x10;
+        bytes[3040 + 4] = 5;
         let identify = IdentifyController::decode(&bytes);
         assert_eq!(identify.vid, 0x1b36);
         assert_eq!(identify.sn[0], b's');
@@ -192,40 +177,23 @@ mod tests {
         assert_eq!(identify.fr[0], b'f');
         assert_eq!(identify.mdts, 7);
         assert_eq!(identify.ver, 0x0001_0400);
+        assert_eq!(identify.oaes, 0x100);
+        assert_eq!(identify.ctratt, 0x8000);
+        assert_eq!(identify.crdt, [10, 0, 30]);
+        assert_eq!((identify.oacs, identify.acl), (0x10a, 3));
+        assert_eq!(identify.hmpre, 4);
+        assert_eq!(identify.tnvmcap, 9 | 1 << 120);
+        assert_eq!((identify.hmminds, identify.hmmaxd), (2, 3));
         assert_eq!((identify.sqes, identify.cqes), (0x66, 0x44));
         assert_eq!(identify.nn, 256);
+        assert_eq!(identify.oncs, 0x15d);
         assert_eq!(identify.vwc, 7);
+        assert_eq!(identify.ocfs, 3);
+        assert_eq!(identify.subnqn[0], b'n');
+        assert_eq!(identify.psd[0].mp, 0x10);
+        assert_eq!(identify.psd[31].enlat, 5);
         let mut again = [0; 4096];
         identify.encode(&mut again);
         assert_eq!(again, bytes);
-    }
-
-    #[test]
-    fn namespace_fields_are_at_their_offsets() {
-        let mut bytes = [0; 4096];
-        bytes[7] = 0x01;
-        bytes[26] = 0x25;
-        bytes[29] = 3;
-        bytes[128..132].copy_from_slice(&[8, 0, 9, 2]);
-        bytes[380..384].copy_from_slice(&[0, 0, 12, 0]);
-        let identify = IdentifyNamespace::decode(&bytes);
-        assert_eq!(identify.nsze, 1 << 56);
-        assert_eq!(identify.format_index(), 0x15);
-        assert_eq!(identify.dps, 3);
-        assert_eq!(identify.lbaf[0].ms(), 8);
-        assert_eq!(identify.lbaf[0].lbads(), 9);
-        assert_eq!(identify.lbaf[63].lbads(), 12);
-        let mut again = [0; 4096];
-        identify.encode(&mut again);
-        assert_eq!(again, bytes);
-    }
-
-    #[test]
-    fn format_index_has_six_bits_and_no_metadata_bit() {
-        let mut bytes = [0; 4096];
-        bytes[26] = 0xff;
-        assert_eq!(IdentifyNamespace::decode(&bytes).format_index(), 63);
-        bytes[26] = 0x10;
-        assert_eq!(IdentifyNamespace::decode(&bytes).format_index(), 0);
     }
 }

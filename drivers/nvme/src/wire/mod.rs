@@ -8,7 +8,23 @@
 //! a value but never the ground the driver stands on.
 
 mod entry;
+mod fields;
 mod identify;
+mod lists;
+mod logs;
+mod namespace;
+mod power;
+mod zoned;
 
 pub use entry::{CompletionEntry, DwordZero, SubmissionEntry};
-pub use identify::{IdentifyController, IdentifyNamespace, LbaFormat};
+pub use identify::IdentifyController;
+pub use lists::{Descriptors, command_sets, controller_list, controllers, namespace_list};
+pub use logs::{
+    ActiveFirmware, CommandEffects, CriticalWarning, Effects, ErrorEntry, FirmwareSlots, Health,
+    SanitizeLog, SanitizeState,
+};
+pub use namespace::{ExtendedLbaFormat, IdentifyNamespace, LbaFormat, NvmController, NvmNamespace};
+pub use power::{PowerFlags, PowerState};
+pub use zoned::{
+    ZoneAttributes, ZoneDescriptor, ZoneFormat, ZoneReport, ZonedController, ZonedNamespace,
+};
