@@ -13,6 +13,7 @@
 //! | `bridge` | the controllers behind root ports |
 //! | `switch` | the controllers behind root ports and switches |
 //! | `ram=SIZE` | so much RAM (128M) |
+//! | `smp=N` | so many cores, 1 to 64 (1) |
 //! | `firmware=seabios`, `firmware=qboot` | this firmware (seabios) |
 //!
 //! The empty text is the plainest machine.
@@ -28,7 +29,7 @@ use crate::size;
 /// What can be written, for the message about what cannot.
 const KNOWN: &str = "known words are nvme, disks=N, lba=512|4096, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, bridge, switch, ram=SIZE, \
-    firmware=seabios|qboot";
+    smp=N, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Needs {
     pub place: Place,
     /// Bytes of RAM.
     pub ram: u64,
+    /// Number of cores.
+    pub cores: u8,
     /// What runs first.
     pub firmware: Firmware,
 }
@@ -61,6 +64,7 @@ impl Default for Needs {
             size: None,
             place: Place::Root,
             ram: Machine::DEFAULT_RAM,
+            cores: 1,
             firmware: Firmware::SeaBios,
         }
     }
@@ -91,7 +95,7 @@ impl Needs {
             if !needs.take(key, value)? {
                 bail!("`{word}` in the machine `{text}` means nothing: {KNOWN}");
             }
-            if !matches!(key, "ram" | "firmware" | "disks") {
+            if !matches!(key, "ram" | "smp" | "firmware" | "disks") {
                 needs.disks = needs.disks.max(1);
             }
         }
@@ -109,6 +113,10 @@ impl Needs {
             ("firmware", Some("seabios")) => self.firmware = Firmware::SeaBios,
             ("firmware", Some("qboot")) => self.firmware = Firmware::Qboot,
             ("ram", Some(value)) => self.ram = size::parse(value)?,
+            ("smp", Some(value)) => match value.parse() {
+                Ok(cores @ 1..=64) => self.cores = cores,
+                _ => return Ok(false),
+            },
             ("size", Some(value)) => self.size = Some(size::parse(value)?),
             ("mdts", Some(value)) => match value.parse() {
                 Ok(mdts) => self.mdts = Some(mdts),
@@ -139,6 +147,7 @@ impl Needs {
         let mut machine = Machine::new(image);
         machine.ram = self.ram;
         machine.memory = Memory::Shared;
+        machine.cores = self.cores;
         machine.firmware = self.firmware;
         machine.accel = accel;
         for index in 0..self.disks {
@@ -179,13 +188,14 @@ mod tests {
         for word in ["lba=512", "mdts=1", "disk=ext4", "bridge", "size=1M"] {
             assert_eq!(Needs::parse(word).unwrap().disks, 1, "{word} implies nvme");
         }
-        assert_eq!(Needs::parse("ram=64M,firmware=seabios").unwrap().disks, 0);
+        let plain = Needs::parse("ram=64M,firmware=seabios,smp=4").unwrap();
+        assert_eq!((plain.disks, plain.cores), (0, 4));
     }
 
     #[test]
     fn a_wrong_word_is_named_together_with_the_right_ones() {
         for text in [
-            "nvmi", "lba=1024", "nvme=1", "mdts=x", "disks=9", "disk=fat", "ram",
+            "nvmi", "lba=1024", "nvme=1", "mdts=x", "disks=9", "smp=0", "smp=65", "disk=fat", "ram",
         ] {
             let error = Needs::parse(text).expect_err(text).to_string();
             assert!(error.contains(&format!("`{text}`")), "{error}");

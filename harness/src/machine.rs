@@ -1,6 +1,6 @@
 //! A virtual machine as a value, and the QEMU command line that makes it.
 //!
-//! Everything that runs boots the same board: q35, one CPU, no default devices, no reboot.
+//! Everything that runs boots the same board: q35, no default devices, no reboot.
 //! What differs is in the fields of [`Machine`]. [`Machine::arguments`] is a pure function, so
 //! that `--dry-run` prints what would really run, and the tests below can look at it.
 //!
@@ -103,6 +103,8 @@ pub struct Machine {
     pub ram: u64,
     /// Who sees them.
     pub memory: Memory,
+    /// Number of cores, from 1.
+    pub cores: u8,
     /// What runs first.
     pub firmware: Firmware,
     /// What executes it.
@@ -125,6 +127,7 @@ impl Machine {
             image: image.into(),
             ram: Self::DEFAULT_RAM,
             memory: Memory::default(),
+            cores: 1,
             firmware: Firmware::default(),
             accel: Accel::default(),
             disks: Vec::new(),
@@ -147,6 +150,7 @@ impl Machine {
                 Memory::Shared => format!("memory-backend-memfd,id=ram,size={ram},share=on"),
             },
         );
+        line.add("-smp", &self.cores.to_string());
         line.add("-cpu", "max");
         line.add(
             "-accel",
@@ -292,6 +296,7 @@ mod tests {
     fn fields_reach_the_command_line() {
         let mut machine = Machine::new("k.elf");
         machine.ram = 900 << 30;
+        machine.cores = 4;
         machine.firmware = Firmware::Qboot;
         machine.memory = Memory::Shared;
         machine
@@ -307,6 +312,7 @@ mod tests {
         let line = line(&machine);
         for part in [
             "-m 900G",
+            "-smp 4",
             "memory-backend-memfd,id=ram,size=900G,share=on",
             "-bios qboot.rom",
             "-fw_cfg name=opt/phyros/seed,file=/s,,1",

@@ -64,6 +64,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
     memory: u64,
 
+    /// Number of cores, 1 to 64
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
+    smp: u8,
+
     /// What runs before the loader
     #[arg(long, value_name = "NAME", default_value = "seabios")]
     firmware: FirmwareName,
@@ -164,6 +168,7 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
     let mut machine = Machine::new(&image.elf);
     machine.ram = options.memory;
     machine.memory = Memory::Private;
+    machine.cores = options.smp;
     machine.firmware = match options.firmware {
         FirmwareName::Seabios => Firmware::SeaBios,
         FirmwareName::Qboot => Firmware::Qboot,
