@@ -6,71 +6,162 @@
 
 use crate::wire::{DwordZero, SubmissionEntry};
 
-/// What a command does, as errors name it.
+/// Lists commands: what each does, its opcode, and how errors call it.
+macro_rules! commands {
+    ($($set:ident { $( $(#[$doc:meta])* $name:ident = $opcode:literal, $text:literal; )* })*) => {
+        /// What a command does, as errors name it.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Command {
+            $($( $(#[$doc])* $name, )*)*
+        }
+
+        impl Command {
+            /// All commands that the driver knows.
+            pub const ALL: &'static [Self] = &[$($( Self::$name, )*)*];
+
+            /// The opcode (OPC). Admin and I/O commands count separately.
+            pub const fn opcode(self) -> u8 {
+                match self {
+                    $($( Self::$name => $opcode, )*)*
+                }
+            }
+
+            /// The specification's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($( Self::$name => $text, )*)*
+                }
+            }
+
+            /// Whether the command goes to the admin queue.
+            pub const fn is_admin(self) -> bool {
+                enum Set {
+                    Admin,
+                    Io,
+                }
+                let set = match self {
+                    $($( Self::$name => Set::$set, )*)*
+                };
+                matches!(set, Set::Admin)
+            }
+        }
+    };
+}
+
+commands! {
+    Admin {
+        /// Delete I/O Submission Queue.
+        DeleteSubmissionQueue = 0x00, "Delete I/O Submission Queue";
+        /// Create I/O Submission Queue.
+        CreateSubmissionQueue = 0x01, "Create I/O Submission Queue";
+        /// Get Log Page.
+        GetLogPage = 0x02, "Get Log Page";
+        /// Delete I/O Completion Queue.
+        DeleteCompletionQueue = 0x04, "Delete I/O Completion Queue";
+        /// Create I/O Completion Queue.
+        CreateCompletionQueue = 0x05, "Create I/O Completion Queue";
+        /// Identify, controller data structure (CNS 01h).
+        IdentifyController = 0x06, "Identify Controller";
+        /// Identify, active namespace list (CNS 02h, or 07h of one command set).
+        IdentifyActiveNamespaces = 0x06, "Identify Active Namespace List";
+        /// Identify, namespace data structure (CNS 00h).
+        IdentifyNamespace = 0x06, "Identify Namespace";
+        /// Identify, namespace identification descriptors (CNS 03h).
+        IdentifyDescriptors = 0x06, "Identify Namespace Descriptors";
+        /// Identify, namespace data structure of a command set (CNS 05h).
+        IdentifyNamespaceOfSet = 0x06, "Identify Namespace of a Command Set";
+        /// Identify, controller data structure of a command set (CNS 06h).
+        IdentifyControllerOfSet = 0x06, "Identify Controller of a Command Set";
+        /// Identify, allocated namespace list (CNS 10h).
+        IdentifyAllocatedNamespaces = 0x06, "Identify Allocated Namespace List";
+        /// Identify, allocated namespace data structure (CNS 11h).
+        IdentifyAllocatedNamespace = 0x06, "Identify Allocated Namespace";
+        /// Identify, list of controllers that a namespace is attached to (CNS 12h).
+        IdentifyControllers = 0x06, "Identify Controller List";
+        /// Identify, I/O command sets (CNS 1Ch).
+        IdentifyCommandSets = 0x06, "Identify I/O Command Sets";
+        /// Abort.
+        Abort = 0x08, "Abort";
+        /// Set Features, number of queues (FID 07h).
+        SetNumberOfQueues = 0x09, "Set Features (Number of Queues)";
+        /// Set Features.
+        SetFeatures = 0x09, "Set Features";
+        /// Get Features.
+        GetFeatures = 0x0a, "Get Features";
+        /// Asynchronous Event Request.
+        AsynchronousEventRequest = 0x0c, "Asynchronous Event Request";
+        /// Namespace Management.
+        NamespaceManagement = 0x0d, "Namespace Management";
+        /// Firmware Commit.
+        FirmwareCommit = 0x10, "Firmware Commit";
+        /// Firmware Image Download.
+        FirmwareDownload = 0x11, "Firmware Image Download";
+        /// Device Self-test.
+        DeviceSelfTest = 0x14, "Device Self-test";
+        /// Namespace Attachment.
+        NamespaceAttachment = 0x15, "Namespace Attachment";
+        /// Keep Alive.
+        KeepAlive = 0x18, "Keep Alive";
+        /// Doorbell Buffer Config.
+        DoorbellBufferConfig = 0x7c, "Doorbell Buffer Config";
+        /// Format NVM.
+        FormatNvm = 0x80, "Format NVM";
+        /// Sanitize.
+        Sanitize = 0x84, "Sanitize";
+    }
+    Io {
+        /// Flush.
+        Flush = 0x00, "Flush";
+        /// Write.
+        Write = 0x01, "Write";
+        /// Read.
+        Read = 0x02, "Read";
+        /// Compare.
+        Compare = 0x05, "Compare";
+        /// Write Zeroes.
+        WriteZeroes = 0x08, "Write Zeroes";
+        /// Dataset Management.
+        DatasetManagement = 0x09, "Dataset Management";
+        /// Verify.
+        Verify = 0x0c, "Verify";
+        /// Copy.
+        Copy = 0x19, "Copy";
+        /// Zone Management Send.
+        ZoneManagementSend = 0x79, "Zone Management Send";
+        /// Zone Management Receive.
+        ZoneManagementReceive = 0x7a, "Zone Management Receive";
+        /// Zone Append.
+        ZoneAppend = 0x7d, "Zone Append";
+    }
+}
+
+/// Which way a command moves data, if it moves any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Command {
-    /// Identify, controller data structure (CNS 01h).
-    IdentifyController,
-    /// Identify, active namespace list (CNS 02h).
-    IdentifyActiveNamespaces,
-    /// Identify, namespace data structure (CNS 00h).
-    IdentifyNamespace,
-    /// Set Features, number of queues (FID 07h).
-    SetNumberOfQueues,
-    /// Create I/O Completion Queue.
-    CreateCompletionQueue,
-    /// Create I/O Submission Queue.
-    CreateSubmissionQueue,
-    /// Delete I/O Completion Queue.
-    DeleteCompletionQueue,
-    /// Delete I/O Submission Queue.
-    DeleteSubmissionQueue,
-    /// Read.
-    Read,
-    /// Write.
-    Write,
-    /// Flush.
-    Flush,
+pub enum Direction {
+    /// No data.
+    Nothing,
+    /// The device reads memory.
+    ToDevice,
+    /// The device writes memory.
+    FromDevice,
+    /// Both.
+    BothWays,
 }
 
 impl Command {
-    /// The opcode (OPC). Admin and NVM commands count separately.
-    pub const fn opcode(self) -> u8 {
-        match self {
-            Self::DeleteSubmissionQueue => 0x00,
-            Self::CreateSubmissionQueue => 0x01,
-            Self::DeleteCompletionQueue => 0x04,
-            Self::CreateCompletionQueue => 0x05,
-            Self::IdentifyController | Self::IdentifyActiveNamespaces | Self::IdentifyNamespace => {
-                0x06
-            }
-            Self::SetNumberOfQueues => 0x09,
-            Self::Flush => 0x00,
-            Self::Write => 0x01,
-            Self::Read => 0x02,
-        }
-    }
-
-    /// The specification's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::IdentifyController => "Identify Controller",
-            Self::IdentifyActiveNamespaces => "Identify Active Namespace List",
-            Self::IdentifyNamespace => "Identify Namespace",
-            Self::SetNumberOfQueues => "Set Features (Number of Queues)",
-            Self::CreateCompletionQueue => "Create I/O Completion Queue",
-            Self::CreateSubmissionQueue => "Create I/O Submission Queue",
-            Self::DeleteCompletionQueue => "Delete I/O Completion Queue",
-            Self::DeleteSubmissionQueue => "Delete I/O Submission Queue",
-            Self::Read => "Read",
-            Self::Write => "Write",
-            Self::Flush => "Flush",
+    /// Which way data goes: the two lowest bits of an opcode say so.
+    pub const fn direction(self) -> Direction {
+        match self.opcode() & 3 {
+            0 => Direction::Nothing,
+            1 => Direction::ToDevice,
+            2 => Direction::FromDevice,
+            _ => Direction::BothWays,
         }
     }
 
     /// An entry with the opcode and nothing else.
-    const fn entry(self) -> SubmissionEntry {
+    pub const fn entry(self) -> SubmissionEntry {
         SubmissionEntry {
             cdw0: DwordZero::new().with_opcode(self.opcode()),
             nsid: 0,
@@ -209,6 +300,36 @@ pub(crate) fn flush(nsid: u32) -> SubmissionEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Each command that the driver sends, by what it is known to do with memory.
+    #[test]
+    fn opcodes_say_which_way_data_goes() {
+        use Direction::{FromDevice, Nothing, ToDevice};
+        for command in Command::ALL {
+            let expected = match command {
+                Command::Write
+                | Command::Compare
+                | Command::DatasetManagement
+                | Command::Copy
+                | Command::ZoneManagementSend
+                | Command::ZoneAppend
+                | Command::SetFeatures
+                | Command::SetNumberOfQueues
+                | Command::NamespaceManagement
+                | Command::NamespaceAttachment
+                | Command::FirmwareDownload
+                | Command::CreateSubmissionQueue
+                | Command::CreateCompletionQueue => ToDevice,
+                Command::Read
+                | Command::ZoneManagementReceive
+                | Command::GetLogPage
+                | Command::GetFeatures => FromDevice,
+                command if command.opcode() == 0x06 => FromDevice,
+                _ => Nothing,
+            };
+            assert_eq!(command.direction(), expected, "{command}");
+        }
+    }
 
     fn dword(entry: &SubmissionEntry, index: usize) -> u32 {
         (entry.words()[index / 2] >> (index % 2 * 32)) as u32

@@ -117,7 +117,7 @@ mod transfer;
 mod watch;
 pub mod wire;
 
-pub use command::Command;
+pub use command::{Command, Direction};
 pub use controller::Controller;
 pub use counters::Counters;
 pub use error::{
