@@ -124,6 +124,7 @@ mod chain;
 mod directory;
 mod error;
 mod layout;
+mod limits;
 mod list;
 mod lists;
 mod range;
@@ -134,6 +135,8 @@ mod width;
 
 pub use addr::{DmaAddr, PhysAddr};
 pub use error::{ListError, RangeError};
+pub use limits::{Gaps, Limits, Uncuttable};
+pub use list::Place;
 pub use lists::{Cursor, DmaCursor, DmaIter, DmaList, PhyrIter, PhyrList};
 pub use range::{DmaRange, DmaRange32, DmaRangePae, Phyr, Phyr32, PhyrPae};
 pub use width::{Bits32, Bits64, Pae, Width};

@@ -103,7 +103,7 @@ impl<W: Width> List<W> {
 
     pub(crate) fn cursor(&self) -> RawCursor<'_, W> {
         RawCursor {
-            list: Some(self),
+            buffer: Buffer::List(self),
             index: 0,
             front: self.get(0).map(W::unpack),
             remaining: self.bytes,
@@ -111,15 +111,50 @@ impl<W: Width> List<W> {
     }
 }
 
+/// Where a cursor was, for whoever cannot keep the cursor because it cannot keep the borrow.
+///
+/// [`Default`] is the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    index: usize,
+    /// Bytes left of entry `index`; 0 only at the end.
+    left: u64,
+    remaining: u64,
+}
+
 /// A place in a list, at a byte.
 #[derive(Debug)]
 pub(crate) struct RawCursor<'a, W: Width> {
-    /// `None` where one range is all there is.
-    list: Option<&'a List<W>>,
+    buffer: Buffer<'a, W>,
     index: usize,
     /// What is left of entry `index`; `None` only at the end of the list.
     front: Option<Span>,
     remaining: u64,
+}
+
+/// What a cursor walks.
+#[derive(Debug)]
+enum Buffer<'a, W: Width> {
+    List(&'a List<W>),
+    Single(W::Repr),
+}
+
+impl<W: Width> Clone for Buffer<'_, W> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<W: Width> Copy for Buffer<'_, W> {}
+
+impl<W: Width> Buffer<'_, W> {
+    fn get(self, index: usize) -> Option<Span> {
+        match (self, index) {
+            (Self::List(list), index) => list.get(index).map(W::unpack),
+            (Self::Single(entry), 0) => Some(W::unpack(entry)),
+            (Self::Single(_), _) => None,
+        }
+    }
 }
 
 impl<W: Width> Clone for RawCursor<'_, W> {
@@ -133,7 +168,7 @@ impl<W: Width> RawCursor<'_, W> {
     pub(crate) fn single(entry: W::Repr) -> Self {
         let front = W::unpack(entry);
         Self {
-            list: None,
+            buffer: Buffer::Single(entry),
             index: 0,
             front: Some(front),
             remaining: front.len(),
@@ -176,10 +211,24 @@ impl<W: Width> RawCursor<'_, W> {
         self.front = front.tail(bytes);
         if self.front.is_none() {
             self.index += 1;
-            self.front = self
-                .list
-                .and_then(|list| list.get(self.index))
-                .map(W::unpack);
+            self.front = self.buffer.get(self.index);
         }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            index: self.index,
+            left: self.front.map_or(0, Span::len),
+            remaining: self.remaining,
+        }
+    }
+
+    pub(crate) fn resume(&mut self, place: Place) {
+        self.index = place.index;
+        self.front = self.buffer.get(place.index).and_then(|entry| {
+            let passed = entry.len().checked_sub(place.left)?;
+            entry.tail(passed)
+        });
+        self.remaining = self.front.map_or(0, |_| place.remaining);
     }
 }

@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use crate::list::{List, RawCursor};
+use crate::list::{List, Place, RawCursor};
 use crate::width::{Bits64, Width};
 use crate::{DmaAddr, DmaRange, ListError, Phyr};
 
@@ -213,6 +213,34 @@ macro_rules! list {
             #[must_use]
             pub fn advance(&mut self, bytes: u64) -> bool {
                 self.cursor.advance(bytes)
+            }
+
+            /// As [`next`](Self::next), with entries that touch each other taken as one
+            /// piece. A list joins them when it is built, but ranges that are apart in one
+            /// address space may touch in another.
+            pub fn next_joined(&mut self, max: u64) -> Option<$Range<W>> {
+                let mut joined = self.next(max)?;
+                loop {
+                    let room = max - joined.span().len();
+                    match self.peek() {
+                        Some(next) if room > 0 && joined.try_merge(next).is_ok() => {}
+                        _ => return Some(joined),
+                    }
+                    joined = joined.try_merge(self.next(room)?).ok()?;
+                }
+            }
+
+            /// Where the cursor is, without the list.
+            #[must_use]
+            pub fn place(&self) -> Place {
+                self.cursor.place()
+            }
+
+            /// Goes to a place that a cursor of the same buffer was at. Constant time.
+            ///
+            /// In a buffer that has no such place, the cursor goes to the end.
+            pub fn resume(&mut self, place: Place) {
+                self.cursor.resume(place);
             }
         }
 

@@ -5,11 +5,13 @@
 //! - `wide`: random ranges in the real widths, against 128-bit arithmetic.
 //! - `short_lists`: every list of few small ranges, against a sequence of addresses.
 //! - `long_lists`: random lists that outgrow their inline part.
+//! - `limits`: cutting buffers, against a byte-by-byte reading of the rules.
 //! - `addresses`: the address types, and how things print.
 
 mod addresses;
 mod exhaustive;
 #[cfg(feature = "alloc")]
+mod limits;
 mod long_lists;
 mod model;
 mod short_lists;
