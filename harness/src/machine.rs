@@ -6,10 +6,13 @@
 //!
 //! The guest ends the machine through `isa-debug-exit`. How, see [`exit`].
 
+mod nvme;
+
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::size;
+pub use nvme::{Format, Namespace, Nvme, Place, Protection};
 
 /// QEMU's exit status, and what the guest wrote to make it.
 pub mod exit {
@@ -53,47 +56,6 @@ pub enum Memory {
     Shared,
 }
 
-/// Where on the PCI Express tree a controller sits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Place {
-    /// On the root complex.
-    #[default]
-    Root,
-    /// Behind a root port: one bridge down.
-    RootPort,
-    /// Behind a root port and a switch: three bridges down.
-    Switch,
-}
-
-/// An NVMe controller with one namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nvme {
-    /// The disk's contents.
-    pub image: PathBuf,
-    /// Bytes of a logical block: 512 or 4096.
-    pub lba: u32,
-    /// Largest transfer, as a power of two of pages; 0 is without limit. `None`: QEMU's own.
-    pub mdts: Option<u8>,
-    /// Writes fail.
-    pub read_only: bool,
-    /// Where it sits.
-    pub place: Place,
-}
-
-impl Nvme {
-    /// A writable disk with blocks of 512 bytes on the root complex.
-    pub fn new(image: impl Into<PathBuf>) -> Self {
-        let (mdts, read_only, place) = (None, false, Place::Root);
-        Self {
-            image: image.into(),
-            lba: 512,
-            mdts,
-            read_only,
-            place,
-        }
-    }
-}
-
 /// A virtual machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -109,8 +71,12 @@ pub struct Machine {
     pub firmware: Firmware,
     /// What executes it.
     pub accel: Accel,
-    /// The disks, in the order in which the guest finds them.
+    /// The controllers, in the order in which the guest finds them.
     pub disks: Vec<Nvme>,
+    /// The events of QEMU that are traced (patterns such as `pci_nvme_*`), and the file for them.
+    pub trace: Option<(Vec<String>, PathBuf)>,
+    /// The clock counts instructions: `rdtsc` goes up by one for each, and a halt takes no time.
+    pub icount: bool,
     /// Files that the guest reads through fw_cfg, by name.
     pub inputs: Vec<(String, PathBuf)>,
     /// More arguments, as they are.
@@ -131,6 +97,8 @@ impl Machine {
             firmware: Firmware::default(),
             accel: Accel::default(),
             disks: Vec::new(),
+            trace: None,
+            icount: false,
             inputs: Vec::new(),
             extra: Vec::new(),
         }
@@ -174,8 +142,15 @@ impl Machine {
                 &join(&[&format!("name={name},file="), &escape(file)]),
             );
         }
-        for (index, disk) in self.disks.iter().enumerate() {
-            line.add_nvme(index, disk);
+        nvme::add_all(&mut line, &self.disks);
+        if let Some((events, file)) = &self.trace {
+            for event in events {
+                line.add("-trace", event);
+            }
+            line.add("-D", file);
+        }
+        if self.icount {
+            line.add("-icount", "shift=0,sleep=off");
         }
         line.0.extend(self.extra.iter().cloned());
         line.0
@@ -189,46 +164,6 @@ struct Line(Vec<OsString>);
 impl Line {
     fn add(&mut self, option: &str, value: &(impl AsRef<OsStr> + ?Sized)) {
         self.0.extend([option.into(), value.as_ref().into()]);
-    }
-
-    fn add_nvme(&mut self, index: usize, disk: &Nvme) {
-        let format = if is_qcow2(&disk.image) {
-            "qcow2"
-        } else {
-            "raw"
-        };
-        let read_only = if disk.read_only { "on" } else { "off" };
-        let node = format!(
-            "node-name=disk{index},driver={format},read-only={read_only},file.driver=file,file.filename="
-        );
-        self.add("-blockdev", &join(&[&node, &escape(&disk.image)]));
-
-        let chassis = 2 * index + 1;
-        let mut bus = "pcie.0".to_owned();
-        if disk.place != Place::Root {
-            let port = format!("pcie-root-port,id=port{index},chassis={chassis},slot={chassis}");
-            self.add("-device", &port);
-            bus = format!("port{index}");
-        }
-        if disk.place == Place::Switch {
-            self.add("-device", &format!("x3130-upstream,id=up{index},bus={bus}"));
-            let behind = chassis + 1;
-            let down = format!("xio3130-downstream,id=down{index},bus=up{index}");
-            self.add("-device", &format!("{down},chassis={behind},slot={behind}"));
-            bus = format!("down{index}");
-        }
-        let mdts = disk
-            .mdts
-            .map(|mdts| format!(",mdts={mdts}"))
-            .unwrap_or_default();
-        // Only what differs from QEMU's own: so `-global nvme.…` still has a say.
-        let lba = match disk.lba {
-            512 => String::new(),
-            lba => format!(",logical_block_size={lba},physical_block_size={lba}"),
-        };
-        let device =
-            format!("nvme,id=nvme{index},serial=phyros{index},drive=disk{index},bus={bus}");
-        self.add("-device", &(device + &lba + &mdts));
     }
 }
 
@@ -247,14 +182,6 @@ pub(crate) fn escape(path: &Path) -> OsString {
 
 fn join(parts: &[&dyn AsRef<OsStr>]) -> OsString {
     parts.iter().map(|part| part.as_ref()).collect()
-}
-
-/// Whether the file is in QEMU's own image format.
-fn is_qcow2(path: &Path) -> bool {
-    use std::io::Read;
-    let mut magic = [0; 4];
-    let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic));
-    read.is_ok() && magic == *b"QFI\xfb"
 }
 
 /// A command line that a shell takes as it was meant.
@@ -302,13 +229,10 @@ mod tests {
         machine
             .inputs
             .push(("opt/phyros/seed".into(), "/s,1".into()));
-        let place = Place::Switch;
-        machine.disks.push(Nvme {
-            lba: 4096,
-            mdts: Some(1),
-            place,
-            ..Nvme::new("/a b,c.img")
-        });
+        let mut disk = Nvme::new("/a b,c.img");
+        (disk.mdts, disk.place) = (Some(1), Place::Switch);
+        disk.namespaces[0].format.lba = 4096;
+        machine.disks.push(disk);
         let line = line(&machine);
         for part in [
             "-m 900G",
@@ -316,9 +240,72 @@ mod tests {
             "memory-backend-memfd,id=ram,size=900G,share=on",
             "-bios qboot.rom",
             "-fw_cfg name=opt/phyros/seed,file=/s,,1",
-            "file.filename=/a b,,c.img'",
+            "filename=/a b,,c.img'",
             "nvme,id=nvme0,serial=phyros0,drive=disk0,bus=down0",
             "logical_block_size=4096,physical_block_size=4096,mdts=1",
+        ] {
+            assert!(line.contains(part), "`{part}` is missing in {line}");
+        }
+    }
+
+    #[test]
+    fn namespaces_have_disks_counted_over_all_controllers() {
+        let mut machine = Machine::new("k.elf");
+        let mut first = Nvme::of(vec![Namespace::new("a"), Namespace::new("b")]);
+        first.namespaces[1].format = Format {
+            metadata: 16,
+            interleaved: true,
+            protection: Protection {
+                kind: 2,
+                first: true,
+                wide: true,
+            },
+            zone: Some(1 << 20),
+            active_zones: 3,
+            copy: Some(8),
+            ..Format::default()
+        };
+        first.write_cache = Some(false);
+        let mut second = Nvme::new("c");
+        (second.place, second.plugged) = (Place::RootPort, false);
+        machine.disks = vec![first, second];
+        let line = line(&machine);
+        for part in [
+            "nvme,id=nvme0,serial=phyros0,bus=pcie.0 -blockdev",
+            "-device pcie-root-port,id=port1,chassis=3,slot=3 -device nvme-ns",
+            "nvme-ns,drive=disk0,bus=nvme0,nsid=1,write-cache=off -device",
+            "nvme-ns,drive=disk1,bus=nvme0,nsid=2,write-cache=off,ms=16,mset=1,pi=2,pil=1,pif=2,mssrl=8,mcl=8",
+            "zoned=on,zoned.zone_size=1048576,zoned.max_active=3,zoned.max_open=3,msrc=0",
+            "node-name=disk2,driver=raw,read-only=off,file=file2",
+            "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+        ] {
+            assert!(line.contains(part), "`{part}` is missing in {line}");
+        }
+        assert!(!line.contains("nvme1"), "it is not plugged: {line}");
+        let device = machine.disks[1].device(1, 2, "again");
+        assert_eq!(
+            device,
+            "nvme,id=again,serial=phyros1,drive=disk2,bus=port1,share-rw=on"
+        );
+    }
+
+    #[test]
+    fn what_a_controller_and_a_machine_can_have_reaches_the_command_line() {
+        let mut machine = Machine::new("k.elf");
+        machine.trace = Some((vec!["pci_nvme_*".into()], "t.txt".into()));
+        machine.icount = true;
+        let mut disk = Nvme::new("a");
+        (disk.memory_mib, disk.queues, disk.vectors) = (4, Some(2), Some(3));
+        (disk.ioeventfd, disk.subsystem) = (true, true);
+        disk.namespaces[0].detached = true;
+        machine.disks.push(disk);
+        let line = line(&machine);
+        for part in [
+            "-device nvme-subsys,id=subsystem,nqn=phyros",
+            "serial=phyros0,subsys=subsystem,bus=pcie.0,cmb_size_mb=4,max_ioqpairs=2,msix_qsize=3,ioeventfd=on",
+            "nsid=1,detached=on",
+            "-trace 'pci_nvme_*' -D t.txt",
+            "-icount shift=0,sleep=off",
         ] {
             assert!(line.contains(part), "`{part}` is missing in {line}");
         }

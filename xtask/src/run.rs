@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
-use harness::machine::{self, Accel, Firmware, Machine, Memory, Nvme};
+use harness::machine::{self, Accel, Firmware, Machine, Memory, Namespace, Nvme};
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
 use harness::{accel, size, workspace};
@@ -173,28 +173,25 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         FirmwareName::Seabios => Firmware::SeaBios,
         FirmwareName::Qboot => Firmware::Qboot,
     };
-    let mut add = |disk: Nvme| {
-        machine.disks.push(Nvme {
-            lba: options.block_size,
-            ..disk
-        })
+    let mut add = |image: PathBuf, read_only: bool| {
+        let mut namespace = Namespace::new(image);
+        namespace.format.lba = options.block_size;
+        namespace.read_only = read_only;
+        machine.disks.push(Nvme::of(vec![namespace]));
     };
     for path in &options.disk {
         let path = fs::canonicalize(path)?;
         let read_only = File::options().append(true).open(&path).is_err();
-        add(Nvme {
-            read_only,
-            ..Nvme::new(path)
-        });
+        add(path, read_only);
     }
     if let Some(shared) = &options.share {
         let path = folder.join("share.ext4");
         ext4::create_to_fit(&path, shared)?;
-        add(Nvme::new(path));
+        add(path, false);
     } else if options.disk.is_empty() {
         let path = folder.join("demo.ext4");
         demo::create(&path).context("cannot make the demonstration disk")?;
-        add(Nvme::new(path));
+        add(path, false);
     }
     if let Some(commands) = &options.exec {
         let path = folder.join("exec");

@@ -85,7 +85,8 @@ impl Wires {
         let disks = machine
             .disks
             .iter()
-            .map(|disk| disk.image.clone())
+            .flat_map(|nvme| &nvme.namespaces)
+            .map(|namespace| namespace.image.clone())
             .collect();
         let host = match machine.memory {
             Memory::Private => None,
