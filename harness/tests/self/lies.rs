@@ -55,7 +55,7 @@ fn run(guest: Micro, change: impl FnOnce(&mut Machine)) -> Result<Ending, Failed
 }
 
 /// Long enough for a loaded host to get through the firmware.
-const LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 
 fn good() -> Micro {
     Micro::begun(NAME).record("outcome ok").record("bye ")

@@ -6,6 +6,7 @@
 
 mod kernel;
 mod lies;
+mod words;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use libtest_mimic::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = lies::trials();
+    trials.extend(words::trials());
     trials.extend(kernel::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
