@@ -5,14 +5,12 @@
 //! The one exception that is meant is that of a test that probes what is forbidden; it goes on.
 //! All 256 vectors have a gate, so that not even a stray interrupt is silent.
 
-use super::backtrace;
 use super::stacks::Purpose;
+use super::{backtrace, idt};
 use crate::console::emergency;
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, Ordering};
-use spin::Once;
 use x86_64::registers::control::{Cr2, Cr3};
-use x86_64::structures::idt::InterruptDescriptorTable;
 
 /// The distance between two entry stubs, in bytes.
 const STUB: u64 = 16;
@@ -114,46 +112,23 @@ struct Registers {
 /// An exception is being reported. Another one then is the reporter's own.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
-static IDT: Once<InterruptDescriptorTable> = Once::new();
-
 /// Gives every vector its gate and its stack. Interrupts stay disabled.
 ///
 /// The kernel's own segments are loaded: the gates name the code segment.
 pub(crate) fn init() {
-    let idt = IDT.call_once(|| {
-        let mut idt = InterruptDescriptorTable::new();
-        for vector in 0..=255u8 {
-            // SAFETY: `gdt::init` runs first, as `kernel::start` has it.
-            unsafe { set_gate(&mut idt, vector) };
-        }
-        idt
-    });
-    idt.load();
+    for vector in 0..=255u8 {
+        let stub = (&raw const exception_stubs).addr() as u64 + STUB * u64::from(vector);
+        // SAFETY: the stub is that of this vector, and the table is not loaded yet. `gdt::init` runs
+        // first, as `kernel::start` has it.
+        unsafe { idt::set(vector, stub, stack_for(vector)) };
+    }
+    load();
 }
 
-/// Writes one interrupt gate (Intel SDM volume 3, section 6.14.1).
-///
-/// The typed setters of `InterruptDescriptorTable` differ between vectors with and without an
-/// error code and leave out reserved ones; the stubs have made all vectors alike.
-///
-/// # Safety
-/// The GDT is loaded, so that the current code segment is the kernel's.
-unsafe fn set_gate(idt: &mut InterruptDescriptorTable, vector: u8) {
-    const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
-    use x86_64::instructions::segmentation::{CS, Segment};
-
-    let handler = (&raw const exception_stubs).addr() as u64 + STUB * u64::from(vector);
-    let stack = stack_for(vector) as u64 + 1;
-    let low = (handler & 0xffff)
-        | u64::from(CS::get_reg().0) << 16
-        | stack << 32
-        | PRESENT_INTERRUPT_GATE
-        | (handler >> 16 & 0xffff) << 48;
-    let gate = core::ptr::from_mut(idt)
-        .cast::<[u64; 2]>()
-        .wrapping_add(usize::from(vector));
-    // SAFETY: the pointer stays within the table, which has 256 gates of two words.
-    unsafe { gate.write([low, handler >> 32]) };
+/// Makes the running core report exceptions. [`init`] was called, on whatever core.
+pub(crate) fn load() {
+    // SAFETY: `init` set every gate. `gdt::init` runs first on every core.
+    unsafe { idt::load() };
 }
 
 fn stack_for(vector: u8) -> Purpose {

@@ -7,6 +7,7 @@
 
 mod boot;
 mod disks;
+mod interrupts;
 mod memory;
 mod pci;
 mod protection;

@@ -1,0 +1,55 @@
+//! The interrupt descriptor table: for each vector the code that runs, and its stack (Intel SDM
+//! volume 3, section 6.14.1).
+//!
+//! There is one table for all cores. Each core has stacks of its own, because the gates name an entry
+//! of the interrupt stack table and each core's task state segment has its own table.
+//!
+//! The typed setters of `InterruptDescriptorTable` in the `x86_64` crate differ between vectors
+//! with and without an error code and leave out reserved ones. Here all vectors are alike.
+
+use super::stacks::Purpose;
+use core::sync::atomic::{AtomicU64, Ordering};
+use x86_64::VirtAddr;
+use x86_64::instructions::segmentation::{CS, Segment};
+use x86_64::instructions::tables::lidt;
+use x86_64::structures::DescriptorTablePointer;
+
+/// Vectors, of two words each.
+const VECTORS: usize = 256;
+
+#[repr(C, align(16))]
+struct Gates([[AtomicU64; 2]; VECTORS]);
+
+static GATES: Gates = Gates([const { [const { AtomicU64::new(0) }; 2] }; VECTORS]);
+
+/// Lets a vector run the code at `handler`, on the stack for `purpose`, with interrupts disabled.
+///
+/// # Safety
+/// The code is an interrupt handler for this vector: it expects what the CPU pushes, keeps every
+/// register, and ends with `iretq`. The running core's code segment is the kernel's. While the gate
+/// of a loaded table changes, the vector is not raised.
+pub(super) unsafe fn set(vector: u8, handler: u64, purpose: Purpose) {
+    const PRESENT_INTERRUPT_GATE: u64 = 0x8e00 << 32;
+    let stack = purpose as u64 + 1;
+    let low = (handler & 0xffff)
+        | u64::from(CS::get_reg().0) << 16
+        | stack << 32
+        | PRESENT_INTERRUPT_GATE
+        | (handler >> 16 & 0xffff) << 48;
+    let [first, second] = &GATES.0[usize::from(vector)];
+    second.store(handler >> 32, Ordering::Relaxed);
+    first.store(low, Ordering::Relaxed);
+}
+
+/// Makes the running core use the table.
+///
+/// # Safety
+/// Every vector has its gate, and the running core's segments are the kernel's.
+pub(super) unsafe fn load() {
+    let pointer = DescriptorTablePointer {
+        limit: (size_of::<Gates>() - 1) as u16,
+        base: VirtAddr::from_ptr(&raw const GATES),
+    };
+    // SAFETY: the table is static, and the caller says that its gates are good.
+    unsafe { lidt(&pointer) };
+}
