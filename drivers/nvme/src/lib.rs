@@ -99,6 +99,7 @@ mod command;
 mod controller;
 mod counters;
 mod error;
+mod format;
 mod identity;
 mod limits;
 mod memory;
@@ -107,6 +108,7 @@ mod page;
 mod plan;
 mod platform;
 mod port;
+pub mod protection;
 mod prp;
 mod queue;
 pub mod registers;
@@ -123,6 +125,7 @@ pub use counters::Counters;
 pub use error::{
     CommandError, Error, Failure, RequestError, Unmappable, Unsupported, Violation, Waiting,
 };
+pub use format::{BlockFormat, Placement};
 pub use identity::{Identity, Text};
 pub use limits::Limits;
 pub use memory::{Source, Target};

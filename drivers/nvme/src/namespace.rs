@@ -50,10 +50,21 @@ pub enum Unusable {
         /// Bytes of metadata in a block (MS).
         bytes: u16,
     },
-    /// Blocks are protected end to end, which this driver does not do.
+    /// Blocks are protected end to end by a type that does not exist, or have too little
+    /// metadata for it.
     Protection {
         /// The protection information type (DPS).
         kind: u8,
+    },
+    /// The guard of the protection information has 32 bits or an unknown format.
+    Guard {
+        /// The Protection Information Format (PIF).
+        format: u8,
+    },
+    /// The protection information has a storage tag.
+    StorageTag {
+        /// Its size (STS).
+        bits: u8,
     },
     /// The size in bytes is no 64-bit number.
     TooLarge,
@@ -126,6 +137,13 @@ impl fmt::Display for Unusable {
             Self::BlockSize { shift } => write!(f, "blocks of 2^{shift} bytes"),
             Self::Metadata { bytes } => write!(f, "{bytes} bytes of metadata in each block"),
             Self::Protection { kind } => write!(f, "protection information of type {kind}"),
+            Self::Guard { format } => write!(f, "protection information of format {format}"),
+            Self::StorageTag { bits } => {
+                write!(
+                    f,
+                    "a storage tag of {bits} bits in the protection information"
+                )
+            }
             Self::TooLarge => f.write_str("more bytes than 64 bits can count"),
         }
     }
