@@ -94,6 +94,7 @@
 
 extern crate alloc;
 
+pub mod admin;
 mod bring_up;
 mod command;
 mod controller;
@@ -104,6 +105,7 @@ mod identity;
 mod limits;
 mod memory;
 mod namespace;
+pub mod nvm;
 mod page;
 mod plan;
 mod platform;
