@@ -12,8 +12,36 @@
 //! | `disk.check` | disk, at, length, seed, offset | number of equal bytes at the start |
 //! | `disk.read` | disk, at, address, length | 0; memory holds a copy |
 //! | `disk.sha256` | disk, at, length | the digest, as text |
+//! | `disk.fill` | disk, at, length, seed, offset | 0; for a disk that nobody uses |
+//!
+//! These change the machine ([`Control`]). Controllers and disks are counted as in the machine's description:
+//!
+//! | function | arguments | answer |
+//! |---|---|---|
+//! | `device.plug` | controller | 0; it is there, the guest has yet to notice |
+//! | `device.unplug` | controller | 0; the button is pressed, the guest has yet to let go |
+//! | `device.remove` | controller | 0; it is gone, and nobody has told the guest |
+//! | `device.is_gone` | controller | 1 if it is not plugged (any more) |
+//! | `device.smart` | controller, bits | 0; the health log has these critical warnings |
+//! | `disk.faults` | disk `:` rules | 0; `read`, `write 28 at 4096 once`, … fail; no rule: nothing does |
+//! | `disk.hold` | disk | 0; reads and writes that come from now on wait |
+//! | `disk.release` | disk | 0; nothing waits any more |
+//! | `disk.throttle` | disk, requests a second | 0 |
+//! | `disk.resize` | disk, bytes | 0; only while its controller is not plugged |
+//! | `trace.mark` | | 0; counting starts here |
+//! | `trace.count` | `:` event and text | number of lines of that event with that text |
+//! | `machine.nmi` | | 0; every core has got one |
+//! | `machine.cpu_time` | | milliseconds of CPU time that QEMU has used |
+//! | `monitor` | `:` command | what QEMU's monitor for people prints, as text |
+//!
+//! Words behind ` : ` are text; everything before it is numbers.
+
+mod control;
+mod layers;
+mod trace;
 
 use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
@@ -22,11 +50,13 @@ use vm_test::mailbox::{ANSWERED, REFUSED, STATUS, TEXT, TEXT_LEN, TEXT_MAX, TICK
 use vm_test::pattern;
 
 use crate::ram::{Ram, file_in_pieces};
+pub use control::Control;
 
 /// The host's side of the calls of one machine.
 pub struct Host {
     ram: Ram,
     disks: Vec<PathBuf>,
+    control: Option<Control>,
 }
 
 /// What a function gives back: a value, or a value and a text.
@@ -35,7 +65,18 @@ struct Value(u64, Vec<u8>);
 impl Host {
     /// Answers with this memory and these disk images.
     pub fn new(ram: Ram, disks: Vec<PathBuf>) -> Self {
-        Self { ram, disks }
+        let control = None;
+        Self {
+            ram,
+            disks,
+            control,
+        }
+    }
+
+    /// The same, and the calls that change the machine are answered too.
+    pub fn with_control(self, control: Control) -> Self {
+        let control = Some(control);
+        Self { control, ..self }
     }
 
     /// Answers the call in the record with this number and text.
@@ -43,17 +84,18 @@ impl Host {
     /// # Errors
     /// If the record is no call, or the answer cannot be delivered: the guest then waits forever.
     pub fn answer(&self, record: u64, text: &str) -> Result<()> {
-        let mut words = text.split(' ');
+        let (numbers, text) = text.split_once(" : ").unwrap_or((text, ""));
+        let mut words = numbers.split(' ');
         let function = words.next().unwrap_or_default();
-        let numbers: Vec<u64> = words
+        let arguments: Vec<u64> = words
             .map(|word| u64::from_str_radix(word, 16))
             .collect::<Result<_, _>>()
-            .with_context(|| format!("`{text}` is no call"))?;
-        let (&mailbox, arguments) = numbers
+            .with_context(|| format!("`{numbers}` is no call"))?;
+        let (&mailbox, arguments) = arguments
             .split_first()
-            .with_context(|| format!("`{text}` has no mailbox"))?;
+            .with_context(|| format!("`{function}` has no mailbox"))?;
 
-        let (status, Value(value, text)) = match self.compute(function, arguments) {
+        let (status, Value(value, text)) = match self.compute(function, arguments, text) {
             Ok(value) => (ANSWERED, value),
             Err(error) => (REFUSED, Value(0, format!("{error:#}").into_bytes())),
         };
@@ -69,7 +111,12 @@ impl Host {
             .write(word(TICKET), &record.wrapping_add(1).to_le_bytes())
     }
 
-    fn compute(&self, function: &str, arguments: &[u64]) -> Result<Value> {
+    fn compute(&self, function: &str, arguments: &[u64], text: &str) -> Result<Value> {
+        if let Some(control) = &self.control
+            && let Some((value, text)) = control.compute(function, arguments, text)?
+        {
+            return Ok(Value(value, text.into_bytes()));
+        }
         let number = |value| Ok(Value(value, Vec::new()));
         match (function, arguments) {
             ("memory.fill", &[address, len, seed, offset]) => {
@@ -82,6 +129,14 @@ impl Host {
                         .write(address.wrapping_add(done), &bytes[..piece])?;
                     done += piece as u64;
                 }
+                number(0)
+            }
+            ("disk.fill", &[disk, at, len, seed, offset]) => {
+                let path = self.image(disk)?;
+                let file = File::options().write(true).open(path)?;
+                let mut bytes = vec![0; usize::try_from(len)?];
+                pattern::fill(seed, offset, &mut bytes);
+                file.write_all_at(&bytes, at)?;
                 number(0)
             }
             ("memory.check", &[address, len, seed, offset]) => {
@@ -134,12 +189,15 @@ impl Host {
         }
     }
 
-    fn disk(&self, index: u64) -> Result<File> {
+    fn image(&self, index: u64) -> Result<&PathBuf> {
         let path = usize::try_from(index)
             .ok()
             .and_then(|index| self.disks.get(index));
-        let path = path.with_context(|| format!("the machine has no disk {index}"))?;
-        Ok(File::open(path)?)
+        path.with_context(|| format!("the machine has no disk {index}"))
+    }
+
+    fn disk(&self, index: u64) -> Result<File> {
+        Ok(File::open(self.image(index)?)?)
     }
 }
 
@@ -218,6 +276,17 @@ mod tests {
         // FIPS 180-2, appendix B.1.
         assert_eq!(memory[..4], [0xba, 0x78, 0x16, 0xbf]);
         assert_eq!(ask(&host, "memory.sum 3000 8000 3").2, (97 + 98 + 99));
+    }
+
+    #[test]
+    fn a_disk_is_filled_in_its_place() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        disk.as_file().set_len(0x3000).unwrap();
+        let host = host(vec![disk.path().to_owned()]);
+        ask(&host, "disk.fill 3000 0 1000 1000 7 20");
+        assert_eq!(ask(&host, "disk.check 3000 0 1000 1000 7 20").2, 0x1000);
+        assert_eq!(ask(&host, "disk.check 3000 0 fff 1001 7 1f").2, 0);
+        assert_eq!(disk.as_file().metadata().unwrap().len(), 0x3000);
     }
 
     #[test]

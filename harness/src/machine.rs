@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::size;
+pub(crate) use nvme::image_format;
 pub use nvme::{Format, Namespace, Nvme, Place, Protection};
 
 /// QEMU's exit status, and what the guest wrote to make it.

@@ -10,13 +10,17 @@
 use core::fmt;
 
 use phyr::{Phyr, PhysAddr};
-use spin::Once;
+use spin::{Mutex, Once};
 
-use crate::mailbox::{Answer, Mailbox};
+pub use crate::mailbox::Answer;
+use crate::mailbox::Mailbox;
 use crate::record;
 
 /// Where answers arrive.
 static MAILBOX: Once<(&'static Mailbox, PhysAddr)> = Once::new();
+
+/// One question at a time: there is one mailbox.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Tells where answers are to be written. Only the first call counts.
 ///
@@ -31,7 +35,7 @@ pub fn install(mailbox: &'static Mailbox, phys: PhysAddr) {
 /// # Panics
 /// If there is no mailbox, or if the host refuses: it says why.
 pub fn call(function: &str, arguments: &[u64]) -> u64 {
-    ask(function, arguments).value
+    ask(function, arguments, "").value
 }
 
 /// Writes the pattern's bytes from `offset` on into guest memory, from outside.
@@ -83,12 +87,16 @@ pub fn sum(memory: Phyr) -> u64 {
 
 /// The SHA-256 digest of guest memory, as the host sees it.
 pub fn sha256(memory: Phyr) -> [u8; 32] {
-    digest(ask("memory.sha256", &[memory.addr().get(), memory.len()]))
+    digest(ask(
+        "memory.sha256",
+        &[memory.addr().get(), memory.len()],
+        "",
+    ))
 }
 
 /// The SHA-256 digest of `len` bytes of a disk's image, from byte `at` on.
 pub fn disk_sha256(disk: u64, at: u64, len: u64) -> [u8; 32] {
-    digest(ask("disk.sha256", &[disk, at, len]))
+    digest(ask("disk.sha256", &[disk, at, len], ""))
 }
 
 fn digest(answer: Answer) -> [u8; 32] {
@@ -98,17 +106,25 @@ fn digest(answer: Answer) -> [u8; 32] {
     }
 }
 
-/// Sends the question and waits for the answer.
-fn ask(function: &str, arguments: &[u64]) -> Answer {
+/// Sends a question with numbers and a text, and waits for the answer.
+///
+/// Cores take turns. Nothing else happens on this core meanwhile.
+///
+/// # Panics
+/// If there is no mailbox, or if the host refuses: it says why.
+pub fn ask(function: &str, arguments: &[u64], text: &str) -> Answer {
     let Some((mailbox, phys)) = MAILBOX.get() else {
         panic!("the host cannot answer `{function}`: the kernel has installed no mailbox");
     };
     let arguments = Arguments {
         phys: phys.get(),
         arguments,
+        text,
     };
+    let turn = TURN.lock();
     let number = record::write("call", format_args!("{function} {arguments}"));
     let answer = mailbox.answer(number);
+    drop(turn);
     if answer.refused {
         let why = core::str::from_utf8(answer.text()).unwrap_or("for a reason that is no text");
         panic!("the host refuses `{function}`: {why}");
@@ -116,10 +132,11 @@ fn ask(function: &str, arguments: &[u64]) -> Answer {
     answer
 }
 
-/// The numbers of a call, in hexadecimal.
+/// The numbers of a call, in hexadecimal, and its text.
 struct Arguments<'a> {
     phys: u64,
     arguments: &'a [u64],
+    text: &'a str,
 }
 
 impl fmt::Display for Arguments<'_> {
@@ -127,6 +144,10 @@ impl fmt::Display for Arguments<'_> {
         write!(f, "{:x}", self.phys)?;
         self.arguments
             .iter()
-            .try_for_each(|argument| write!(f, " {argument:x}"))
+            .try_for_each(|argument| write!(f, " {argument:x}"))?;
+        if !self.text.is_empty() {
+            write!(f, " : {}", self.text)?;
+        }
+        Ok(())
     }
 }

@@ -27,6 +27,7 @@
 //!    Success is never read from text that the kernel prints for people.
 //! 3. [`host`]: the test may ask the host, which sees guest memory and disk images as files.
 //!    So a DMA result is judged by somebody who did not take part in it.
+//!    And it may have its machine changed ([`control`]): devices come and go, disks fail.
 //!
 //! The same crate is linked by the host, so that formats and patterns exist once.
 
@@ -34,6 +35,7 @@
 
 extern crate self as vm_test;
 
+pub mod control;
 pub mod host;
 pub mod mailbox;
 pub mod pattern;

@@ -1,6 +1,7 @@
 //! The page in which the host leaves its answers.
 //!
-//! A call goes out as a record (`call FUNCTION PHYS ARGUMENT…`, numbers in hexadecimal).
+//! A call goes out as a record (`call FUNCTION PHYS ARGUMENT…`, numbers in hexadecimal, and if there
+//! is a text, ` : TEXT`).
 //! The answer cannot come back that way, so the host writes it into guest memory, which it sees as
 //! a file: the address in the record is the offset.
 //!
@@ -32,7 +33,7 @@ pub const TEXT: usize = 4;
 /// Number of words.
 pub const WORDS: usize = 512;
 /// Longest text in bytes. Longer ones are cut.
-pub const TEXT_MAX: usize = 256;
+pub const TEXT_MAX: usize = 8 * (WORDS - TEXT);
 
 /// [`STATUS`]: the value counts.
 pub const ANSWERED: u64 = 0;

@@ -10,8 +10,9 @@
 //! | met an exception | `hello`, `begin NAME`, `fault VECTOR`, `bye` |
 //! | anything else | no `bye` |
 //!
-//! The form of a record is [`sequence`](crate::sequence)'s. Writing needs no memory, no lock and
-//! no interrupt, so it works in a panic inside of an exception handler. One CPU writes.
+//! The form of a record is [`sequence`](crate::sequence)'s. Writing needs no memory and
+//! no interrupt, so it works in a panic inside of an exception handler. Cores take turns; one that
+//! waits for too long takes it that the other has been broken off, for good.
 
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,17 +23,26 @@ use crate::sequence::{VERSION, write_record};
 /// Number of the next record.
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
-/// A record has been begun and not ended. Seen only by a writer that broke off another.
+/// A record has been begun and not ended: by another core, or by what this core was broken off in.
 static OPEN: AtomicBool = AtomicBool::new(false);
+
+/// Looks at [`OPEN`] before its writer is given up. A record takes a hundredth of them.
+const PATIENCE: u32 = 10_000_000;
 
 /// Writes one record and returns its number.
 pub(crate) fn write(kind: &str, text: fmt::Arguments<'_>) -> u64 {
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    if OPEN.swap(true, Ordering::Relaxed) {
-        port::send(b'\n');
+    let mut looks = 0;
+    while OPEN.swap(true, Ordering::Acquire) {
+        looks += 1;
+        if looks == PATIENCE {
+            port::send(b'\n');
+            break;
+        }
+        core::hint::spin_loop();
     }
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
     write_record(number, kind, text, port::send);
-    OPEN.store(false, Ordering::Relaxed);
+    OPEN.store(false, Ordering::Release);
     number
 }
 

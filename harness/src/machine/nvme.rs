@@ -343,7 +343,7 @@ fn add_way(line: &mut Line, index: usize, place: Place) {
 }
 
 /// QEMU's name for the format of an image.
-fn image_format(image: &Path) -> &'static str {
+pub(crate) fn image_format(image: &Path) -> &'static str {
     use std::io::Read;
     let mut magic = [0; 4];
     let read = std::fs::File::open(image).and_then(|mut file| file.read_exact(&mut magic));

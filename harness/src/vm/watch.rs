@@ -9,9 +9,6 @@ use crate::postmortem::Registers;
 use crate::qmp::{Notice, Remote, Shutdown};
 use crate::records::Channel;
 
-/// Time that QEMU gets to answer a question.
-const ANSWER_TIME: Duration = Duration::from_secs(2);
-
 /// Time that the watching threads get when QEMU is gone.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -30,7 +27,6 @@ pub(super) struct Watch {
     pub(super) channel: Option<Channel>,
     pub(super) shutdown: Option<Shutdown>,
     pub(super) stopped: Option<Stop>,
-    answer: Option<String>,
     pub(super) remains: Vec<u64>,
     monitor_closed: bool,
     pub(super) trouble: Vec<String>,
@@ -60,35 +56,29 @@ impl Watch {
         }
         // QEMU keeps the machine after its end, until we have seen enough.
         if self.channel.is_none() {
-            self.look_at_the_remains(signs);
+            self.look_at_the_remains();
         }
         if self.stopped.is_some() {
             let _ = qemu.kill();
-        } else if let Some(remote) = &mut self.remote {
+        } else if let Some(remote) = &self.remote {
             let _ = remote.send("quit"); // it may be gone already
         }
     }
 
     /// Finds out where the CPU is.
-    fn look_at_the_remains(&mut self, signs: &Receiver<Sign>) {
+    fn look_at_the_remains(&mut self) {
         if self.stopped.is_some() {
-            self.ask("stop", signs);
+            self.ask("stop");
         }
-        let registers = self.ask("info registers", signs);
+        let registers = self.ask("info registers");
         if let Some(registers) = registers.and_then(|answer| Registers::parse(&answer)) {
-            self.remains = registers.backtrace(|question| self.ask(question, signs));
+            self.remains = registers.backtrace(|question| self.ask(question));
         }
     }
 
     /// Puts a question to the monitor for people.
-    fn ask(&mut self, question: &str, signs: &Receiver<Sign>) -> Option<String> {
-        self.remote.as_mut()?.ask(question).ok()?;
-        let deadline = Instant::now() + ANSWER_TIME;
-        while self.answer.is_none() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            self.take(signs.recv_timeout(left).ok()?);
-        }
-        self.answer.take()
+    fn ask(&self, question: &str) -> Option<String> {
+        self.remote.as_ref()?.ask(question).ok()
     }
 
     /// Takes what the threads still have to say. QEMU is gone, so they come to their ends.
@@ -116,7 +106,6 @@ impl Watch {
                     self.stopped.get_or_insert(Stop::StoodStill);
                 }
             }
-            Sign::Notice(Notice::Answer(answer)) => self.answer = Some(answer),
             Sign::MonitorClosed => self.monitor_closed = true,
         }
     }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Console;
 use super::watch::Sign;
-use crate::calls::Host;
+use crate::calls::{Control, Host};
 use crate::machine::{Machine, Memory, escape};
 use crate::qmp::{Monitor, Remote};
 use crate::ram::Ram;
@@ -88,16 +88,20 @@ impl Wires {
             .flat_map(|nvme| &nvme.namespaces)
             .map(|namespace| namespace.image.clone())
             .collect();
+        let remote = monitor.remote();
         let host = match machine.memory {
             Memory::Private => None,
-            Memory::Shared => Some(Host::new(Ram::of_process(qemu.id(), machine.ram)?, disks)),
+            Memory::Shared => {
+                let host = Host::new(Ram::of_process(qemu.id(), machine.ram)?, disks);
+                let control = Control::new(remote.clone(), machine.clone(), qemu.id());
+                Some(host.with_control(control))
+            }
         };
         let sender = signs.clone();
         thread::spawn(move || {
             let (channel, trouble) = read_records(records, host.as_ref());
             let _ = sender.send(Sign::ChannelClosed(channel, trouble));
         });
-        let remote = monitor.remote()?;
         monitor.start_guest()?;
         thread::spawn(move || {
             while let Some(notice) = monitor.notice() {

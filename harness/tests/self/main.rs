@@ -4,6 +4,7 @@
 //! The other half are in-VM tests of the module `selftest` of the image of in-VM tests. They are
 //! broken on purpose, and so left out of the normal run.
 
+mod control;
 mod kernel;
 mod lies;
 mod words;
@@ -16,6 +17,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = lies::trials();
     trials.extend(words::trials());
+    trials.extend(control::trials());
     trials.extend(kernel::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -6,6 +6,7 @@
 //! guest memory and disks from outside.
 
 mod boot;
+mod control;
 mod disks;
 mod interrupts;
 mod memory;
