@@ -16,6 +16,8 @@
 //! or that failed leaves its blocks in doubt: the old content and the new one are both right,
 //! everything else is wrong, and the next read decides.
 //!
+//! [`work`] does it, on any [`disk`], with several operations at a time.
+//!
 //! What is done comes from a [`plan`]: a seed gives the same operations again. At the end the
 //! ledger is written behind the blocks as a [`table`], and so the image can be checked later, by
 //! another program, on another machine.
@@ -24,7 +26,15 @@
 
 extern crate alloc;
 
+pub mod disk;
 pub mod ledger;
 pub mod plan;
+pub mod report;
 pub mod stamp;
 pub mod table;
+pub mod work;
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod work_tests;
