@@ -46,6 +46,7 @@ pub mod drivers;
 pub mod exit;
 pub mod fs;
 pub mod fw_cfg;
+pub mod interrupts;
 #[cfg(phyros)]
 pub mod machine;
 pub mod memory;
@@ -70,7 +71,7 @@ pub const BOOT_CONFIG: BootloaderConfig = {
     config
 };
 
-/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupt controller. Call it once, first.
+/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts. Call it once, first.
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
     cores::init_boot();
@@ -85,5 +86,5 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     arch::exceptions::init();
     memory::init(info);
     machine::init(info.rsdp_addr.into_option());
-    arch::apic::init();
+    interrupts::init();
 }

@@ -6,6 +6,7 @@
 
 use crate::memory::mapping::{MapError, Mapping};
 use crate::memory::paging::{Cache, Rights};
+use crate::memory::virt::VirtAddr;
 use phyr::Phyr;
 
 /// Registers of a device.
@@ -27,6 +28,11 @@ impl RegisterWindow {
         // SAFETY: the caller's promise; nobody maps registers with another cache mode.
         let mapping = unsafe { Mapping::map(registers, Rights::ReadWrite, Cache::Uncached) }?;
         Ok(Self { mapping })
+    }
+
+    /// Where the registers are visible, for assembly that the holder of the window answers for.
+    pub(crate) fn start(&self) -> VirtAddr {
+        self.mapping.range().start()
     }
 
     /// The length in bytes.

@@ -11,7 +11,7 @@ mod mcfg;
 mod table;
 mod timers;
 
-pub use madt::{Cpu, IoApic};
+pub use madt::{Cpu, IoApic, Override};
 pub use mcfg::EcamRegion;
 pub use timers::{Hpet, PmTimer};
 
@@ -64,6 +64,8 @@ pub struct Platform {
     pub cpus: Vec<Cpu>,
     /// The I/O interrupt controllers.
     pub io_apics: Vec<IoApic>,
+    /// Interrupts of the ISA bus that are not what their number says.
+    pub overrides: Vec<Override>,
     /// Where each CPU sees its local interrupt controller.
     pub local_apic: Option<PhysAddr>,
     /// The high-precision event timer.
@@ -112,6 +114,7 @@ impl Platform {
                 self.local_apic = Some(madt.local_apic);
                 self.cpus = madt.cpus;
                 self.io_apics = madt.io_apics;
+                self.overrides = madt.overrides;
             }
             b"HPET" => self.hpet = Some(timers::read_hpet(&load()?)?),
             b"FACP" => self.pm_timer = timers::read_pm_timer(&load()?)?,

@@ -55,6 +55,8 @@ fn madt_body() -> Vec<u8> {
     body.extend([0, 8, 0, 0, 1, 0, 0, 0]); // CPU 0, enabled
     body.extend([0, 8, 1, 1, 0, 0, 0, 0]); // CPU 1, disabled
     body.extend([1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]); // I/O APIC
+    body.extend([2, 10, 0, 0, 2, 0, 0, 0, 0, 0]); // IRQ 0 is input 2, as the bus has it
+    body.extend([2, 10, 0, 9, 9, 0, 0, 0, 15, 0]); // IRQ 9 is active low, level
     body.extend([9, 16, 0, 0, 0x2c, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]); // CPU with x2APIC id 300
     body
 }
@@ -126,6 +128,16 @@ fn all_tables_are_found_by_either_root() {
                 address: PhysAddr::new(0xfec0_0000),
                 first_interrupt: 0
             }]
+        );
+        let said = |irq, interrupt, active_low, level| Override {
+            irq,
+            interrupt,
+            active_low,
+            level,
+        };
+        assert_eq!(
+            platform.overrides,
+            [said(0, 2, false, false), said(9, 9, true, true)]
         );
         assert_eq!(platform.local_apic, Some(PhysAddr::new(0xfee0_0000)));
         let registers = Phyr::new(PhysAddr::new(0xfed0_0000), 1024).unwrap();

@@ -9,8 +9,14 @@ pub mod exceptions;
 pub mod gdt;
 #[cfg(phyros)]
 mod idt;
+#[cfg(phyros)]
+pub(crate) mod interrupts;
+#[cfg(phyros)]
+pub(crate) mod pic;
 #[cfg(all(phyros, feature = "vm-tests"))]
 pub mod probe;
 #[cfg(phyros)]
 pub mod stacks;
+#[cfg(all(phyros, feature = "vm-tests"))]
+pub mod storm;
 pub mod vectors;

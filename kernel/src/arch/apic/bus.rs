@@ -24,6 +24,7 @@ mod hardware {
     use super::{Bus, Mode, Register};
     use crate::memory::is_ram;
     use crate::memory::mapping::MapError;
+    use crate::memory::virt::VirtAddr;
     use crate::mmio::RegisterWindow;
     use core::arch::x86_64::{__cpuid, _mm_lfence, _mm_mfence};
     use phyr::{Phyr, PhysAddr};
@@ -72,6 +73,14 @@ mod hardware {
             // SAFETY: the CPU says that its APIC is there, and the kernel has one driver for it.
             let window = unsafe { RegisterWindow::map(page) }.map_err(OpenError::Map)?;
             Ok(Self::Xapic(window))
+        }
+
+        /// Where the registers are visible. `None`: they are no memory.
+        pub(in crate::arch) fn start(&self) -> Option<VirtAddr> {
+            match self {
+                Self::Xapic(window) => Some(window.start()),
+                Self::X2apic => None,
+            }
         }
     }
 

@@ -58,6 +58,10 @@ impl<B: Bus> LocalApic<B> {
         Self { bus }
     }
 
+    pub(in crate::arch) fn bus(&self) -> &B {
+        &self.bus
+    }
+
     /// Prepares the running core's APIC: on, nothing held back, errors and timer at their vectors,
     /// the old interrupt controllers' pin masked.
     pub(super) fn enable(&self) {

@@ -3,9 +3,11 @@
 //! - [`registers`] says what is written where, as pure functions;
 //! - [`bus`] reaches the registers, as memory (xAPIC) or as model-specific registers (x2APIC);
 //! - [`local`](mod@local) drives the APIC of the core that runs: interrupts for other cores, the timer;
-//! - [`timer`] knows how long a tick is.
+//! - [`timer`] knows how long a tick is;
+//! - [`io`] turns the wires of old devices into messages.
 
 pub mod bus;
+pub mod io;
 pub mod local;
 pub mod registers;
 pub mod timer;

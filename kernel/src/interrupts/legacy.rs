@@ -1,0 +1,152 @@
+//! Interrupts that still come by wire: the UART's, above all.
+//!
+//! An ISA device has a number, its IRQ. The firmware says which input of which I/O APIC that is,
+//! and what the line looks like when the device asks (see [`Override`]); where it says nothing, the
+//! input has the IRQ's number, and a rising line asks.
+//!
+//! A line that asks for as long as it is raised is refused: the handler acknowledges before anybody
+//! has asked the device, so the line would interrupt again and again. PCI devices, which have such
+//! lines, have messages too.
+
+use super::Interrupt;
+use crate::acpi::Override;
+use crate::arch::apic::io::{IoApic, Redirection, WINDOW_BYTES};
+use crate::cores::{self, CoreId};
+use crate::machine::machine;
+use crate::memory::is_ram;
+use crate::mmio::RegisterWindow;
+use crate::println;
+use alloc::vec::Vec;
+use core::fmt;
+use phyr::Phyr;
+use spin::Once;
+
+static IO_APICS: Once<Vec<IoApic<RegisterWindow>>> = Once::new();
+
+/// Takes over every I/O APIC, and masks all inputs.
+pub(super) fn init() {
+    IO_APICS.call_once(|| {
+        let mut found = Vec::new();
+        for described in &machine().platform.io_apics {
+            let Some(registers) = Phyr::new(described.address, WINDOW_BYTES)
+                .ok()
+                .filter(|registers| !is_ram(*registers))
+            else {
+                println!(
+                    "apic: the firmware reports an I/O APIC in RAM, at {}",
+                    described.address
+                );
+                continue;
+            };
+            // SAFETY: the firmware says that the I/O APIC is there, it is no RAM, and this is its
+            // only driver.
+            match unsafe { RegisterWindow::map(registers) } {
+                Ok(window) => found.push(IoApic::new(window, described.first_interrupt)),
+                Err(error) => println!("apic: the I/O APIC cannot be mapped: {error}"),
+            }
+        }
+        found
+    });
+}
+
+/// Why an IRQ cannot be waited for. Poll the device instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LegacyError {
+    /// No I/O APIC has the input.
+    NoInput,
+    /// The line asks for as long as it is raised.
+    Level,
+    /// The boot core's identifier has more bits than an I/O APIC can send to.
+    Unreachable,
+    /// Somebody has it.
+    Taken,
+}
+
+impl fmt::Display for LegacyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoInput => "no I/O APIC has the input",
+            Self::Level => "the line is level-triggered",
+            Self::Unreachable => "no I/O APIC reaches the boot core",
+            Self::Taken => "the interrupt has an owner",
+        })
+    }
+}
+
+impl core::error::Error for LegacyError {}
+
+/// The inputs that somebody has, as global system interrupts.
+static TAKEN: spin::Mutex<Vec<u32>> = spin::Mutex::new(Vec::new());
+
+/// An input of an I/O APIC that raises somebody's vector. Masked when it is dropped.
+#[derive(Debug)]
+pub(super) struct Line {
+    interrupt: u32,
+}
+
+impl Line {
+    /// Does something with the I/O APIC that has the input.
+    fn with<R>(
+        interrupt: u32,
+        action: impl FnOnce(&IoApic<RegisterWindow>, u32) -> R,
+    ) -> Option<R> {
+        let apics = IO_APICS.get()?;
+        let (apic, input) = apics
+            .iter()
+            .find_map(|apic| Some((apic, apic.input(interrupt)?)))?;
+        Some(action(apic, input))
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        Self::with(self.interrupt, |apic, input| apic.mask(input));
+        TAKEN.lock().retain(|taken| *taken != self.interrupt);
+    }
+}
+
+/// The interrupt of an ISA device, on the boot core.
+///
+/// It comes when the line rises, so once for all that the device has until then: after a wake-up,
+/// ask the device until it has nothing more.
+pub fn legacy(irq: u8) -> Result<Interrupt, LegacyError> {
+    let route = route(&machine().platform.overrides, irq);
+    if route.level {
+        return Err(LegacyError::Level);
+    }
+    let apic_id = cores::local_of(CoreId::BOOT).apic_id();
+    let apic_id = u8::try_from(apic_id).map_err(|_| LegacyError::Unreachable)?;
+    Line::with(route.interrupt, |_, _| ()).ok_or(LegacyError::NoInput)?;
+    {
+        let mut taken = TAKEN.lock();
+        if taken.contains(&route.interrupt) {
+            return Err(LegacyError::Taken);
+        }
+        taken.push(route.interrupt);
+    }
+    let line = Line {
+        interrupt: route.interrupt,
+    };
+    let mut interrupt = Interrupt::allocate(CoreId::BOOT);
+    let redirection = Redirection {
+        vector: interrupt.vector(),
+        apic_id,
+        active_low: route.active_low,
+    };
+    Line::with(route.interrupt, |apic, input| {
+        apic.redirect(input, redirection);
+    });
+    interrupt.line = Some(line);
+    Ok(interrupt)
+}
+
+/// What the firmware says of an IRQ, or what holds where it says nothing.
+fn route(overrides: &[Override], irq: u8) -> Override {
+    let said = overrides.iter().find(|said| said.irq == irq);
+    said.copied().unwrap_or(Override {
+        irq,
+        interrupt: u32::from(irq),
+        active_low: false,
+        level: false,
+    })
+}
