@@ -1,5 +1,6 @@
 //! Who the controller says it is.
 
+use crate::abilities::Abilities;
 use crate::registers::Version;
 use crate::wire::IdentifyController;
 use core::fmt;
@@ -26,6 +27,10 @@ pub struct Identity {
     pub write_cache: bool,
     /// Microseconds that a shutdown may take (RTD3E); 0 if unknown.
     pub shutdown_microseconds: u32,
+    /// Controller ID (CNTLID).
+    pub controller: u16,
+    /// What the controller can do beyond what every controller can.
+    pub abilities: Abilities,
 }
 
 impl Identity {
@@ -40,6 +45,8 @@ impl Identity {
             max_namespace: identify.nn,
             write_cache: identify.vwc & 1 != 0,
             shutdown_microseconds: identify.rtd3e,
+            controller: identify.cntlid,
+            abilities: Abilities::new(identify),
         }
     }
 }

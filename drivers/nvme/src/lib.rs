@@ -94,12 +94,14 @@
 
 extern crate alloc;
 
+mod abilities;
 pub mod admin;
 mod bring_up;
 mod command;
 mod controller;
 mod counters;
 mod error;
+mod event;
 mod format;
 mod identity;
 mod limits;
@@ -110,10 +112,12 @@ mod page;
 mod plan;
 mod platform;
 mod port;
+pub mod power;
 pub mod protection;
 mod prp;
 mod queue;
 pub mod registers;
+mod retry;
 mod ring;
 mod slots;
 mod status;
@@ -121,16 +125,19 @@ mod transfer;
 mod watch;
 pub mod wire;
 
+pub use abilities::{Abilities, AdminAbilities, IoAbilities, LogAbilities, SanitizeAbilities, Sgl};
 pub use command::{Command, Direction};
 pub use controller::Controller;
 pub use counters::Counters;
 pub use error::{
     CommandError, Error, Failure, RequestError, Unmappable, Unsupported, Violation, Waiting,
 };
+pub use event::{Event, Happening, Response};
 pub use format::{BlockFormat, Placement};
 pub use identity::{Identity, Text};
 pub use limits::Limits;
 pub use memory::{Source, Target};
 pub use namespace::{Namespace, Unusable};
 pub use platform::{OutOfMemory, Platform, Registers, SharedMemory};
+pub use retry::Meaning;
 pub use status::Status;
