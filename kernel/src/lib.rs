@@ -9,8 +9,9 @@
 //!    transfer: each is described by [`phyr::Phyr`]s, and no layer turns them into pages and back.
 //!    There is no metadata for each page anywhere.
 //! 2. **What may be done with memory is said by what holds it.** [`Frames`](memory::frames::Frames)
-//!    own, a [`Mapping`](memory::Mapping) makes visible, a [`Buffer`](dma::Buffer) borrows for a
-//!    device, a [`DmaMapping`](dma::DmaMapping) is on the bus. Each ends when it is dropped.
+//!    own, a [`Mapping`](memory::Mapping) makes visible, a [`Buffer`](dma::Buffer) is for a device
+//!    to read or to write, a [`DmaMapping`](dma::DmaMapping) is on the bus. Each ends when it is
+//!    dropped.
 //! 3. **A physical address becomes a bus address in one place**, [`dma`].
 //! 4. **A device is trusted with memory but never with control flow.** It reaches memory only while
 //!    a driver owns it, and whatever it writes is checked before it is used.

@@ -43,7 +43,7 @@ pub fn flush() -> bool {
     };
     let mut good = true;
     for disk in volumes.iter().filter(|volume| volume.model.is_some()) {
-        if let Err(error) = disk.device.flush() {
+        if let Err(error) = disk.device.flush_now() {
             println!(
                 "{}: not everything may be on the disk: {error}",
                 disk.device.name()

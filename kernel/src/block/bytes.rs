@@ -66,7 +66,7 @@ pub fn read_at(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<
     copy(device, start, head_bytes)?;
     let first_whole = start + head as u64;
     if whole > 0 {
-        match device.read(first_whole / block_size, whole_bytes) {
+        match device.read_now(first_whole / block_size, whole_bytes) {
             Ok(()) => {
                 DIRECT.fetch_add(whole as u64, Ordering::Relaxed);
             }
@@ -91,7 +91,7 @@ fn copy(device: &dyn BlockDevice, mut start: u64, mut into: &mut [u8]) -> Result
             .next_multiple_of(block_size as usize)
             .min(frames.bytes().len());
         let blocks = &mut frames.bytes_mut()[..wanted - wanted % block_size as usize];
-        device.read(start / block_size, blocks)?;
+        device.read_now(start / block_size, blocks)?;
         let taken = (blocks.len() - skip).min(into.len());
         let (now, later) = into.split_at_mut(taken);
         now.copy_from_slice(&blocks[skip..skip + taken]);

@@ -1,122 +1,82 @@
-//! Block devices: a request carries phyrs, and a device moves them.
+//! Block devices: a request carries memory, and a device moves it.
+//!
+//! # The problem
+//!
+//! A device works on many requests at once, takes its time, and finishes them in any order. What
+//! asks for them is many, too: tasks on several cores, a file system that somebody waits for. And
+//! some of those lose interest half-way.
+//!
+//! # The idea
+//!
+//! A [`Request`] owns its memory. [`submit`](BlockDevice::submit) gives it to the device and returns
+//! a [`Ticket`], or gives it back. [`poll`](BlockDevice::poll) asks for the [`Completion`], in which
+//! the memory comes back, and [`abandon`](BlockDevice::abandon) says that nobody will ask. That is
+//! all that a device implements. The futures on top of it (`device.read(block, frames).await`) are
+//! nothing but a request or a ticket: no allocation, and nothing that a dropped future could take
+//! away from the device.
+//!
+//! # Rules
+//!
+//! 1. A request's memory belongs to the device from `submit` until its completion. It is freed, or
+//!    given back, once: then.
+//! 2. A ticket belongs to the core that submitted the request.
+//! 3. A request is cut into what a device can do at once in one place, by its driver, by its
+//!    limits. [`Limits`] tell what is cheap, not what is allowed.
+//! 4. Requests may be carried out in any order. Who wants an order waits.
+//! 5. A device that is removed ends its requests by an error. Its handle stays valid, and everything
+//!    that is asked of it from then on is [`BlockError::Removed`].
+//!
+//! The parts: `request` is the vocabulary, `future` the interface for tasks, `blocking` the one for
+//! everybody else, [`read_at`] reads bytes at any place, [`partition`] is a device within a device,
+//! and [`RamDisk`] is one made of memory, which does what a test tells it.
 
+mod blocking;
 mod bytes;
+mod error;
+mod future;
+mod geometry;
+mod limits;
 pub mod partition;
+mod ram;
+mod request;
+#[cfg(test)]
+mod tests;
 
 pub use bytes::{Counters, counters, read_at};
+pub use error::BlockError;
+pub use future::{Execution, Failed, Performing, Transferring};
+pub use geometry::Geometry;
+pub use limits::{Limits, Ranges};
+pub use ram::{Counts, RamDisk};
+pub use request::{Completion, Durability, Operation, Refusal, Refused, Request, Space, Ticket};
 
-use crate::dma::{Buffer, BufferError, FromDevice, ToDevice};
-use alloc::string::String;
-use core::fmt;
+use core::task::{Context, Poll};
 
-/// The size and shape of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Geometry {
-    /// Bytes in a block, a power of two.
-    pub block_size: u32,
-    /// The number of blocks.
-    pub blocks: u64,
-    /// Whether it can be written.
-    pub writable: bool,
-}
-
-impl Geometry {
-    /// The bytes of the whole device.
-    pub fn bytes(&self) -> u64 {
-        self.blocks.saturating_mul(u64::from(self.block_size))
-    }
-}
-
-/// What to transfer.
-#[derive(Debug)]
-pub enum Data<'a> {
-    /// Read blocks into memory.
-    Read(Buffer<'a, FromDevice>),
-    /// Write blocks from memory.
-    Write(Buffer<'a, ToDevice>),
-    /// Make everything written so far durable.
-    Flush,
-}
-
-/// One request. It borrows its memory for as long as the device may use it.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The first block. Means nothing for a flush.
-    pub block: u64,
-    /// What to transfer; the memory is a whole number of blocks long.
-    pub data: Data<'a>,
-}
-
+// ANCHOR: BlockDevice
 /// Something that has blocks.
 pub trait BlockDevice: Send + Sync {
-    /// A name without spaces, unique in the system.
+    /// A name without spaces, unique in the system for as long as anybody holds the device.
     fn name(&self) -> &str;
 
-    /// The size and shape. It does not change.
+    /// The size and shape at this moment.
     fn geometry(&self) -> Geometry;
 
-    /// Carries a request out. When it returns, whatever the result, the device is done with the
-    /// request's memory.
-    fn submit(&self, request: Request<'_>) -> Result<(), BlockError>;
+    /// What the device can do and how it likes it.
+    fn limits(&self) -> Limits;
 
-    /// Reads blocks from `block` on until `bytes` is full.
-    fn read(&self, block: u64, bytes: &mut [u8]) -> Result<(), BlockError> {
-        let buffer = Buffer::from_device(bytes).map_err(BlockError::Buffer)?;
-        self.submit(Request {
-            block,
-            data: Data::Read(buffer),
-        })
-    }
+    /// Gives a request to the device, on this core. The request comes back if it is not accepted.
+    fn submit(&self, request: Request) -> Result<Ticket, Refused>;
 
-    /// Writes `bytes` to the blocks from `block` on.
-    fn write(&self, block: u64, bytes: &[u8]) -> Result<(), BlockError> {
-        let buffer = Buffer::to_device(bytes).map_err(BlockError::Buffer)?;
-        self.submit(Request {
-            block,
-            data: Data::Write(buffer),
-        })
-    }
+    /// Whether a request is done. The ticket means nothing after it was: ask once.
+    ///
+    /// If it is not, the waker is woken when it may be. Only the last waker counts.
+    fn poll(&self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Completion>;
 
-    /// Makes everything written so far durable.
-    fn flush(&self) -> Result<(), BlockError> {
-        self.submit(Request {
-            block: 0,
-            data: Data::Flush,
-        })
-    }
+    /// Says that nobody will ask for a request any more. It may be carried out or not; its memory
+    /// is freed when the device is done with it.
+    fn abandon(&self, ticket: Ticket);
+
+    /// Whether a request may be accepted on this core. If not, the waker is woken when one may be.
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
 }
-
-/// Why a request was not carried out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum BlockError {
-    /// It goes beyond the last block.
-    OutOfRange,
-    /// Its memory is not a whole number of blocks.
-    Length,
-    /// The device cannot reach the memory as it lies: copy through other memory.
-    NeedsBounce,
-    /// The device is read-only.
-    ReadOnly,
-    /// The memory cannot be described.
-    Buffer(BufferError),
-    /// There is no memory to copy through.
-    OutOfMemory,
-    /// The device failed, in its driver's words.
-    Device(String),
-}
-
-impl fmt::Display for BlockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutOfRange => f.write_str("beyond the end of the device"),
-            Self::Length => f.write_str("not a whole number of blocks"),
-            Self::NeedsBounce => f.write_str("the device cannot reach the memory as it lies"),
-            Self::ReadOnly => f.write_str("the device is read-only"),
-            Self::Buffer(error) => write!(f, "{error}"),
-            Self::OutOfMemory => f.write_str("no memory to copy through"),
-            Self::Device(error) => f.write_str(error),
-        }
-    }
-}
-
-impl core::error::Error for BlockError {}
+// ANCHOR_END: BlockDevice

@@ -1,10 +1,7 @@
-//! Borrowed memory on its way to a device.
+//! Memory with a direction.
 
-use crate::memory::paging;
-use crate::memory::virt::VirtRange;
-use core::fmt;
+use super::memory::Memory;
 use core::marker::PhantomData;
-use phyr::PhyrList;
 
 /// Which way the bytes go.
 pub trait Direction: sealed::Sealed {}
@@ -26,77 +23,79 @@ mod sealed {
     impl Sealed for super::FromDevice {}
 }
 
-/// Why memory cannot be described.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BufferError {
-    /// A transfer of nothing.
-    Empty,
-    /// The bytes are not mapped, or there is no memory for their list.
-    Translate(paging::MapError),
-}
-
-impl fmt::Display for BufferError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Empty => f.write_str("there is nothing to transfer"),
-            Self::Translate(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for BufferError {}
-
-/// Memory that a device will read or write.
+/// Memory that a device is to read or write, and is not using yet.
 ///
 /// Holding one tells you:
 ///
-/// - the memory is borrowed, mutably where the device writes it, so nobody else uses it;
-/// - it stays where it is: nothing in this kernel moves or unmaps memory that is borrowed;
-/// - the list has its bytes, in order, and no others.
+/// - the memory belongs to you, and no device is using it;
+/// - it may be written if and only if it is for a device to write. Of what a device is to read, the
+///   owner may have lent out the bytes for reading.
 #[derive(Debug)]
-pub struct Buffer<'a, D: Direction> {
-    list: PhyrList,
-    _memory: PhantomData<(&'a mut [u8], D)>,
+pub struct Buffer<D: Direction> {
+    memory: Memory,
+    _direction: PhantomData<D>,
 }
 
-impl<'a> Buffer<'a, ToDevice> {
-    /// Bytes for a device to read.
-    pub fn to_device(bytes: &'a [u8]) -> Result<Self, BufferError> {
-        Ok(Self {
-            list: phyrs_of(bytes)?,
-            _memory: PhantomData,
-        })
-    }
-}
-
-impl<'a> Buffer<'a, FromDevice> {
-    /// Bytes for a device to write.
-    pub fn from_device(bytes: &'a mut [u8]) -> Result<Self, BufferError> {
-        Ok(Self {
-            list: phyrs_of(bytes)?,
-            _memory: PhantomData,
-        })
-    }
-}
-
-impl<D: Direction> Buffer<'_, D> {
-    /// The memory's phyrs.
-    pub fn phyrs(&self) -> &PhyrList {
-        &self.list
+impl<D: Direction> Buffer<D> {
+    #[inline]
+    pub(super) fn of(memory: Memory) -> Self {
+        Self {
+            memory,
+            _direction: PhantomData,
+        }
     }
 
     /// The length in bytes.
-    pub fn bytes(&self) -> u64 {
-        self.list.bytes()
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.memory.len()
     }
 
-    pub(super) fn into_list(self) -> PhyrList {
-        self.list
+    /// Whether there is nothing to transfer.
+    pub fn is_empty(&self) -> bool {
+        self.memory.is_empty()
+    }
+
+    /// The memory alone, without a direction.
+    #[inline]
+    pub fn into_memory(self) -> Memory {
+        self.memory
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 }
 
-/// The phyrs behind a slice, as the page tables have them.
-fn phyrs_of(bytes: &[u8]) -> Result<PhyrList, BufferError> {
-    let range = VirtRange::of(bytes).ok_or(BufferError::Empty)?;
-    crate::memory::translate(range).map_err(BufferError::Translate)
+impl Buffer<ToDevice> {
+    /// Memory for a device to read.
+    #[inline]
+    pub fn to_device(memory: Memory) -> Self {
+        Self::of(memory)
+    }
+
+    /// What the device would read. A device that is made of code reads it here.
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.bytes()
+    }
+}
+
+impl Buffer<FromDevice> {
+    /// Memory for a device to write.
+    ///
+    /// # Panics
+    /// If the memory is lent to a request that only reads it.
+    #[inline]
+    pub fn from_device(memory: Memory) -> Self {
+        assert!(
+            memory.is_writable(),
+            "memory that was lent to be read is to be written"
+        );
+        Self::of(memory)
+    }
+
+    /// What the device would write. A device that is made of code writes it here.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.memory.bytes_mut()
+    }
 }

@@ -3,26 +3,48 @@
 //! A driver crate cannot know this kernel's types. So it declares the duty as an unsafe trait, and
 //! here a [`DmaMapping`] takes it on: in each direction the one duty, and not the other.
 
-use super::{DmaMapping, FromDevice, ToDevice};
+use super::{Direction, DmaMapping, FromDevice, ToDevice};
 use phyr::DmaList;
 
-// SAFETY: only `map` makes a mapping, of a `Buffer` that it consumes, and the ranges are the
-// buffer's. `Buffer::to_device` takes them from a borrowed slice, and the borrow is the mapping's
-// lifetime `'a`, so it lasts at least as long as any borrow of the mapping.
-// - The slice is ordinary initialized bytes, which reading does not change.
-// - Nothing in this kernel moves or unmaps memory that is borrowed, and its owner keeps it.
-unsafe impl nvme::Source for DmaMapping<'_, ToDevice> {
+/// A mapping with its ranges in a list.
+pub(crate) struct Listed<D: Direction> {
+    list: DmaList,
+    mapping: DmaMapping<D>,
+}
+
+impl<D: Direction> Listed<D> {
+    /// The same memory. `None` if there is no memory for a longer list.
+    pub(crate) fn new(mapping: DmaMapping<D>) -> Result<Self, DmaMapping<D>> {
+        let mut list = DmaList::new();
+        let mut cursor = mapping.ranges().cursor();
+        while let Some(range) = cursor.next(u64::MAX) {
+            if list.push(range).is_err() {
+                return Err(mapping);
+            }
+        }
+        Ok(Self { list, mapping })
+    }
+
+    pub(crate) fn into_mapping(self) -> DmaMapping<D> {
+        self.mapping
+    }
+}
+
+// SAFETY: the ranges are those of the mapping beside them, which owns the memory, or stands for a
+// borrow that outlasts it.
+// - The memory is ordinary initialized bytes, which reading does not change.
+// - Nothing in this kernel moves or unmaps memory that is owned by somebody.
+unsafe impl nvme::Source for Listed<ToDevice> {
     fn ranges(&self) -> &DmaList {
         &self.list
     }
 }
 
-// SAFETY: as above, but `Buffer::from_device` borrows the slice mutably, for the same `'a`.
+// SAFETY: as above.
 // - Any byte is a valid `u8`, so the device may write what it likes.
-// - Nothing in this kernel moves or unmaps memory that is borrowed, and its owner keeps it.
-// - The mutable borrow is the only way to the bytes as long as it lasts, and neither the buffer
-//   nor the mapping gives out a reference to them.
-unsafe impl nvme::Target for DmaMapping<'_, FromDevice> {
+// - A mapping gives no access to the bytes, and its owner has no other way to them. Memory that is
+//   only lent to be read has never become a `Buffer<FromDevice>`.
+unsafe impl nvme::Target for Listed<FromDevice> {
     fn ranges(&self) -> &DmaList {
         &self.list
     }

@@ -1,7 +1,10 @@
 //! NVMe controllers: what the `nvme` crate asks of its platform, and its namespaces as block devices.
 
-use crate::block::{BlockDevice, BlockError, Data, Geometry, Request};
-use crate::dma::{self, DmaLimits, DmaMemory};
+use crate::block::{
+    BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Refused, Request,
+    Ticket,
+};
+use crate::dma::{self, DmaLimits, DmaMemory, Listed};
 use crate::mmio::RegisterWindow;
 use crate::pci::Function;
 use crate::pci::device::{Device, DeviceError, Owners};
@@ -11,6 +14,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::task::{Context, Poll};
 use phyr::{DmaAddr, DmaRange};
 use spin::Mutex;
 
@@ -174,6 +179,8 @@ pub fn probe(
                     writable: !namespace.write_protected,
                 },
                 controller: controller.clone(),
+                done: Mutex::new(Vec::new()),
+                next: AtomicU64::new(0),
             }),
         }
     }
@@ -186,6 +193,9 @@ pub struct Namespace {
     id: u32,
     geometry: Geometry,
     controller: Arc<Mutex<Controller>>,
+    /// What is done, and has not been asked for.
+    done: Mutex<Vec<(u64, Completion)>>,
+    next: AtomicU64,
 }
 
 /// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
@@ -203,25 +213,86 @@ impl BlockDevice for Namespace {
         self.geometry
     }
 
-    fn submit(&self, request: Request<'_>) -> Result<(), BlockError> {
-        // The driver returns only when the device is done with the memory, so the borrow in the
-        // request covers all of the transfer.
-        match request.data {
-            Data::Read(buffer) => {
-                let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
-                self.controller
-                    .lock()
-                    .read(self.id, request.block, &mapping)
-                    .map_err(block_error)
-            }
-            Data::Write(buffer) => {
-                let mapping = dma::map(buffer, &LIMITS).map_err(|_| BlockError::NeedsBounce)?;
-                self.controller
-                    .lock()
-                    .write(self.id, request.block, &mapping)
-                    .map_err(block_error)
-            }
-            Data::Flush => self.controller.lock().flush(self.id).map_err(block_error),
+    fn limits(&self) -> Limits {
+        Limits {
+            write_cache: true,
+            ..Limits::NONE
+        }
+    }
+
+    fn submit(&self, request: Request) -> Result<Ticket, Refused> {
+        if let Err(error) = request.check(&self.geometry, &self.limits()) {
+            return Err(request.refused(error));
+        }
+        let completion = self.carry_out(request);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.done.lock().push((number, completion));
+        Ok(Ticket::new(number))
+    }
+
+    fn poll(&self, ticket: &Ticket, _: &mut Context<'_>) -> Poll<Completion> {
+        let mut done = self.done.lock();
+        let at = done
+            .iter()
+            .position(|(number, _)| *number == ticket.number())
+            .expect("a ticket is asked for once");
+        Poll::Ready(done.swap_remove(at).1)
+    }
+
+    fn abandon(&self, ticket: Ticket) {
+        let mut done = self.done.lock();
+        done.retain(|(number, _)| *number != ticket.number());
+    }
+
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+impl Namespace {
+    /// Does what a request says, and waits for it.
+    fn carry_out(&self, request: Request) -> Completion {
+        let failed = |memory, error| Completion {
+            memory: Some(memory),
+            result: Err(error),
+        };
+        match request.operation {
+            Operation::Read(buffer) => match dma::map(buffer, &LIMITS) {
+                Err((error, buffer)) => failed(buffer.into_memory(), error.into()),
+                Ok(mapping) => match Listed::new(mapping) {
+                    Err(mapping) => failed(mapping.unmap().into_memory(), BlockError::OutOfMemory),
+                    Ok(listed) => {
+                        let mut controller = self.controller.lock();
+                        let result = controller.read(self.id, request.block, &listed);
+                        Completion {
+                            memory: Some(listed.into_mapping().unmap().into_memory()),
+                            result: result.map_err(block_error),
+                        }
+                    }
+                },
+            },
+            Operation::Write(buffer, Durability::Flushed) => match dma::map(buffer, &LIMITS) {
+                Err((error, buffer)) => failed(buffer.into_memory(), error.into()),
+                Ok(mapping) => match Listed::new(mapping) {
+                    Err(mapping) => failed(mapping.unmap().into_memory(), BlockError::OutOfMemory),
+                    Ok(listed) => {
+                        let mut controller = self.controller.lock();
+                        let result = controller.write(self.id, request.block, &listed);
+                        Completion {
+                            memory: Some(listed.into_mapping().unmap().into_memory()),
+                            result: result.map_err(block_error),
+                        }
+                    }
+                },
+            },
+            Operation::Flush => Completion {
+                memory: None,
+                result: self.controller.lock().flush(self.id).map_err(block_error),
+            },
+            _ => Completion {
+                memory: request.into_memory(),
+                result: Err(BlockError::Unsupported),
+            },
         }
     }
 }
@@ -233,6 +304,6 @@ fn block_error(error: nvme::Error) -> BlockError {
         Error::Request(RequestError::OutOfRange { .. }) => BlockError::OutOfRange,
         Error::Request(RequestError::Length { .. }) => BlockError::Length,
         Error::Request(RequestError::WriteProtected { .. }) => BlockError::ReadOnly,
-        other => BlockError::Device(format!("{other}")),
+        other => BlockError::device(&other),
     }
 }

@@ -162,3 +162,47 @@ pub fn window() -> DirectMap {
 
 /// An upper limit for devices that can only be given 32-bit addresses.
 pub const BELOW_4_GIB: PhysAddr = PhysAddr::new(1 << 32);
+
+/// RAM for tests on the host.
+#[cfg(test)]
+pub(crate) mod host {
+    use super::*;
+    use crate::memory::virt::{VirtAddr, VirtRange};
+    use spin::MutexGuard;
+
+    /// Where the memory is, as physical addresses go.
+    const BASE: u64 = 1 << 20;
+    const BYTES: u64 = 16 << 20;
+
+    static READY: Once<()> = Once::new();
+    static USER: Mutex<()> = Mutex::new(());
+
+    /// The right to look at how much is free: there is one at a time.
+    pub(crate) struct Arena {
+        _only: MutexGuard<'static, ()>,
+    }
+
+    /// Starts the allocator, if it has not been, and keeps other tests from using it.
+    pub(crate) fn arena() -> Arena {
+        let _only = USER.lock();
+        READY.call_once(|| {
+            let layout = core::alloc::Layout::from_size_align(BYTES as usize, PAGE as usize);
+            // SAFETY: the layout has bytes.
+            let start = unsafe { std::alloc::alloc_zeroed(layout.expect("whole pages")) };
+            let view = VirtAddr::of(start).get() - BASE;
+            let view = VirtAddr::new(view).and_then(|at| VirtRange::new(at, BASE + BYTES));
+            // SAFETY: the memory is never freed, and nobody is given anything below `BASE`.
+            init(unsafe { DirectMap::new(view.expect("the host has such addresses")) });
+            let range = Phyr::new(PhysAddr::new(BASE), BYTES).expect("it does not wrap");
+            // SAFETY: it was allocated just now.
+            unsafe { add(range) };
+        });
+        Arena { _only }
+    }
+
+    impl Arena {
+        pub(crate) fn free_bytes(&self) -> u64 {
+            with_allocator(|allocator| allocator.free_bytes())
+        }
+    }
+}

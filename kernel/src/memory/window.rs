@@ -65,6 +65,15 @@ impl DirectMap {
     pub const fn view(&self) -> VirtRange {
         self.view
     }
+
+    /// What lies behind a range of virtual addresses, if all of it is in the map.
+    #[must_use]
+    pub fn phyr(&self, range: VirtRange) -> Option<Phyr> {
+        let offset = range.start().offset_from(self.view.start())?;
+        let inside = range.last().get() <= self.view.last().get();
+        let phyr = Phyr::new(PhysAddr::new(offset), range.len());
+        phyr.ok().filter(|_| inside)
+    }
 }
 
 // SAFETY: 1 and 2 hold because the map is linear and permanent, as `DirectMap::new` was promised;

@@ -8,7 +8,7 @@ use vm_test::{control, vm_test};
 #[vm_test(machine = "nvme")]
 fn a_disk_fails_where_it_is_told_to_and_only_there() {
     let mut bytes = vec![0; 512];
-    let mut read = |block| disk().read(block, &mut bytes);
+    let mut read = |block| disk().read_now(block, &mut bytes);
     assert_eq!(read(8), Ok(()));
     control::faults(0, "read at 4096");
     assert!(matches!(read(8), Err(BlockError::Device(_))));
@@ -25,9 +25,9 @@ fn a_disk_fails_where_it_is_told_to_and_only_there() {
 #[vm_test(machine = "trace=pci_nvme_read+pci_nvme_mmio_doorbell_*,nvme")]
 fn qemu_tells_which_commands_a_driver_has_given() {
     let mut bytes = vec![0; 512];
-    disk().read(0, &mut bytes).unwrap();
+    disk().read_now(0, &mut bytes).unwrap();
     control::trace_mark();
-    disk().read(77, &mut bytes).unwrap();
+    disk().read_now(77, &mut bytes).unwrap();
     assert_eq!(control::trace_count("pci_nvme_read"), 1);
     assert_eq!(control::trace_count("pci_nvme_read lba 0x4d"), 1);
     assert_eq!(control::trace_count("pci_nvme_mmio_doorbell_sq"), 1);

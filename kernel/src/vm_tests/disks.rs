@@ -174,7 +174,7 @@ fn a_corrupt_file_system_is_an_error_that_names_what_is_wrong() {
         "{text}"
     );
     // The disk itself is sound and can still be read.
-    disk().read(0, &mut vec![0; 4096]).unwrap();
+    disk().read_now(0, &mut vec![0; 4096]).unwrap();
 }
 
 #[vm_test(machine = "disk=empty")]

@@ -5,9 +5,10 @@
 
 use super::{disk, disk_number, scattered};
 use crate::block::{BlockDevice, BlockError, counters, read_at};
-use crate::dma::Buffer;
+use crate::dma::{Owner, Phyrs};
 use crate::memory::frames::{Frames, window, with_allocator};
 use crate::memory::window::Window;
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 use vm_test::{host, pattern, seed, vm_test};
@@ -21,7 +22,7 @@ fn read_between_canaries(device: &dyn BlockDevice, block: u64, len: usize) {
     let mut frames = Frames::allocate((len + 2 * PAGE).next_multiple_of(PAGE) as u64).unwrap();
     frames.bytes_mut().fill(CANARY);
     device
-        .read(block, &mut frames.bytes_mut()[PAGE..PAGE + len])
+        .read_now(block, &mut frames.bytes_mut()[PAGE..PAGE + len])
         .unwrap();
     let position = block * block_size as u64;
     let bytes = frames.bytes();
@@ -95,7 +96,7 @@ fn scattered_pages_are_filled_in_their_order() {
             pages,
             "no two pages touch"
         );
-        disk().read(8, memory.bytes_mut()).unwrap();
+        disk().read_now(8, memory.bytes_mut()).unwrap();
         assert_eq!(
             pattern::first_difference(seed(), 8 * 512, memory.bytes()),
             None,
@@ -117,7 +118,7 @@ fn scattered_memory_may_start_inside_a_page() {
         (3584, 1024),
     ] {
         disk()
-            .read(1, &mut memory.bytes_mut()[start..start + len])
+            .read_now(1, &mut memory.bytes_mut()[start..start + len])
             .unwrap();
         assert_eq!(
             pattern::first_difference(seed(), 512, &memory.bytes()[start..start + len]),
@@ -196,7 +197,7 @@ fn memory_the_device_cannot_use_is_refused_and_copied_through_other_memory() {
     let (disk, mut bytes) = (disk(), vec![0u8; 4096 + 8]);
     let skew = (bytes.as_ptr() as usize).wrapping_neg() % 4 + 2;
     assert_eq!(
-        disk.read(0, &mut bytes[skew..skew + 512]),
+        disk.read_now(0, &mut bytes[skew..skew + 512]),
         Err(BlockError::NeedsBounce)
     );
     let before = counters();
@@ -213,8 +214,8 @@ fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
     let mine = seed() ^ 0x1234_5678 ^ block;
     let mut frames = Frames::allocate((len as u64).next_multiple_of(PAGE as u64)).unwrap();
     pattern::fill(mine, 0, &mut frames.bytes_mut()[..len]);
-    device.write(block, &frames.bytes()[..len]).unwrap();
-    device.flush().unwrap();
+    device.write_now(block, &frames.bytes()[..len]).unwrap();
+    device.flush_now().unwrap();
     host::assert_disk_pattern(0, block * block_size, len as u64, mine, 0);
     // The blocks on both sides still hold what they held.
     host::assert_disk_pattern(
@@ -251,8 +252,8 @@ fn the_host_finds_what_was_written_in_blocks_of_4096() {
 fn scattered_pages_are_written_in_their_order() {
     let mut memory = scattered(600);
     pattern::fill(seed() ^ 99, 0, memory.bytes_mut());
-    disk().write(64, memory.bytes()).unwrap();
-    disk().flush().unwrap();
+    disk().write_now(64, memory.bytes()).unwrap();
+    disk().flush_now().unwrap();
     host::assert_disk_pattern(0, 64 * 512, 600 * PAGE as u64, seed() ^ 99, 0);
 }
 
@@ -264,7 +265,7 @@ fn two_controllers_do_not_mix_their_data() {
         (1, disk_number(1)),
         (0, disk_number(0)),
     ] {
-        disk.read(16, &mut bytes).unwrap();
+        disk.read_now(16, &mut bytes).unwrap();
         // Each disk has its own pattern.
         assert_eq!(
             pattern::first_difference(seed().wrapping_add(number), 16 * 512, &bytes),
@@ -285,40 +286,53 @@ fn requests_beyond_the_end_are_refused_and_touch_nothing() {
         (u64::MAX - 1, 8192),
     ] {
         assert_eq!(
-            disk().read(block, &mut bytes[..len]),
+            disk().read_now(block, &mut bytes[..len]),
             Err(BlockError::OutOfRange),
             "{block}"
         );
         assert_eq!(
-            disk().write(block, &bytes[..len]),
+            disk().write_now(block, &bytes[..len]),
             Err(BlockError::OutOfRange),
             "{block}"
         );
     }
     assert!(bytes.iter().all(|byte| *byte == CANARY));
-    assert_eq!(disk().read(0, &mut bytes[..100]), Err(BlockError::Length));
-    assert!(matches!(
-        disk().read(0, &mut []),
-        Err(BlockError::Buffer(_))
-    ));
+    assert_eq!(
+        disk().read_now(0, &mut bytes[..100]),
+        Err(BlockError::Length)
+    );
+    assert_eq!(disk().read_now(0, &mut []), Err(BlockError::Length));
     assert_eq!(
         read_at(&**disk(), (16 << 20) - 10, &mut bytes[..11]),
         Err(BlockError::OutOfRange)
     );
     host::assert_disk_pattern(0, 0, 16 << 20, seed(), 0);
     // It goes on working.
-    disk().read(0, &mut bytes[..512]).unwrap();
+    disk().read_now(0, &mut bytes[..512]).unwrap();
     assert_eq!(pattern::first_difference(seed(), 0, &bytes[..512]), None);
 }
 
-#[vm_test(machine = "nvme,size=16M")]
-fn a_buffer_is_described_by_as_few_phyrs_as_there_can_be() {
-    let mut frames = Frames::allocate(1 << 20).unwrap();
+#[vm_test]
+fn memory_is_described_by_as_few_phyrs_as_there_can_be() {
+    let frames = Frames::allocate(1 << 20).unwrap();
     let phyr = frames.phyr();
-    let buffer = Buffer::from_device(frames.bytes_mut()).unwrap();
-    assert_eq!(
-        (buffer.phyrs().len(), buffer.phyrs().first()),
-        (1, Some(phyr))
-    );
     assert_eq!(window().pointer(phyr.addr()), frames.pointer());
+    let memory = frames.into_memory();
+    assert!(matches!(memory.phyrs(), Ok(Phyrs::One(only)) if only == phyr));
+    // The heap lies in the direct map, so it is as easy to find.
+    let heap = vec![0u8; 1 << 20].into_memory();
+    let Ok(Phyrs::One(phyr)) = heap.phyrs() else {
+        panic!("the heap is in the direct map");
+    };
+    assert_eq!(
+        window().pointer(phyr.addr()).as_ptr().cast_const(),
+        heap.bytes().as_ptr()
+    );
+    // And what the page tables say is the same.
+    let range = crate::memory::virt::VirtRange::of(heap.bytes()).unwrap();
+    assert_eq!(crate::memory::translate(range).unwrap().first(), Some(phyr));
+    let Ok(Phyrs::List(list)) = Box::new(scattered(3)).into_memory().phyrs() else {
+        panic!("no two pages touch");
+    };
+    assert_eq!(list.len(), 3);
 }

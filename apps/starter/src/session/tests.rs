@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::output::Terminal;
-use crate::testing::{Fake, GIB, RamDisk, Wire, phyr};
+use crate::testing::{Fake, GIB, Wire, phyr, shown_disk};
 use kernel::pci::bar::Need;
 use kernel::pci::{Bar, BarKind, Function, PciAddress};
 
@@ -330,11 +330,11 @@ fn disks_are_shown_with_their_partitions() {
         volume
     };
     let volumes = vec![
-        RamDisk::shown("nvme0n1", 512, 131_072, "QEMU NVMe Ctrl"),
-        with_ext4(RamDisk::shown("nvme0n1p1", 512, 16, "")),
-        RamDisk::shown("nvme0n1p12", 512, 2048, ""),
-        with_ext4(RamDisk::shown("nvme1n1", 4096, 1 << 28, "bad\x1bname")),
-        RamDisk::shown("nvme1n1part", 4096, 0, ""),
+        shown_disk("nvme0n1", 512, 131_072, "QEMU NVMe Ctrl"),
+        with_ext4(shown_disk("nvme0n1p1", 512, 16, "")),
+        shown_disk("nvme0n1p12", 512, 2048, ""),
+        with_ext4(shown_disk("nvme1n1", 4096, 1 << 28, "bad\x1bname")),
+        shown_disk("nvme1n1part", 4096, 0, ""),
     ];
     let machine = Fake {
         volumes,
@@ -366,9 +366,9 @@ fn the_greeting_is_short_and_says_what_is_there() {
             .replace("\r\n", "\n")
     };
     let text = greeting(vec![
-        RamDisk::shown("nvme0n1", 512, 131_072, ""),
-        RamDisk::shown("nvme0n1p1", 512, 16, ""),
-        RamDisk::shown("nvme1n1", 4096, 1, ""),
+        shown_disk("nvme0n1", 512, 131_072, ""),
+        shown_disk("nvme0n1p1", 512, 16, ""),
+        shown_disk("nvme1n1", 4096, 1, ""),
     ]);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
@@ -381,7 +381,7 @@ fn the_greeting_is_short_and_says_what_is_there() {
     );
     assert!(greeting(Vec::new()).contains("RAM, no disks\n"));
     let many = (0..7)
-        .map(|n| RamDisk::shown(&format!("nvme{n}n1"), 512, 2, ""))
+        .map(|n| shown_disk(&format!("nvme{n}n1"), 512, 2, ""))
         .collect();
     assert!(greeting(many).contains(
         "7 disks: nvme0n1 (1 KiB), nvme1n1 (1 KiB), nvme2n1 (1 KiB), nvme3n1 (1 KiB), and 3 more\n"

@@ -3,7 +3,10 @@
 use crate::system::{FreeMemory, System, Volume};
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use core::time::Duration;
-use kernel::block::{BlockDevice, BlockError, Counters, Geometry, Request as BlockRequest};
+use kernel::block::{
+    BlockDevice, BlockError, Completion, Counters, Geometry, Limits, RamDisk, Refused,
+    Request as BlockRequest, Ticket,
+};
 use kernel::memory::DIRECT_MAP;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
@@ -13,55 +16,40 @@ use kernel::pci::{Function, PciAddress};
 use phyr::{Phyr, PhyrList, PhysAddr};
 use std::cell::Cell;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// A disk in memory. It has blocks of one byte, unless a test wants to see others, so that every
 /// read is a number of whole blocks and needs no memory of the kernel's.
-pub(crate) struct RamDisk {
-    pub(crate) name: String,
-    pub(crate) geometry: Geometry,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl RamDisk {
-    pub(crate) fn volume(name: &str, bytes: Vec<u8>) -> Volume {
-        let geometry = Geometry {
-            block_size: 1,
-            blocks: bytes.len() as u64,
-            writable: false,
-        };
-        let device = Arc::new(Self {
-            name: name.into(),
-            geometry,
-            bytes,
-        });
-        Volume {
-            device,
-            model: String::new(),
-            has_ext4: true,
-        }
-    }
-
-    /// A disk that is only looked at.
-    pub(crate) fn shown(name: &str, block_size: u32, blocks: u64, model: &str) -> Volume {
-        let geometry = Geometry {
-            block_size,
-            blocks,
-            writable: true,
-        };
-        let device = Arc::new(Self {
-            name: name.into(),
-            geometry,
-            bytes: Vec::new(),
-        });
-        Volume {
-            device,
-            model: model.into(),
-            has_ext4: false,
-        }
+pub(crate) fn ram_disk(name: &str, bytes: Vec<u8>) -> Volume {
+    Volume {
+        device: Arc::new(RamDisk::new(name, 1, bytes).read_only()),
+        model: String::new(),
+        has_ext4: true,
     }
 }
 
-impl BlockDevice for RamDisk {
+/// A disk that is only looked at.
+struct Shown {
+    name: String,
+    geometry: Geometry,
+}
+
+/// A disk that is only looked at.
+pub(crate) fn shown_disk(name: &str, block_size: u32, blocks: u64, model: &str) -> Volume {
+    let geometry = Geometry {
+        block_size,
+        blocks,
+        writable: true,
+    };
+    let name = name.into();
+    Volume {
+        device: Arc::new(Shown { name, geometry }),
+        model: model.into(),
+        has_ext4: false,
+    }
+}
+
+impl BlockDevice for Shown {
     fn name(&self) -> &str {
         &self.name
     }
@@ -70,18 +58,24 @@ impl BlockDevice for RamDisk {
         self.geometry
     }
 
-    fn submit(&self, _: BlockRequest<'_>) -> Result<(), BlockError> {
-        Err(BlockError::ReadOnly)
+    fn limits(&self) -> Limits {
+        Limits::NONE
     }
 
-    fn read(&self, block: u64, into: &mut [u8]) -> Result<(), BlockError> {
-        let start = usize::try_from(block).unwrap();
-        let bytes = self
-            .bytes
-            .get(start..start + into.len())
-            .ok_or(BlockError::OutOfRange)?;
-        into.copy_from_slice(bytes);
-        Ok(())
+    fn submit(&self, request: BlockRequest) -> Result<Ticket, Refused> {
+        Err(request.refused(BlockError::Removed))
+    }
+
+    fn poll(&self, _: &Ticket, _: &mut Context<'_>) -> Poll<Completion> {
+        unreachable!("it accepts no request")
+    }
+
+    fn abandon(&self, _: Ticket) {
+        unreachable!("it accepts no request")
+    }
+
+    fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Outcome, run};
 use crate::system::Volume;
-use crate::testing::{Fake, RamDisk};
+use crate::testing::{Fake, ram_disk, shown_disk};
 use harness::disk::ext4::{self, Damage};
 use sha2::{Digest, Sha256};
 use std::ffi::OsStr;
@@ -62,13 +62,13 @@ fn fill(folder: &Path) {
 static VOLUMES: LazyLock<Vec<Volume>> = LazyLock::new(|| {
     let second = |folder: &Path| fs::write(folder.join("second"), "2\n").unwrap();
     vec![
-        RamDisk::shown("nvme0n1", 512, 8, ""),
-        RamDisk::volume("nvme1n1", disk(fill, None)),
-        RamDisk::volume("nvme1n2", disk(second, None)),
-        RamDisk::volume("nvme2n1", disk(fill, Some(Damage::GroupDescriptor))),
-        RamDisk::volume("nvme2n2", disk(fill, Some(Damage::RootInode))),
-        RamDisk::volume("nvme2n3", disk(fill, Some(Damage::RootDirectory))),
-        RamDisk::volume("nvme2n4", disk(fill, Some(Damage::Superblock))),
+        shown_disk("nvme0n1", 512, 8, ""),
+        ram_disk("nvme1n1", disk(fill, None)),
+        ram_disk("nvme1n2", disk(second, None)),
+        ram_disk("nvme2n1", disk(fill, Some(Damage::GroupDescriptor))),
+        ram_disk("nvme2n2", disk(fill, Some(Damage::RootInode))),
+        ram_disk("nvme2n3", disk(fill, Some(Damage::RootDirectory))),
+        ram_disk("nvme2n4", disk(fill, Some(Damage::Superblock))),
     ]
 });
 
@@ -267,7 +267,7 @@ fn a_disk_that_ends_too_early_is_an_error() {
     let mut bytes = disk(fill, None);
     bytes.truncate(1 << 20);
     let machine = Fake {
-        volumes: vec![RamDisk::volume("nvme0n1", bytes)],
+        volumes: vec![ram_disk("nvme0n1", bytes)],
         ..Fake::default()
     };
     let (outcome, text) = run(&machine, "sha256sum /large");

@@ -2,7 +2,6 @@
 
 use super::*;
 use gpt_disk_types::{Crc32, GptPartitionType, LbaLe, U32Le, guid};
-use std::sync::atomic::Ordering;
 
 const BLOCKS: u64 = 4096;
 
@@ -256,34 +255,6 @@ fn read_errors_are_passed_on() {
         parse(geometry(512), &failing),
         Err(TableError::Read(BlockError::Device("broken".into())))
     );
-}
-
-/// A disk that only remembers which block it was asked for.
-struct Recorder(std::sync::atomic::AtomicU64);
-
-impl BlockDevice for Recorder {
-    fn name(&self) -> &str {
-        "disk0"
-    }
-    fn geometry(&self) -> Geometry {
-        geometry(512)
-    }
-    fn submit(&self, request: Request<'_>) -> Result<(), BlockError> {
-        self.0.store(request.block, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-#[test]
-fn a_partition_has_a_name_and_passes_flushes_on() {
-    let disk = Arc::new(Recorder(0.into()));
-    let partition = Partition::new(disk.clone(), extent(2, 100, 50));
-    assert_eq!(partition.name(), "disk0p2");
-    assert_eq!(partition.geometry().blocks, 50);
-    // A flush has no place, so none is out of range.
-    let data = crate::block::Data::Flush;
-    assert_eq!(partition.submit(Request { block: 77, data }), Ok(()));
-    assert_eq!(disk.0.load(Ordering::Relaxed), 77);
 }
 
 #[test]

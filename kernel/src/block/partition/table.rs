@@ -1,25 +1,15 @@
-//! Partitions: GPT (UEFI specification 2.10, chapter 5) and MBR.
+//! Partition tables: GPT (UEFI specification 2.10, chapter 5) and MBR.
 //!
 //! Everything in a table comes from the disk and is checked: a table with a wrong checksum is not
 //! used, and an entry that does not lie within the disk is reported and left out.
 
-use super::{BlockDevice, BlockError, Geometry, Request, read_at};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use crate::block::{BlockDevice, BlockError, Geometry, read_at};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 use gpt_disk_types::{
     BlockSize, GptHeader, GptPartitionEntry, GptPartitionEntryArray, MasterBootRecord,
 };
-
-/// A run of blocks of another device.
-pub struct Partition {
-    disk: Arc<dyn BlockDevice>,
-    name: String,
-    extent: Extent,
-}
 
 /// Where a partition lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,50 +76,6 @@ pub fn find(disk: &dyn BlockDevice) -> Table {
         extents: Vec::new(),
         errors: vec![error],
     })
-}
-
-impl Partition {
-    /// A partition of a disk, named after it.
-    pub fn new(disk: Arc<dyn BlockDevice>, extent: Extent) -> Self {
-        let name = format!("{}p{}", disk.name(), extent.number);
-        Self { disk, name, extent }
-    }
-}
-
-impl BlockDevice for Partition {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn geometry(&self) -> Geometry {
-        Geometry {
-            blocks: self.extent.blocks,
-            ..self.disk.geometry()
-        }
-    }
-
-    fn submit(&self, request: Request<'_>) -> Result<(), BlockError> {
-        let bytes = match &request.data {
-            super::Data::Read(buffer) => buffer.bytes(),
-            super::Data::Write(buffer) => buffer.bytes(),
-            // A flush has no place.
-            super::Data::Flush => return self.disk.submit(request),
-        };
-        let blocks = bytes.div_ceil(u64::from(self.geometry().block_size));
-        let block = self.extent.place(request.block, blocks);
-        self.disk.submit(Request {
-            block: block.ok_or(BlockError::OutOfRange)?,
-            data: request.data,
-        })
-    }
-}
-
-impl Extent {
-    /// The disk's number of block `block` of the partition, if `blocks` blocks from there are inside.
-    fn place(&self, block: u64, blocks: u64) -> Option<u64> {
-        let end = block.checked_add(blocks)?;
-        (end <= self.blocks).then_some(self.first + block)
-    }
 }
 
 fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
@@ -317,5 +263,5 @@ fn gpt_entries(
 }
 
 #[cfg(test)]
-#[path = "partition_tests.rs"]
+#[path = "table_tests.rs"]
 mod tests;

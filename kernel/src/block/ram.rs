@@ -1,0 +1,410 @@
+//! A disk made of memory, which completes requests when it is told to.
+//!
+//! It is a real block device, and it is a stage: what a real one does by chance, in bad order, or
+//! once a year, this one does when a test says so. It [holds](RamDisk::hold) requests back and
+//! completes them in any order, fails them, changes its size, and is removed.
+//!
+//! Data moves at completion. So a buffer that was freed or looked at too early is noticed.
+
+use super::{BlockDevice, BlockError, Completion, Geometry, Limits, Operation, Ranges, Request};
+use super::{Durability, Refusal, Refused, Ticket};
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+use spin::Mutex;
+
+/// A disk made of memory.
+pub struct RamDisk {
+    name: String,
+    state: Mutex<State>,
+}
+
+/// What a [`RamDisk`] has carried out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Reads.
+    pub reads: u64,
+    /// Writes of either kind.
+    pub writes: u64,
+    /// Writes, also of zeros, that were to be durable at once.
+    pub durable: u64,
+    /// Flushes.
+    pub flushes: u64,
+    /// Blocks discarded.
+    pub discarded: u64,
+    /// Blocks zeroed.
+    pub zeroed: u64,
+    /// Blocks verified.
+    pub verified: u64,
+}
+
+struct State {
+    bytes: Vec<u8>,
+    geometry: Geometry,
+    limits: Limits,
+    slots: Vec<Slot>,
+    /// The numbers of the slots whose requests wait, oldest first.
+    waiting: Vec<usize>,
+    held: bool,
+    removed: bool,
+    counts: Counts,
+    /// Who waits for a slot.
+    room: Vec<Waker>,
+    /// What the next ticket's upper half is.
+    generation: u32,
+}
+
+/// One request that was accepted.
+struct Slot {
+    generation: u32,
+    content: Content,
+    waker: Option<Waker>,
+}
+
+enum Content {
+    Free,
+    /// Waits to be completed. Nobody may be waiting for it.
+    Waiting(Request),
+    /// As above, and nobody will ask.
+    Abandoned(Request),
+    Done(Completion),
+}
+
+impl RamDisk {
+    /// A disk with these bytes, which can do everything, and takes 64 requests at once.
+    ///
+    /// # Panics
+    /// If `block_size` is not a power of two.
+    pub fn new(name: &str, block_size: u32, bytes: Vec<u8>) -> Self {
+        assert!(block_size.is_power_of_two());
+        let ranges = Some(Ranges {
+            granularity: 1,
+            max_blocks: u64::MAX,
+        });
+        let limits = Limits {
+            command: phyr::Limits::of_blocks(u64::from(block_size)),
+            depth: 64,
+            write_cache: true,
+            durable_writes: true,
+            discard: ranges,
+            write_zeroes: ranges,
+            compare: true,
+            verify: true,
+        };
+        let geometry = Geometry {
+            block_size,
+            blocks: bytes.len() as u64 / u64::from(block_size),
+            writable: true,
+        };
+        Self {
+            name: name.into(),
+            state: Mutex::new(State {
+                bytes,
+                geometry,
+                limits,
+                slots: Vec::new(),
+                waiting: Vec::new(),
+                held: false,
+                removed: false,
+                counts: Counts::default(),
+                room: Vec::new(),
+                generation: 0,
+            }),
+        }
+    }
+
+    /// The same disk, which cannot be written.
+    #[must_use]
+    pub fn read_only(mut self) -> Self {
+        self.state.get_mut().geometry.writable = false;
+        self
+    }
+
+    /// The same disk, which can do no more than this.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.state.get_mut().limits = limits;
+        self
+    }
+
+    /// From now on requests wait until they are completed by name.
+    pub fn hold(&self) {
+        self.state.lock().held = true;
+    }
+
+    /// How many requests wait, abandoned ones too.
+    pub fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// How many slots are in use: by requests that wait, or that nobody has asked for yet.
+    pub fn in_use(&self) -> usize {
+        let state = self.state.lock();
+        let used = |slot: &&Slot| !matches!(slot.content, Content::Free);
+        state.slots.iter().filter(used).count()
+    }
+
+    /// Carries out the request that is the `number`th of those that wait, from 0, oldest first.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn complete(&self, number: usize) {
+        self.end(number, None);
+    }
+
+    /// As [`complete`](Self::complete), but nothing is done, and the request fails.
+    pub fn fail(&self, number: usize, error: BlockError) {
+        self.end(number, Some(error));
+    }
+
+    fn end(&self, number: usize, error: Option<BlockError>) {
+        let mut state = self.state.lock();
+        let slot = state.waiting.remove(number);
+        let wakers = state.end(slot, error);
+        // The lock is not held while somebody else's code runs.
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// What the `number`th request that waits will do to the content: where, and which byte.
+    #[cfg(test)]
+    pub(crate) fn change(&self, number: usize) -> Option<(core::ops::Range<usize>, u8)> {
+        let state = self.state.lock();
+        let (Content::Waiting(request) | Content::Abandoned(request)) =
+            &state.slots[state.waiting[number]].content
+        else {
+            return None;
+        };
+        let size = state.geometry.block_size as usize;
+        let start = request.block as usize * size;
+        match &request.operation {
+            Operation::Write(buffer, _) => Some((start..start + buffer.len(), buffer.bytes()[0])),
+            Operation::WriteZeroes { blocks, .. } => {
+                Some((start..start + *blocks as usize * size, 0))
+            }
+            _ => None,
+        }
+    }
+
+    /// Completes what waits, and from now on everything at once.
+    pub fn release(&self) {
+        self.state.lock().held = false;
+        while self.waiting() > 0 {
+            self.complete(0);
+        }
+    }
+
+    /// The disk is gone: what waits fails, and so does all that comes.
+    pub fn remove(&self) {
+        self.state.lock().removed = true;
+        while self.waiting() > 0 {
+            self.fail(0, BlockError::Removed);
+        }
+    }
+
+    /// The disk has so many blocks from now on. New ones are zeros.
+    pub fn resize(&self, blocks: u64) {
+        let mut state = self.state.lock();
+        let bytes = blocks as usize * state.geometry.block_size as usize;
+        state.bytes.resize(bytes, 0);
+        state.geometry.blocks = blocks;
+    }
+
+    /// What has been carried out.
+    pub fn counts(&self) -> Counts {
+        self.state.lock().counts
+    }
+
+    /// A copy of the content.
+    pub fn content(&self) -> Vec<u8> {
+        self.state.lock().bytes.clone()
+    }
+}
+
+impl State {
+    /// Ends the request in a slot. Returns who is to know.
+    fn end(&mut self, number: usize, error: Option<BlockError>) -> Vec<Waker> {
+        let content = core::mem::replace(&mut self.slots[number].content, Content::Free);
+        let (request, wanted) = match content {
+            Content::Waiting(request) => (request, true),
+            Content::Abandoned(request) => (request, false),
+            Content::Free | Content::Done(_) => unreachable!("only waiting requests are ended"),
+        };
+        let done = match error {
+            Some(error) => Completion {
+                memory: request.into_memory(),
+                result: Err(error),
+            },
+            None => self.carry_out(request),
+        };
+        if wanted {
+            self.slots[number].content = Content::Done(done);
+            self.slots[number].waker.take().into_iter().collect()
+        } else {
+            core::mem::take(&mut self.room)
+        }
+    }
+
+    fn carry_out(&mut self, mut request: Request) -> Completion {
+        // The size may have changed since the request was accepted.
+        let result = match request.check(&self.geometry, &self.limits) {
+            Ok(()) => self.apply(&mut request),
+            Err(error) => Err(error),
+        };
+        Completion {
+            memory: request.into_memory(),
+            result,
+        }
+    }
+
+    /// Does what a request says, which has been checked.
+    fn apply(&mut self, request: &mut Request) -> Result<(), BlockError> {
+        let blocks = request.blocks(&self.geometry)?;
+        let size = self.geometry.block_size as usize;
+        let place = match request.operation {
+            Operation::Flush => &mut [],
+            _ => &mut self.bytes[request.block as usize * size..][..blocks as usize * size],
+        };
+        let counts = &mut self.counts;
+        match &mut request.operation {
+            Operation::Read(buffer) => {
+                buffer.bytes_mut().copy_from_slice(place);
+                counts.reads += 1;
+            }
+            Operation::Write(buffer, durability) => {
+                place.copy_from_slice(buffer.bytes());
+                counts.writes += 1;
+                counts.durable += u64::from(*durability == Durability::Now);
+            }
+            Operation::Compare(buffer) if buffer.bytes() != place => {
+                return Err(BlockError::Mismatch);
+            }
+            Operation::Compare(_) => {}
+            Operation::Flush => counts.flushes += 1,
+            Operation::Discard { .. } => {
+                // Any content is allowed; this one is noticed.
+                place.fill(0xdd);
+                counts.discarded += blocks;
+            }
+            Operation::WriteZeroes { durability, .. } => {
+                place.fill(0);
+                counts.zeroed += blocks;
+                counts.durable += u64::from(*durability == Durability::Now);
+            }
+            Operation::Verify { .. } => counts.verified += blocks,
+        }
+        Ok(())
+    }
+
+    /// The slot of a ticket.
+    fn slot(&mut self, ticket: &Ticket) -> &mut Slot {
+        let (generation, number) = ((ticket.number() >> 32) as u32, ticket.number() as u32);
+        let slot = &mut self.slots[number as usize];
+        assert_eq!(
+            slot.generation, generation,
+            "a ticket is used after its end"
+        );
+        slot
+    }
+}
+
+impl BlockDevice for RamDisk {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn geometry(&self) -> Geometry {
+        self.state.lock().geometry
+    }
+
+    fn limits(&self) -> Limits {
+        self.state.lock().limits
+    }
+
+    fn submit(&self, request: Request) -> Result<Ticket, Refused> {
+        let mut state = self.state.lock();
+        if state.removed {
+            return Err(request.refused(BlockError::Removed));
+        }
+        if let Err(error) = request.check(&state.geometry, &state.limits) {
+            return Err(request.refused(error));
+        }
+        let free = |slot: &Slot| matches!(slot.content, Content::Free);
+        let number = match state.slots.iter().position(free) {
+            Some(number) => number,
+            None if state.slots.len() < usize::from(state.limits.depth) => {
+                state.slots.push(Slot {
+                    generation: 0,
+                    content: Content::Free,
+                    waker: None,
+                });
+                state.slots.len() - 1
+            }
+            None => {
+                return Err(Refused {
+                    request,
+                    reason: Refusal::Full,
+                });
+            }
+        };
+        state.generation = state.generation.wrapping_add(1);
+        let generation = state.generation;
+        state.slots[number] = Slot {
+            generation,
+            content: Content::Waiting(request),
+            waker: None,
+        };
+        if state.held {
+            state.waiting.push(number);
+        } else {
+            state.end(number, None);
+        }
+        Ok(Ticket::new(u64::from(generation) << 32 | number as u64))
+    }
+
+    fn poll(&self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
+        let mut state = self.state.lock();
+        let slot = state.slot(ticket);
+        match core::mem::replace(&mut slot.content, Content::Free) {
+            Content::Done(done) => {
+                slot.generation = 0;
+                let room = core::mem::take(&mut state.room);
+                drop(state);
+                room.into_iter().for_each(Waker::wake);
+                Poll::Ready(done)
+            }
+            waiting => {
+                slot.content = waiting;
+                slot.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn abandon(&self, ticket: Ticket) {
+        let mut state = self.state.lock();
+        let slot = state.slot(&ticket);
+        slot.waker = None;
+        match core::mem::replace(&mut slot.content, Content::Free) {
+            Content::Waiting(request) => slot.content = Content::Abandoned(request),
+            done => {
+                slot.generation = 0;
+                let room = core::mem::take(&mut state.room);
+                drop(state);
+                drop(done);
+                room.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        let free = |slot: &Slot| matches!(slot.content, Content::Free);
+        let spare = state.slots.len() < usize::from(state.limits.depth);
+        if spare || state.removed || state.slots.iter().any(free) {
+            return Poll::Ready(());
+        }
+        state.room.push(cx.waker().clone());
+        Poll::Pending
+    }
+}

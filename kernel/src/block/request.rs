@@ -1,0 +1,180 @@
+//! Requests: what a device is asked to do, and what it answers.
+
+use super::{BlockError, Geometry, Limits};
+use crate::dma::{Buffer, FromDevice, Memory, ToDevice};
+
+/// One request. It owns its memory.
+#[derive(Debug)]
+pub struct Request {
+    /// The first block. Means nothing for a flush.
+    pub block: u64,
+    /// What to do there.
+    pub operation: Operation,
+}
+
+/// What to do.
+#[derive(Debug)]
+pub enum Operation {
+    /// Read blocks into memory.
+    Read(Buffer<FromDevice>),
+    /// Write blocks from memory.
+    Write(Buffer<ToDevice>, Durability),
+    /// Compare blocks with memory.
+    Compare(Buffer<ToDevice>),
+    /// Make everything that was written and completed so far durable.
+    Flush,
+    /// Say that the content of blocks does not matter any more.
+    Discard {
+        /// How many.
+        blocks: u64,
+    },
+    /// Make blocks read as zeros.
+    WriteZeroes {
+        /// How many.
+        blocks: u64,
+        /// What may become of the space.
+        space: Space,
+        /// When it is to last.
+        durability: Durability,
+    },
+    /// Check that blocks can be read.
+    Verify {
+        /// How many.
+        blocks: u64,
+    },
+}
+
+/// When something written must outlast the loss of power.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// After the next flush.
+    Flushed,
+    /// When the request completes (Force Unit Access).
+    Now,
+}
+
+/// What may become of the space behind zeroed blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// The device may give it up.
+    Release,
+    /// The device keeps it, for data that is to come.
+    Keep,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Completion {
+    /// The memory that came with the request. The device is done with it.
+    ///
+    /// `None` if none came, and in one more case: the request failed, and the device could not be
+    /// stopped. Then nobody may ever use the memory again.
+    pub memory: Option<Memory>,
+    /// Whether all of it was done. If not, any part may have been.
+    pub result: Result<(), BlockError>,
+}
+
+/// A request that was accepted. Only the core that submitted it may use it, and it ends by the
+/// completion that [`poll`](super::BlockDevice::poll) returns, or by
+/// [`abandon`](super::BlockDevice::abandon).
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+impl Ticket {
+    /// A ticket of a device that knows its requests by numbers.
+    #[inline]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The device's number for it.
+    #[inline]
+    pub const fn number(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A request that was not accepted, and comes back.
+#[derive(Debug)]
+pub struct Refused {
+    /// The request, as it was.
+    pub request: Request,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// Why a request was not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no room: [`poll_room`](super::BlockDevice::poll_room) tells when.
+    Full,
+    /// It will never be carried out.
+    Error(BlockError),
+}
+
+impl Request {
+    /// How many blocks it is about.
+    #[inline]
+    pub fn blocks(&self, geometry: &Geometry) -> Result<u64, BlockError> {
+        let bytes = match &self.operation {
+            Operation::Read(buffer) => buffer.len(),
+            Operation::Write(buffer, _) | Operation::Compare(buffer) => buffer.len(),
+            Operation::Flush => return Ok(0),
+            Operation::Discard { blocks }
+            | Operation::WriteZeroes { blocks, .. }
+            | Operation::Verify { blocks } => return Ok(*blocks),
+        };
+        geometry.blocks_in(bytes).ok_or(BlockError::Length)
+    }
+
+    /// Whether a device of this geometry and these limits can be asked for it.
+    pub fn check(&self, geometry: &Geometry, limits: &Limits) -> Result<(), BlockError> {
+        let (changes, possible) = match &self.operation {
+            Operation::Read(_) | Operation::Flush => (false, true),
+            Operation::Write(_, durability) => (true, limits.keeps(*durability)),
+            Operation::Compare(_) => (false, limits.compare),
+            Operation::Discard { .. } => (true, limits.discard.is_some()),
+            Operation::WriteZeroes { durability, .. } => {
+                let possible = limits.write_zeroes.is_some() && limits.keeps(*durability);
+                (true, possible)
+            }
+            Operation::Verify { .. } => (false, limits.verify),
+        };
+        if !possible {
+            return Err(BlockError::Unsupported);
+        }
+        if changes && !geometry.writable {
+            return Err(BlockError::ReadOnly);
+        }
+        let blocks = self.blocks(geometry)?;
+        if matches!(self.operation, Operation::Flush) || geometry.holds(self.block, blocks) {
+            Ok(())
+        } else {
+            Err(BlockError::OutOfRange)
+        }
+    }
+
+    /// The memory that came with it.
+    pub fn into_memory(self) -> Option<Memory> {
+        match self.operation {
+            Operation::Read(buffer) => Some(buffer.into_memory()),
+            Operation::Write(buffer, _) | Operation::Compare(buffer) => Some(buffer.into_memory()),
+            _ => None,
+        }
+    }
+
+    /// The refusal of this request.
+    pub fn refused(self, error: BlockError) -> Refused {
+        Refused {
+            request: self,
+            reason: Refusal::Error(error),
+        }
+    }
+}
+
+impl Limits {
+    /// Whether a write can be made durable like this. Without a cache every write is.
+    fn keeps(&self, durability: Durability) -> bool {
+        durability == Durability::Flushed || self.durable_writes || !self.write_cache
+    }
+}

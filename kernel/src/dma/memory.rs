@@ -1,0 +1,279 @@
+//! Owned memory of any kind, as one small type.
+//!
+//! # The problem
+//!
+//! A device that reads or writes memory on its own is a user that no compiler knows of. The memory
+//! must stay where it is, and must not be used again, until the device has said that it is done;
+//! and whoever started the transfer may lose interest long before. A borrow cannot express that: it
+//! ends when its function does.
+//!
+//! # The idea
+//!
+//! So a request *owns* its memory. A [`Memory`] is frames, or scattered frames, or bytes on the
+//! heap, and which part of them is meant. It is handed on by value: to the block layer, to a
+//! driver's queue, and back. Whoever has it knows that nobody else has it, and whoever drops the
+//! future of a request does not drop the memory, which is in the queue's slot by then.
+//!
+//! Holding a [`Memory`] tells you:
+//!
+//! - the bytes belong to you alone, and no device is using them;
+//! - they stay where they are, however often you move the `Memory`;
+//! - they are initialized: there is always something to read.
+//!
+//! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
+//! have into it and back.
+
+use crate::memory::frames::{Frames, window};
+use crate::memory::paging;
+use crate::memory::scattered::Scattered;
+use crate::memory::virt::{VirtAddr, VirtRange};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ops::Range;
+use phyr::{Phyr, PhyrList};
+
+/// Why memory cannot be described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BufferError {
+    /// A transfer of nothing.
+    Empty,
+    /// The bytes are not mapped, or there is no memory for their list.
+    Translate(paging::MapError),
+}
+
+impl fmt::Display for BufferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("there is nothing to transfer"),
+            Self::Translate(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for BufferError {}
+
+/// Owned memory, and which part of it is meant.
+#[derive(Debug)]
+pub struct Memory {
+    holder: Holder,
+    /// Where the part begins, in bytes from the start of what is held.
+    start: usize,
+    /// The bytes of the part.
+    len: usize,
+}
+
+const _: () = assert!(size_of::<Option<Memory>>() == 40);
+
+/// What is held.
+#[derive(Debug)]
+enum Holder {
+    Frames(Frames),
+    Scattered(Box<Scattered>),
+    Bytes(Vec<u8>),
+    /// Bytes at this address, which a function that is still running has borrowed for this.
+    Shared(VirtAddr),
+    /// Bytes at this address, which a function that is still running has mutably borrowed for this.
+    Exclusive(VirtAddr),
+}
+
+/// Where memory lies.
+#[derive(Debug)]
+pub enum Phyrs {
+    /// In one piece.
+    One(Phyr),
+    /// In more than one.
+    List(PhyrList),
+}
+
+impl Memory {
+    /// Memory that is borrowed, to be read.
+    ///
+    /// # Safety
+    /// The bytes are borrowed until this value is dropped or back with the caller; if neither
+    /// happens, for ever.
+    pub(super) unsafe fn shared(bytes: &[u8]) -> Self {
+        Self {
+            holder: Holder::Shared(VirtAddr::of(bytes)),
+            start: 0,
+            len: bytes.len(),
+        }
+    }
+
+    /// Memory that is borrowed, to be written.
+    ///
+    /// # Safety
+    /// As for [`shared`](Self::shared), and the borrow is mutable.
+    pub(super) unsafe fn exclusive(bytes: &mut [u8]) -> Self {
+        Self {
+            holder: Holder::Exclusive(VirtAddr::of(core::ptr::from_mut(bytes))),
+            start: 0,
+            len: bytes.len(),
+        }
+    }
+
+    /// Whether it stands for this borrow.
+    pub(super) fn is_loan_of(&self, bytes: &[u8]) -> bool {
+        match self.holder {
+            Holder::Shared(at) | Holder::Exclusive(at) => at == VirtAddr::of(bytes),
+            _ => false,
+        }
+    }
+
+    /// Whether it may be written: all that is not borrowed to be read.
+    #[inline]
+    pub(super) fn is_writable(&self) -> bool {
+        !matches!(self.holder, Holder::Shared(_))
+    }
+
+    /// The length of the part in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Means only these bytes from now on, counted from the start of the present part; or gives
+    /// the memory back as it was, if they are not inside.
+    pub fn part(mut self, bytes: Range<usize>) -> Result<Self, Self> {
+        if bytes.start > bytes.end || bytes.end > self.len {
+            return Err(self);
+        }
+        self.start += bytes.start;
+        self.len = bytes.len();
+        Ok(self)
+    }
+
+    /// Means all of what is held again.
+    pub fn whole(mut self) -> Self {
+        let len = match &self.holder {
+            Holder::Frames(frames) => frames.phyr().len() as usize,
+            Holder::Scattered(scattered) => scattered.bytes().len(),
+            Holder::Bytes(bytes) => bytes.len(),
+            // What is borrowed never leaves the function that borrowed it as a whole.
+            Holder::Shared(_) | Holder::Exclusive(_) => return self,
+        };
+        self.start = 0;
+        self.len = len;
+        self
+    }
+
+    /// The bytes of the part.
+    pub fn bytes(&self) -> &[u8] {
+        match &self.holder {
+            Holder::Frames(frames) => &frames.bytes()[self.start..][..self.len],
+            Holder::Scattered(scattered) => &scattered.bytes()[self.start..][..self.len],
+            Holder::Bytes(bytes) => &bytes[self.start..][..self.len],
+            Holder::Shared(at) | Holder::Exclusive(at) => {
+                let start = core::ptr::with_exposed_provenance::<u8>(at.get() as usize);
+                let start = start.wrapping_add(self.start);
+                // SAFETY: the bytes are borrowed for `self`, by the contract of `shared` and
+                // `exclusive`; `part` stays within them.
+                unsafe { core::slice::from_raw_parts(start, self.len) }
+            }
+        }
+    }
+
+    /// The bytes of the part, to be changed.
+    ///
+    /// # Panics
+    /// If they are borrowed to be read.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        match &mut self.holder {
+            Holder::Frames(frames) => &mut frames.bytes_mut()[self.start..][..self.len],
+            Holder::Scattered(scattered) => &mut scattered.bytes_mut()[self.start..][..self.len],
+            Holder::Bytes(bytes) => &mut bytes[self.start..][..self.len],
+            Holder::Shared(_) => panic!("memory that was lent to be read is to be written"),
+            Holder::Exclusive(at) => {
+                let start = core::ptr::with_exposed_provenance_mut::<u8>(at.get() as usize);
+                let start = start.wrapping_add(self.start);
+                // SAFETY: the bytes are mutably borrowed for `self`, by the contract of `exclusive`;
+                // `part` stays within them, and `self` is borrowed exclusively.
+                unsafe { core::slice::from_raw_parts_mut(start, self.len) }
+            }
+        }
+    }
+
+    /// Where the part lies. Nothing is allocated, and no lock is taken, for what is in one piece in
+    /// the direct map: frames are, and so is the heap.
+    pub fn phyrs(&self) -> Result<Phyrs, BufferError> {
+        if let Holder::Frames(frames) = &self.holder {
+            let part = frames.phyr().sub(self.start as u64, self.len as u64);
+            return part.map(Phyrs::One).ok_or(BufferError::Empty);
+        }
+        let range = VirtRange::of(self.bytes()).ok_or(BufferError::Empty)?;
+        if let Some(phyr) = window().phyr(range) {
+            return Ok(Phyrs::One(phyr));
+        }
+        let list = crate::memory::translate(range).map_err(BufferError::Translate)?;
+        Ok(match (list.len(), list.first()) {
+            (1, Some(only)) => Phyrs::One(only),
+            _ => Phyrs::List(list),
+        })
+    }
+}
+
+/// What a request can own, and gets back.
+///
+/// Only this module implements it: that memory stays where it is, is a property of these types.
+pub trait Owner: Sized + sealed::Sealed {
+    /// All of it, as a request carries it.
+    fn into_memory(self) -> Memory;
+
+    /// What [`into_memory`](Self::into_memory) was made of, whatever part of it is meant now.
+    ///
+    /// # Errors
+    /// If it was made of something else: the memory.
+    fn from_memory(memory: Memory) -> Result<Self, Memory>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for super::Memory {}
+    impl Sealed for super::Frames {}
+    impl Sealed for super::Box<super::Scattered> {}
+    impl Sealed for super::Vec<u8> {}
+}
+
+impl Owner for Memory {
+    fn into_memory(self) -> Memory {
+        self
+    }
+
+    fn from_memory(memory: Memory) -> Result<Self, Memory> {
+        Ok(memory)
+    }
+}
+
+macro_rules! owner {
+    ($Type:ty, $Holder:ident, $len:expr) => {
+        impl Owner for $Type {
+            #[inline]
+            fn into_memory(self) -> Memory {
+                let len: fn(&$Type) -> usize = $len;
+                let len = len(&self);
+                let holder = Holder::$Holder(self);
+                let start = 0;
+                Memory { holder, start, len }
+            }
+
+            #[inline]
+            fn from_memory(memory: Memory) -> Result<Self, Memory> {
+                match memory.holder {
+                    Holder::$Holder(held) => Ok(held),
+                    _ => Err(memory),
+                }
+            }
+        }
+    };
+}
+
+owner!(Frames, Frames, |frames| frames.phyr().len() as usize);
+owner!(Box<Scattered>, Scattered, |scattered| scattered
+    .bytes()
+    .len());
+owner!(Vec<u8>, Bytes, |bytes| bytes.len());
