@@ -41,9 +41,11 @@ pub mod arch;
 pub mod block;
 pub mod console;
 pub mod cores;
+mod critical;
 pub mod dma;
 #[cfg(phyros)]
 pub mod drivers;
+pub mod executor;
 pub mod exit;
 pub mod fs;
 pub mod fw_cfg;

@@ -1,0 +1,125 @@
+//! The executor: what each core does when it is not told what to do.
+//!
+//! A core has one thread of control. It runs tasks, which are futures, one after the other, each
+//! until it waits. There is no preemption and no scheduler in between: what makes a task ready is
+//! its waker, and a wake on the same core is a few stores.
+//!
+//! One [turn](Here::turn) of the executor looks at everything once, in this order: interrupts that were
+//! noted, timers that ran out, [pollers](add_poller), and the tasks that were ready when their turn came.
+//! A task that wakes itself is polled again in the next turn, so nobody starves. When a turn has done
+//! nothing, the core halts until the next interrupt.
+//!
+//! - A task stays on the core that it was made on. Its future need not be `Send`.
+//! - A wake on its own core takes no lock, allocates nothing and is no atomic addition of ours.
+//! - A wake from another core goes to the core's inbox. The core is interrupted only if it may be
+//!   asleep; see `doze` for why that loses nothing.
+//! - `main`, on the boot core, is ordinary code. It waits by [`block_on`], which runs the tasks
+//!   meanwhile. The other cores [`run`] for ever.
+
+mod counters;
+mod doze;
+mod home;
+mod idle;
+mod inbox;
+mod line;
+mod link;
+mod pollers;
+mod root;
+mod sync;
+mod task;
+#[cfg(test)]
+mod tests;
+
+pub use counters::Activity;
+pub use home::activity;
+pub use pollers::{Look, Poller};
+pub use task::{Task, spawn, spawn_on};
+
+use core::cell::Cell;
+use core::convert::Infallible;
+use core::future::{Future, pending};
+use core::pin::pin;
+use core::task::{Context, Poll};
+use home::{Here, here};
+
+/// Has a function called once a turn by the executor of this core, until the result is dropped.
+///
+/// The function must not wait, and must not drop its own [`Poller`].
+pub fn add_poller(look: impl FnMut() -> Look + 'static) -> Poller {
+    here().pollers.add(look)
+}
+
+/// Runs this core's tasks until the future is ready, and halts the core while there is nothing to do.
+///
+/// This is how code that is no task waits. A task says `.await`.
+///
+/// # Panics
+/// In a task or a poller: the tasks of a core wait together, and this one would keep all others.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let here = here();
+    let _running = Running::begin(here);
+    let waker = root::waker(here);
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    here.root_ready.set(true);
+    loop {
+        if here.take_root_call()
+            && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+        {
+            return output;
+        }
+        match here.turn() {
+            Look::Worked => {}
+            Look::Waiting => core::hint::spin_loop(),
+            Look::Idle => idle::wait(here),
+        }
+    }
+}
+
+/// Runs this core's tasks for ever.
+///
+/// # Panics
+/// As [`block_on`].
+pub fn run() -> ! {
+    match block_on(pending::<Infallible>()) {}
+}
+
+/// While it lives, the executor of this core is on the stack.
+struct Running(&'static Cell<bool>);
+
+impl Running {
+    fn begin(here: Here) -> Self {
+        let running = &here.local().running;
+        assert!(
+            !running.replace(true),
+            "block_on in a task: it would keep all other tasks of the core waiting. Use .await"
+        );
+        Running(running)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Here {
+    /// Looks at everything once.
+    fn turn(self) -> Look {
+        let counters = &self.home().counters;
+        counters.turns.add(1);
+        let mut result = self.pollers.look();
+        self.empty_inbox();
+        let batch = self.ready.take();
+        while let Some(task) = batch.pop() {
+            counters.polls.add(1);
+            task.run();
+            result = Look::Worked;
+        }
+        if self.has_work() {
+            result = Look::Worked;
+        }
+        result
+    }
+}

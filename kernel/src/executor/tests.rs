@@ -1,0 +1,250 @@
+//! The executor on the host, where threads play the cores.
+
+use super::*;
+use crate::cores;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::task::Waker;
+use embassy_futures::yield_now;
+use embassy_sync::waitqueue::AtomicWaker;
+use std::sync::Arc;
+
+#[test]
+fn a_ready_future_needs_no_turn() {
+    assert_eq!(block_on(async { 7 }), 7);
+    assert_eq!(activity(cores::current()).turns, 0);
+}
+
+#[test]
+fn tasks_run_while_main_waits() {
+    let log = Rc::new(RefCell::new(Vec::new()));
+    let tasks: Vec<_> = (0..3)
+        .map(|name| {
+            let log = log.clone();
+            spawn(async move {
+                for step in 0..2 {
+                    log.borrow_mut().push((step, name));
+                    yield_now().await;
+                }
+                name * 10
+            })
+        })
+        .collect();
+    let sum = block_on(async {
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await;
+        }
+        sum
+    });
+    assert_eq!(sum, 30);
+    // One turn polls each task once, in the order in which they were woken.
+    assert_eq!(
+        *log.borrow(),
+        [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+    );
+}
+
+#[test]
+fn a_dropped_handle_cancels() {
+    let alive = Rc::new(());
+    let inner = alive.clone();
+    let task = spawn(async move {
+        pending::<()>().await;
+        drop(inner);
+    });
+    block_on(yield_now());
+    drop(task);
+    block_on(async {
+        while Rc::strong_count(&alive) > 1 {
+            yield_now().await
+        }
+    });
+}
+
+#[test]
+fn a_cancelled_task_is_gone_when_cancel_returns() {
+    let alive = Rc::new(());
+    let inner = alive.clone();
+    let task = spawn(async move {
+        pending::<()>().await;
+        drop(inner);
+    });
+    block_on(task.cancel());
+    assert_eq!(Rc::strong_count(&alive), 1);
+}
+
+#[test]
+#[should_panic = "block_on in a task"]
+fn a_task_must_not_block() {
+    let task = spawn(async { block_on(async {}) });
+    block_on(task);
+}
+
+#[test]
+fn a_task_that_wakes_itself_starves_nobody() {
+    let looks = Rc::new(Cell::new(0));
+    let seen = looks.clone();
+    let _poller = add_poller(move || {
+        seen.set(seen.get() + 1);
+        Look::Idle
+    });
+    spawn(async {
+        loop {
+            yield_now().await
+        }
+    })
+    .detach();
+    block_on(async {
+        for _ in 0..10 {
+            yield_now().await
+        }
+    });
+    assert!(looks.get() >= 9, "{}", looks.get());
+}
+
+#[test]
+fn a_poller_ends_when_it_is_dropped() {
+    let looks = Rc::new(Cell::new(0));
+    let seen = looks.clone();
+    let poller = add_poller(move || {
+        seen.set(seen.get() + 1);
+        Look::Worked
+    });
+    block_on(async {
+        while looks.get() < 3 {
+            yield_now().await
+        }
+    });
+    drop(poller);
+    let before = looks.get();
+    block_on(async {
+        for _ in 0..3 {
+            yield_now().await
+        }
+    });
+    assert_eq!(looks.get(), before);
+    assert_eq!(Rc::strong_count(&looks), 1);
+}
+
+/// Another core that runs its executor until it is told to end.
+struct OtherCore {
+    core: cores::CoreId,
+    end: Arc<Signal>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+struct Signal {
+    set: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Signal {
+    fn set(&self) {
+        self.set.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    async fn wait(&self) {
+        core::future::poll_fn(|context| {
+            self.waker.register(context.waker());
+            if self.set.load(Ordering::Acquire) {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+}
+
+impl OtherCore {
+    fn start() -> Self {
+        let end = Arc::new(Signal {
+            set: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+        });
+        let (tell, told) = std::sync::mpsc::channel();
+        let signal = end.clone();
+        let thread = std::thread::spawn(move || {
+            tell.send(cores::current()).unwrap();
+            block_on(signal.wait());
+        });
+        Self {
+            core: told.recv().unwrap(),
+            end,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for OtherCore {
+    fn drop(&mut self) {
+        self.end.set();
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+#[test]
+fn a_task_runs_on_the_core_that_was_named() {
+    let other = OtherCore::start();
+    let task = spawn_on(other.core, || async {
+        // Not `Send`, and need not be.
+        let local = Rc::new(cores::current());
+        yield_now().await;
+        *local
+    });
+    assert_eq!(block_on(task), other.core);
+}
+
+#[test]
+fn no_wake_from_another_core_is_lost() {
+    /// Passes a number to and fro; each side sleeps while the other has it.
+    struct Ball {
+        number: AtomicU64,
+        wakers: [AtomicWaker; 2],
+    }
+    async fn play(ball: &Ball, side: usize, last: u64) {
+        for number in (side as u64..last).step_by(2) {
+            core::future::poll_fn(|context| {
+                ball.wakers[side].register(context.waker());
+                if ball.number.load(Ordering::Acquire) == number {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            ball.number.store(number + 1, Ordering::Release);
+            ball.wakers[1 - side].wake();
+        }
+    }
+    const LAST: u64 = 2_000;
+    let other = OtherCore::start();
+    let ball = Arc::new(Ball {
+        number: AtomicU64::new(0),
+        wakers: [AtomicWaker::new(), AtomicWaker::new()],
+    });
+    let theirs = ball.clone();
+    let task = spawn_on(
+        other.core,
+        move || async move { play(&theirs, 1, LAST).await },
+    );
+    block_on(async {
+        play(&ball, 0, LAST).await;
+        task.await;
+    });
+    assert_eq!(ball.number.load(Ordering::Acquire), LAST);
+}
+
+#[test]
+fn a_waker_of_main_may_outlive_its_wait() {
+    let waker = block_on(core::future::poll_fn(|context| {
+        Poll::Ready(context.waker().clone())
+    }));
+    Waker::wake_by_ref(&waker);
+    drop(waker);
+    assert_eq!(block_on(async { 1 }), 1);
+}
