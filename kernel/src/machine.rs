@@ -7,8 +7,9 @@ use crate::memory::paging::{Cache, Rights};
 use crate::memory::{boot_regions, is_ram, ram_end};
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
-use crate::pci::resources;
+use crate::pci::hotplug::Tree;
 use crate::pci::scan::{Bus, Holes, scan};
+use crate::pci::{Function, resources};
 use crate::{println, time};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -16,14 +17,21 @@ use bootloader_api::info::MemoryRegionKind;
 use phyr::{Phyr, PhysAddr};
 use spin::Once;
 
-/// What was found at boot. It does not change afterwards.
+/// What was found at boot, and what has come and gone since.
 pub struct Machine {
     /// What the firmware says.
     pub platform: Platform,
-    /// Every PCI function, placed.
-    pub bus: Bus,
+    /// Every PCI function that is there. `None` on a machine without PCI Express.
+    pub pci: Option<Tree<Ecam>>,
     /// Configuration space, and who drives what. `None` on a machine without PCI Express.
     pub owners: Option<Arc<Owners<Ecam>>>,
+}
+
+impl Machine {
+    /// Every PCI function that is there now, in the order of their addresses.
+    pub fn functions(&self) -> Vec<Function> {
+        self.pci.as_ref().map(Tree::functions).unwrap_or_default()
+    }
 }
 
 static MACHINE: Once<Machine> = Once::new();
@@ -74,48 +82,47 @@ pub fn init(rsdp: Option<u64>) {
             platform.hpet.filter(|hpet| !is_ram(hpet.registers())),
             platform.pm_timer,
         );
-        let (bus, owners) = enumerate(&platform);
+        let pci = enumerate(&platform);
+        let owners = pci.as_ref().map(|pci| pci.owners().clone());
         Machine {
             platform,
-            bus,
+            pci,
             owners,
         }
     });
 }
 
 /// Finds and places every PCI function. Without configuration space there are none.
-fn enumerate(platform: &Platform) -> (Bus, Option<Arc<Owners<Ecam>>>) {
-    let mut bus = Bus {
-        functions: Vec::new(),
-        unplaced: Vec::new(),
-    };
+fn enumerate(platform: &Platform) -> Option<Tree<Ecam>> {
     if platform.ecam.is_empty() {
         println!("pci: the firmware reports no PCI Express configuration space (MCFG)");
-        return (bus, None);
+        return None;
     }
     if let Some(region) = platform.ecam.iter().find(|region| is_ram(region.window)) {
         println!(
             "pci: the firmware reports configuration space in RAM, at {}",
             region.window
         );
-        return (bus, None);
+        return None;
     }
     // SAFETY: the firmware reports configuration space, it is no RAM, and `Owners` is its only user.
     let ecam = match unsafe { Ecam::map(&platform.ecam) } {
         Ok(ecam) => ecam,
         Err(error) => {
             println!("pci: configuration space cannot be mapped: {error}");
-            return (bus, None);
+            return None;
         }
     };
     let mut holes = holes(platform);
+    let mut bus = Bus::default();
     for region in &platform.ecam {
         let (first, last) = (region.first_bus, region.last_bus);
         let found = scan(&ecam, region.segment, first, last, &mut holes);
         bus.functions.extend(found.functions);
         bus.unplaced.extend(found.unplaced);
+        bus.ports.extend(found.ports);
     }
-    (bus, Some(Arc::new(Owners::new(ecam))))
+    Some(Tree::new(Arc::new(Owners::new(ecam)), bus))
 }
 
 /// Address space for devices: what the memory map leaves free.

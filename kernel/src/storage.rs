@@ -59,9 +59,8 @@ fn find() -> Vec<Volume> {
     let Some(owners) = &machine().owners else {
         return volumes;
     };
-    let controllers = machine()
-        .bus
-        .functions
+    let functions = machine().functions();
+    let controllers = functions
         .iter()
         .filter(|function| nvme::is_controller(function));
     for (number, function) in controllers.enumerate() {

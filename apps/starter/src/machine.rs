@@ -12,6 +12,7 @@ use kernel::memory::paging::{LeafCount, MapError};
 use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::memory::{self, mapping};
 use kernel::pci::bar::Need;
+use kernel::pci::hotplug::Tree;
 use kernel::pci::{Function, PciAddress};
 use kernel::time::{self, Source};
 use kernel::{arch, storage};
@@ -53,12 +54,13 @@ impl System for Machine {
         with_allocator(|allocator| FreeMemory::of(allocator.extents()))
     }
 
-    fn functions(&self) -> &[Function] {
-        &machine().bus.functions
+    fn functions(&self) -> Vec<Function> {
+        machine().functions()
     }
 
-    fn unplaced(&self) -> &[(PciAddress, Need)] {
-        &machine().bus.unplaced
+    fn unplaced(&self) -> Vec<(PciAddress, Need)> {
+        let pci = machine().pci.as_ref();
+        pci.map(Tree::unplaced).unwrap_or_default()
     }
 
     fn volumes(&self) -> &[Volume] {

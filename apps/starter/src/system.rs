@@ -5,6 +5,7 @@
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
 use kernel::block::{BlockDevice, Counters};
@@ -36,10 +37,10 @@ pub trait System {
     fn free_memory(&self) -> FreeMemory;
 
     /// Every PCI function.
-    fn functions(&self) -> &[Function];
+    fn functions(&self) -> Vec<Function>;
 
     /// Base address registers that have no place.
-    fn unplaced(&self) -> &[(PciAddress, Need)];
+    fn unplaced(&self) -> Vec<(PciAddress, Need)>;
 
     /// Disks, each followed by its partitions. The first call may take the time to look for them.
     fn volumes(&self) -> &[Volume];

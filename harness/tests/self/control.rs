@@ -38,7 +38,7 @@ impl Caller {
     }
 
     /// Is refused.
-    fn is_refused(self, function: &str, arguments: &str) -> Self {
+    fn refused(self, function: &str, arguments: &str) -> Self {
         self.call(function, arguments, 1, 0)
     }
 
@@ -81,15 +81,15 @@ pub(crate) fn trials() -> Vec<Trial> {
             Caller::new()
                 .sees("device.is_gone", " 0", 0)
                 .sees("device.is_gone", " 1", 1)
-                .is_refused("device.unplug", " 1")
+                .refused("device.unplug", " 1")
                 .does("device.plug", " 1")
                 .sees("device.is_gone", " 1", 0)
-                .is_refused("device.plug", " 1")
+                .refused("device.plug", " 1")
                 .does("device.remove", " 1")
                 .sees("device.is_gone", " 1", 1)
                 .does("device.plug", " 1")
                 .sees("device.is_gone", " 1", 0)
-                .is_refused("device.is_gone", " 2")
+                .refused("device.is_gone", " 2")
                 .run("disks=1,spares=1")
                 .map(drop)
         },
@@ -103,7 +103,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     });
     add("what_is_on_the_root_complex_cannot_be_unplugged", || {
         Caller::new()
-            .is_refused("device.unplug", " 0")
+            .refused("device.unplug", " 0")
             .run("nvme")
             .map(drop)
     });
@@ -112,35 +112,35 @@ pub(crate) fn trials() -> Vec<Trial> {
             .does("disk.faults", " 0 : read at 4096 once, write 28")
             .does("disk.faults", " 0 : flush")
             .does("disk.hold", " 0")
-            .is_refused("disk.hold", " 0")
+            .refused("disk.hold", " 0")
             .does("disk.faults", " 0 : read")
             .does("disk.release", " 0")
             .does("disk.throttle", " 0 64")
             .does("disk.throttle", " 0 0")
             .does("disk.faults", " 0")
-            .is_refused("disk.faults", " 0 : think")
-            .is_refused("disk.faults", " 1 : read")
+            .refused("disk.faults", " 0 : think")
+            .refused("disk.faults", " 1 : read")
             .run("nvme")
             .map(drop)
     });
     add("a_disk_without_an_image_has_no_layers", || {
         Caller::new()
-            .is_refused("disk.hold", " 0")
-            .is_refused("disk.faults", " 0 : read")
+            .refused("disk.hold", " 0")
+            .refused("disk.faults", " 0 : read")
             .run("latency=10")
             .map(drop)
     });
     add("a_disk_is_resized_while_nobody_has_it", || {
         Caller::new()
             .does("disk.resize", " 1 2000000")
-            .is_refused("disk.resize", " 0 2000000")
+            .refused("disk.resize", " 0 2000000")
             .run("disks=1,spares=1")
             .map(drop)
     });
     add("a_health_warning_reaches_the_controller", || {
         Caller::new()
             .does("device.smart", " 0 4")
-            .is_refused("device.smart", " 1 4")
+            .refused("device.smart", " 1 4")
             .run("disks=1,spares=1")
             .map(drop)
     });
@@ -158,7 +158,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     });
     add("a_machine_that_traces_nothing_counts_nothing", || {
         Caller::new()
-            .is_refused("trace.count", " : a")
+            .refused("trace.count", " : a")
             .run("")
             .map(drop)
     });

@@ -118,6 +118,29 @@ fn capabilities(config: &impl ConfigRead, address: PciAddress) -> Vec<u8> {
     found
 }
 
+/// Where the capability of this identifier is.
+pub(super) fn find_capability(
+    config: &impl ConfigRead,
+    address: PciAddress,
+    wanted: u8,
+) -> Option<u16> {
+    if config.read(address, header::COMMAND) & header::STATUS_CAPABILITIES == 0 {
+        return None;
+    }
+    let mut offset = config.read(address, header::CAPABILITIES) as u16 & 0xfc;
+    for _ in 0..LONGEST_LIST {
+        if offset < 0x40 {
+            break;
+        }
+        let word = config.read(address, offset);
+        if word as u8 == wanted {
+            return Some(offset);
+        }
+        offset = (word >> 8) as u16 & 0xfc;
+    }
+    None
+}
+
 /// Why a driver cannot have a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceError {
@@ -169,6 +192,16 @@ impl<C: ConfigSpace> Owners<C> {
             function: function.clone(),
             owners: self.clone(),
         })
+    }
+
+    /// Configuration space, for those in this module who place functions and switch slots.
+    pub(super) fn config_space(&self) -> &C {
+        &self.config
+    }
+
+    /// Whether one of these functions has a driver.
+    pub(super) fn drives_any(&self, which: impl FnMut(PciAddress) -> bool) -> bool {
+        self.taken.lock().iter().copied().any(which)
     }
 
     /// Configuration space, to look at.

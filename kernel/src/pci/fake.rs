@@ -12,7 +12,22 @@ pub(super) struct Fake {
     /// The writable bits of each BAR; the rest are the kind bits, or zero.
     pub(super) masks: [u32; 6],
     pub(super) behind: Vec<(u8, u8, Fake)>,
+    /// The function is a port with a slot.
+    pub(super) has_slot: bool,
 }
+
+/// The words of a port's slot registers: what it can, and control with status.
+pub(super) const SLOT_CAPABILITIES: usize = 0x54 / 4;
+pub(super) const SLOT: usize = 0x58 / 4;
+const POWER_OFF: u32 = 1 << 10;
+const INDICATOR_OFF: u32 = 0b11 << 8;
+pub(super) const PRESENT: u32 = 1 << 22;
+pub(super) const PRESENCE_CHANGED: u32 = 1 << 19;
+pub(super) const BUTTON: u32 = 1 << 16;
+/// What a slot has: power controller, indicator, hot plug.
+pub(super) const POWER_CONTROLLER: u32 = 1 << 1;
+pub(super) const INDICATOR: u32 = 1 << 4;
+pub(super) const HOT_PLUG: u32 = 1 << 6;
 
 impl Fake {
     fn empty() -> Self {
@@ -20,6 +35,7 @@ impl Fake {
             words: [0; 64],
             masks: [0; 6],
             behind: Vec::new(),
+            has_slot: false,
         }
     }
 
@@ -58,6 +74,47 @@ impl Fake {
         fake
     }
 
+    /// A port with a slot that can all of this.
+    pub(super) fn port(abilities: u32, behind: Vec<(u8, u8, Fake)>) -> Self {
+        let mut fake = Self::bridge(behind);
+        fake.has_slot = true;
+        fake.words[1] |= header::STATUS_CAPABILITIES;
+        fake.words[0x34 / 4] = 0x40;
+        fake.words[0x40 / 4] = 0x10 | 1 << 24;
+        fake.words[SLOT_CAPABILITIES] = abilities | HOT_PLUG;
+        if !fake.behind.is_empty() {
+            fake.words[SLOT] |= PRESENT;
+        }
+        fake
+    }
+
+    /// Puts something into the slot, as a person does: it is seen, and the button is pressed.
+    pub(super) fn plug(&mut self, device: Fake) {
+        self.behind = vec![(0, 0, device)];
+        self.words[SLOT] |= PRESENT | PRESENCE_CHANGED | BUTTON;
+    }
+
+    /// Takes out what is there. The slot notices.
+    pub(super) fn pull(&mut self) {
+        self.behind.clear();
+        self.words[SLOT] = self.words[SLOT] & !PRESENT | PRESENCE_CHANGED;
+    }
+
+    pub(super) fn press_button(&mut self) {
+        self.words[SLOT] |= BUTTON;
+    }
+
+    /// Whether the slot has no power, and says so.
+    pub(super) fn is_dark(&self) -> bool {
+        let off = POWER_OFF | INDICATOR_OFF;
+        self.words[SLOT] & off == off
+    }
+
+    fn has_power(&self) -> bool {
+        let has_controller = self.words[SLOT_CAPABILITIES] & POWER_CONTROLLER != 0;
+        !(self.has_slot && has_controller && self.words[SLOT] & POWER_OFF != 0)
+    }
+
     fn numbers(&self) -> (u8, u8) {
         let word = self.words[6];
         ((word >> 8) as u8, (word >> 16) as u8)
@@ -74,6 +131,10 @@ impl Fake {
             self.words[word] = if bars.contains(&word) {
                 let mask = self.masks[word - 4];
                 value & mask | self.words[word] & !mask & 0xf
+            } else if word == SLOT && self.has_slot {
+                // Events are forgotten by ones; presence is as it is.
+                let kept = self.words[word] & !(value & 0x11f << 16);
+                value & 0xffff | kept & 0xffff << 16
             } else if word == 1 {
                 // Status bits are read-only, or cleared by ones.
                 value & header::COMMAND_MASK | self.words[word] & !header::COMMAND_MASK
@@ -109,6 +170,9 @@ fn route(
     {
         let (secondary, subordinate) = fake.numbers();
         if secondary != 0 && (secondary..=subordinate).contains(&bus) {
+            if !fake.has_power() {
+                return u32::MAX;
+            }
             return route(&mut fake.behind, bus, secondary, address, offset, value);
         }
     }

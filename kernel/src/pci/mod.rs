@@ -7,12 +7,14 @@
 //! - Configuration space is reached through ECAM only; each access is within the window ([`ecam`]).
 //! - A BAR is a [`Phyr`](phyr::Phyr) like any other memory.
 //! - Bus mastering is off until a driver owns the function ([`device`]).
+//! - Functions come and go ([`hotplug`]). What was true at boot is only where it began.
 
 pub mod bar;
 pub mod device;
 pub mod ecam;
 #[cfg(test)]
 mod fake;
+pub mod hotplug;
 mod place;
 pub mod resources;
 pub mod scan;

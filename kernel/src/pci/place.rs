@@ -7,11 +7,20 @@ use super::{ConfigSpace, PciAddress, header};
 use alloc::vec::Vec;
 use phyr::{Phyr, PhysAddr};
 
+/// How large the windows of ports are whose devices can come and go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Large enough for what may come.
+    Spare,
+    /// Large enough for what is there.
+    Needed,
+}
+
 /// The parts of one space on one bus: of each node its BARs, then its window.
 ///
 /// Where what lies behind a bridge overflows the address space, that bridge forwards nothing, and
 /// the rest of the bus is laid out as if it were not there.
-fn parts(nodes: &[Node], space: Space) -> Vec<Part> {
+fn parts(nodes: &[Node], space: Space, room: Room) -> Vec<Part> {
     let mut parts = Vec::new();
     for node in nodes {
         parts.extend(needs_in(node, space).map(|need| Part {
@@ -19,15 +28,19 @@ fn parts(nodes: &[Node], space: Space) -> Vec<Part> {
             align: need.len,
         }));
         if let Some(behind) = &node.behind {
-            let window = layout(behind, space).and_then(|block| resources::window(&block));
-            parts.push(window.unwrap_or(Part::NOTHING));
+            let window = layout(behind, space, room).and_then(|block| resources::window(&block));
+            let window = window.unwrap_or(Part::NOTHING);
+            parts.push(match room {
+                Room::Spare if node.slot.is_some() => resources::spare(window, space),
+                _ => window,
+            });
         }
     }
     parts
 }
 
-fn layout(nodes: &[Node], space: Space) -> Option<Block> {
-    resources::pack(&parts(nodes, space))
+fn layout(nodes: &[Node], space: Space, room: Room) -> Option<Block> {
+    resources::pack(&parts(nodes, space, room))
 }
 
 fn needs_in(node: &Node, space: Space) -> impl Iterator<Item = Need> + '_ {
@@ -38,6 +51,8 @@ fn needs_in(node: &Node, space: Space) -> impl Iterator<Item = Need> + '_ {
 }
 
 /// Places each part of the root bus on its own, the largest first, wherever there is room.
+///
+/// Ports whose devices can come and go get spare room, if all of them can have it.
 pub(super) fn place_root(
     config: &impl ConfigSpace,
     nodes: &mut [Node],
@@ -49,19 +64,28 @@ pub(super) fn place_root(
     } else {
         holes.high
     };
-    let parts = parts(nodes, space);
-    let mut places: Vec<Option<PhysAddr>> = alloc::vec![None; parts.len()];
-    let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|&index| core::cmp::Reverse(parts[index].align));
-    for index in order {
-        let place =
-            bounds.and_then(|bounds| resources::find_place(bounds, &holes.taken, parts[index]));
-        if let Some(place) = place {
-            holes.taken.push(place);
-            places[index] = Some(place.addr());
+    let before = holes.taken.len();
+    for room in [Room::Spare, Room::Needed] {
+        let parts = parts(nodes, space, room);
+        let mut places: Vec<Option<PhysAddr>> = alloc::vec![None; parts.len()];
+        let mut order: Vec<usize> = (0..parts.len()).collect();
+        order.sort_by_key(|&index| core::cmp::Reverse(parts[index].align));
+        for index in order {
+            let place =
+                bounds.and_then(|bounds| resources::find_place(bounds, &holes.taken, parts[index]));
+            if let Some(place) = place {
+                holes.taken.push(place);
+                places[index] = Some(place.addr());
+            }
         }
+        let mut sized = places.iter().zip(&parts);
+        let is_complete = sized.all(|(place, part)| place.is_some() || part.len == 0);
+        if is_complete || room == Room::Needed {
+            return assign(config, nodes, space, room, &places);
+        }
+        // What is there goes before what may come.
+        holes.taken.truncate(before);
     }
-    assign(config, nodes, space, &places);
 }
 
 /// Gives each part of a bus the place found for it, and what lies behind its bridges theirs.
@@ -69,6 +93,7 @@ fn assign(
     config: &impl ConfigSpace,
     nodes: &mut [Node],
     space: Space,
+    room: Room,
     places: &[Option<PhysAddr>],
 ) {
     let mut places = places.iter().copied();
@@ -86,16 +111,20 @@ fn assign(
         }
         if let Some(behind) = &mut node.behind {
             let start = places.next().flatten();
-            let block = layout(behind, space).unwrap_or_default();
-            let len = resources::window(&block).map_or(0, |part| part.len);
-            let window = start.and_then(|start| Phyr::new(start, len).ok());
+            let block = layout(behind, space, room).unwrap_or_default();
+            let mut part = resources::window(&block).unwrap_or(Part::NOTHING);
+            if room == Room::Spare && node.slot.is_some() {
+                part = resources::spare(part, space);
+            }
+            let window = start.and_then(|start| Phyr::new(start, part.len).ok());
+            node.windows[space as usize] = window;
             forward(config, node.address, space, window);
             let inner: Vec<_> = block
                 .offsets
                 .iter()
                 .map(|offset| window.and_then(|window| window.addr().checked_add(*offset)))
                 .collect();
-            assign(config, behind, space, &inner);
+            assign(config, behind, space, room, &inner);
         }
     }
 }

@@ -92,6 +92,21 @@ pub fn window(block: &Block) -> Option<Part> {
     })
 }
 
+/// The window of a port whose device may be exchanged: room for what may come.
+///
+/// 2 MiB hold the registers of most devices; 1 GiB, of which nothing is lost above 4 GiB, most
+/// device memory.
+pub fn spare(window: Part, space: Space) -> Part {
+    let least = match space {
+        Space::Low => 2 << 20,
+        Space::High => 1 << 30,
+    };
+    Part {
+        len: window.len.max(least),
+        align: window.align.max(least),
+    }
+}
+
 /// The lowest free place for a block: within `bounds`, and outside all of `taken`.
 pub fn find_place(bounds: Phyr, taken: &[Phyr], part: Part) -> Option<Phyr> {
     let Part { len, align } = part;

@@ -2,6 +2,7 @@
 
 use super::bar::{self, Bar, BarKind, Need};
 use super::device::Function;
+use super::hotplug::{self, Port};
 use super::place::place_root;
 use super::resources::Space;
 use super::{ConfigSpace, PciAddress, header};
@@ -23,13 +24,15 @@ pub struct Holes {
 }
 
 /// The functions of a segment, all placed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bus {
     /// Every function, bridges included, in the order of their addresses.
     pub functions: Vec<Function>,
     /// BARs that are not used: I/O ports, and all the memory of functions of which some memory
     /// found no place.
     pub unplaced: Vec<(PciAddress, Need)>,
+    /// The ports whose devices can come and go.
+    pub ports: Vec<Port>,
 }
 
 /// A function while it is being placed.
@@ -39,6 +42,10 @@ pub(super) struct Node {
     pub(super) bars: Vec<Bar>,
     /// For a bridge, what lies behind it.
     pub(super) behind: Option<Vec<Node>>,
+    /// For a port whose device can come and go, where its PCI Express capability is.
+    pub(super) slot: Option<u16>,
+    /// For a bridge, what it forwards: below 4 GiB, and of prefetchable memory.
+    pub(super) windows: [Option<Phyr>; 2],
 }
 
 /// Numbers, sizes and places everything from `first_bus` on.
@@ -61,17 +68,47 @@ pub fn scan(
         next_bus: first_bus,
         last_bus,
     };
-    let mut nodes = scanner.scan_bus(first_bus, 0);
-    let mut bus = Bus {
-        functions: Vec::new(),
-        unplaced: Vec::new(),
+    let nodes = scanner.scan_bus(first_bus, 0);
+    place(config, nodes, holes)
+}
+
+/// Finds and places what has arrived behind a port, in what the port forwards.
+///
+/// What is gone again before all of this is done is not in the result.
+pub(super) fn scan_behind(config: &impl ConfigSpace, port: &Port) -> Bus {
+    let mut scanner = Scanner {
+        config,
+        segment: port.address.segment(),
+        next_bus: port.bus,
+        last_bus: port.last_bus,
     };
+    let nodes = scanner.scan_bus(port.bus, 0);
+    let mut holes = Holes {
+        low: port.low,
+        high: port.high,
+        taken: Vec::new(),
+    };
+    let mut bus = place(config, nodes, &mut holes);
+    let is_there = |address| exists(config, address);
+    bus.functions.retain(|function| is_there(function.address));
+    bus.unplaced.retain(|(address, _)| is_there(*address));
+    bus
+}
+
+/// Gives everything its place, and turns decoding on.
+fn place(config: &impl ConfigSpace, mut nodes: Vec<Node>, holes: &mut Holes) -> Bus {
+    let mut bus = Bus::default();
     for space in [Space::Low, Space::High] {
         place_root(config, &mut nodes, space, holes);
     }
     finish(config, nodes, true, &mut bus);
     bus.functions.sort_by_key(|function| function.address);
     bus
+}
+
+/// A vendor of all ones, or (some host bridges) of zero, is nobody.
+fn exists(config: &impl ConfigSpace, address: PciAddress) -> bool {
+    !matches!(config.read(address, header::ID) & 0xffff, 0 | 0xffff)
 }
 
 struct Scanner<'a, C> {
@@ -86,7 +123,7 @@ impl<C: ConfigSpace> Scanner<'_, C> {
         let mut found = Vec::new();
         for device in 0..32 {
             let at = |function| PciAddress::new(self.segment, bus, device, function);
-            if !self.exists(at(0)) {
+            if !exists(self.config, at(0)) {
                 continue;
             }
             let several = self.config.read(at(0), header::TYPE) >> 16 & 0x80 != 0;
@@ -94,7 +131,7 @@ impl<C: ConfigSpace> Scanner<'_, C> {
             found.extend(
                 (0..functions)
                     .map(at)
-                    .filter(|address| self.exists(*address)),
+                    .filter(|address| exists(self.config, *address)),
             );
         }
         // Firmware may have numbered the buses in another order. A bridge that still claims a number
@@ -116,17 +153,14 @@ impl<C: ConfigSpace> Scanner<'_, C> {
         self.config.read(address, header::TYPE) >> 16 & 0x7f
     }
 
-    /// A vendor of all ones, or (some host bridges) of zero, is nobody.
-    fn exists(&self, address: PciAddress) -> bool {
-        !matches!(self.config.read(address, header::ID) & 0xffff, 0 | 0xffff)
-    }
-
     fn scan_function(&mut self, address: PciAddress, depth: u32) -> Node {
         let mut node = Node {
             address,
             needs: Vec::new(),
             bars: Vec::new(),
             behind: None,
+            slot: None,
+            windows: [None; 2],
         };
         let kind = self.header_type(address);
         let class = (self.config.read(address, header::CLASS) >> 16) as u16;
@@ -144,6 +178,7 @@ impl<C: ConfigSpace> Scanner<'_, C> {
         node.needs = bar::size(self.config, address, registers).collect();
         if kind == header::TYPE_BRIDGE {
             node.behind = Some(self.scan_behind(address, depth));
+            node.slot = hotplug::find(self.config, address);
         }
         node
     }
@@ -198,6 +233,20 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, reachable: bool, bus: &mu
         } else if !node.bars.is_empty() {
             let bits = header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE;
             command(config, node.address, DECODING, bits);
+        }
+        if let Some(capability) = node.slot
+            && decodes
+        {
+            let numbers = config.read(node.address, header::BUS_NUMBERS);
+            let [low, high] = node.windows;
+            bus.ports.push(Port {
+                address: node.address,
+                bus: (numbers >> 8) as u8,
+                last_bus: (numbers >> 16) as u8,
+                low,
+                high,
+                capability,
+            });
         }
         bus.functions
             .push(Function::read(config, node.address, node.bars));

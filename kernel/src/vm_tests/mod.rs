@@ -8,6 +8,7 @@
 mod boot;
 mod control;
 mod disks;
+mod hotplug;
 mod interrupts;
 mod memory;
 mod pci;

@@ -10,12 +10,11 @@ use vm_test::vm_test;
 const COMMAND: u16 = 0x04;
 const BUS_MASTER: u32 = 1 << 2;
 
-fn controllers() -> impl Iterator<Item = &'static Function> {
+fn controllers() -> impl Iterator<Item = Function> {
     machine()
-        .bus
-        .functions
-        .iter()
-        .filter(|function| nvme::is_controller(function))
+        .functions()
+        .into_iter()
+        .filter(nvme::is_controller)
 }
 
 fn command(address: PciAddress) -> u32 {
@@ -31,8 +30,7 @@ fn command(address: PciAddress) -> u32 {
 fn check(expected: usize) {
     assert_eq!(
         machine()
-            .bus
-            .functions
+            .functions()
             .iter()
             .flat_map(|function| &function.bars)
             .count(),
@@ -55,7 +53,7 @@ fn check(expected: usize) {
     }
     assert_eq!(controllers().count(), expected);
     for function in controllers() {
-        let device = machine().owners.as_ref().unwrap().claim(function).unwrap();
+        let device = machine().owners.as_ref().unwrap().claim(&function).unwrap();
         let registers = device.registers(0).unwrap();
         // QEMU 7.2's CAP: 2048 entries, 7.5 s, both command sets.
         assert_eq!(
@@ -70,8 +68,7 @@ fn check(expected: usize) {
 
 fn placed() -> alloc::vec::Vec<Phyr> {
     machine()
-        .bus
-        .functions
+        .functions()
         .iter()
         .flat_map(|function| &function.bars)
         .map(|bar| bar.phyr)
@@ -114,8 +111,8 @@ fn bus_mastering_is_off_until_a_driver_owns_the_function() {
         "SeaBIOS leaves it on"
     );
     let owners = machine().owners.as_ref().unwrap();
-    let device = owners.claim(function).unwrap();
-    assert!(matches!(owners.claim(function), Err(DeviceError::Taken)));
+    let device = owners.claim(&function).unwrap();
+    assert!(matches!(owners.claim(&function), Err(DeviceError::Taken)));
     assert_eq!(
         command(function.address) & BUS_MASTER,
         0,
@@ -127,7 +124,7 @@ fn bus_mastering_is_off_until_a_driver_owns_the_function() {
     assert_ne!(command(function.address) & BUS_MASTER, 0);
     drop(device);
     assert_eq!(command(function.address) & BUS_MASTER, 0);
-    assert!(owners.claim(function).is_ok());
+    assert!(owners.claim(&function).is_ok());
 }
 
 #[vm_test(machine = "nvme")]

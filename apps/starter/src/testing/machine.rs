@@ -149,12 +149,12 @@ impl System for Fake {
         FreeMemory::of(self.free.iter().copied())
     }
 
-    fn functions(&self) -> &[Function] {
-        &self.functions
+    fn functions(&self) -> Vec<Function> {
+        self.functions.clone()
     }
 
-    fn unplaced(&self) -> &[(PciAddress, Need)] {
-        &self.unplaced
+    fn unplaced(&self) -> Vec<(PciAddress, Need)> {
+        self.unplaced.clone()
     }
 
     fn volumes(&self) -> &[Volume] {

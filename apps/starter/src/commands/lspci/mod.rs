@@ -28,8 +28,9 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     if functions.is_empty() {
         writeln!(context.out, "no PCI functions")?;
     }
-    for function in functions {
-        show(function, context.system.unplaced(), context.out)?;
+    let unplaced = context.system.unplaced();
+    for function in &functions {
+        show(function, &unplaced, context.out)?;
     }
     Ok(())
 }
