@@ -78,5 +78,9 @@ pub trait BlockDevice: Send + Sync {
 
     /// Whether a request may be accepted on this core. If not, the waker is woken when one may be.
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// How many requests of this core the device has, those included that nobody asks for. Requests
+    /// for other devices behind the same queue may count.
+    fn outstanding(&self) -> usize;
 }
 // ANCHOR_END: BlockDevice

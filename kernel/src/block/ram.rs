@@ -407,4 +407,8 @@ impl BlockDevice for RamDisk {
         state.room.push(cx.waker().clone());
         Poll::Pending
     }
+
+    fn outstanding(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
 }

@@ -207,6 +207,7 @@ fn requests_wait_for_room_and_are_told_of_it() {
     drop(reads.remove(1));
     assert!(poll(fourth.as_mut(), &bells[0]).is_pending());
     assert_eq!((ram.waiting(), ram.in_use()), (2, 2));
+    assert_eq!(device.outstanding(), 2, "also the abandoned one");
     ram.complete(0);
     assert!(poll(fourth.as_mut(), &bells[0]).is_pending());
     assert_eq!((ram.waiting(), ram.in_use()), (2, 2));
@@ -241,6 +242,9 @@ impl BlockDevice for Tease {
     }
     fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
+    }
+    fn outstanding(&self) -> usize {
+        0
     }
 }
 

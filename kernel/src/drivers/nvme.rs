@@ -247,6 +247,10 @@ impl BlockDevice for Namespace {
     fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
         Poll::Ready(())
     }
+
+    fn outstanding(&self) -> usize {
+        0
+    }
 }
 
 impl Namespace {

@@ -82,6 +82,10 @@ impl BlockDevice for Partition {
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.disk.poll_room(cx)
     }
+
+    fn outstanding(&self) -> usize {
+        self.disk.outstanding()
+    }
 }
 
 impl Extent {
