@@ -74,6 +74,8 @@ pub struct Machine {
     pub accel: Accel,
     /// The controllers, in the order in which the guest finds them.
     pub disks: Vec<Nvme>,
+    /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
+    pub slots: u8,
     /// The events of QEMU that are traced (patterns such as `pci_nvme_*`), and the file for them.
     pub trace: Option<(Vec<String>, PathBuf)>,
     /// The clock counts instructions: `rdtsc` goes up by one for each, and a halt takes no time.
@@ -98,11 +100,18 @@ impl Machine {
             firmware: Firmware::default(),
             accel: Accel::default(),
             disks: Vec::new(),
+            slots: 0,
             trace: None,
             icount: false,
             inputs: Vec::new(),
             extra: Vec::new(),
         }
+    }
+
+    /// Lets anybody speak to QEMU's monitor for programs (QMP) through a socket at this path.
+    pub fn add_monitor(&mut self, path: &Path) {
+        let socket = join(&[&"unix:", &escape(path), &",server=on,wait=off"]);
+        self.extra.extend(["-qmp".into(), socket]);
     }
 
     /// The arguments after `qemu-system-x86_64`, without a console or a monitor.
@@ -143,7 +152,7 @@ impl Machine {
                 &join(&[&format!("name={name},file="), &escape(file)]),
             );
         }
-        nvme::add_all(&mut line, &self.disks);
+        nvme::add_all(&mut line, &self.disks, self.slots);
         if let Some((events, file)) = &self.trace {
             for event in events {
                 line.add("-trace", event);
@@ -294,6 +303,7 @@ mod tests {
     fn what_a_controller_and_a_machine_can_have_reaches_the_command_line() {
         let mut machine = Machine::new("k.elf");
         machine.trace = Some((vec!["pci_nvme_*".into()], "t.txt".into()));
+        machine.slots = 2;
         machine.icount = true;
         let mut disk = Nvme::new("a");
         (disk.memory_mib, disk.queues, disk.vectors) = (4, Some(2), Some(3));
@@ -305,6 +315,8 @@ mod tests {
             "-device nvme-subsys,id=subsystem,nqn=phyros",
             "serial=phyros0,subsys=subsystem,bus=pcie.0,cmb_size_mb=4,max_ioqpairs=2,msix_qsize=3,ioeventfd=on",
             "nsid=1,detached=on",
+            "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",
+            "-device pcie-root-port,id=slot1,chassis=101,slot=101",
             "-trace 'pci_nvme_*' -D t.txt",
             "-icount shift=0,sleep=off",
         ] {

@@ -34,6 +34,7 @@ const APP: &str = "starter";
   cargo xtask run --exec \"ls /; sha256sum /README.md\"
   cargo xtask run --share ~/notes --memory 2G
   cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
+  cargo xtask run --slots 1 --qmp /tmp/phyros.qmp
 
 The exit status is 0 if the machine was left in good order and every command of --exec succeeded.
 After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed."
@@ -79,6 +80,16 @@ pub(crate) struct Options {
     /// Bytes of a block of the NVMe disks: 512 or 4096
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
     block_size: u32,
+
+    /// Empty slots for devices that are plugged in while the machine runs: slot0, slot1, …
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=16))]
+    slots: u8,
+
+    /// Let programs speak to QEMU's monitor (QMP) through a socket here
+    ///
+    /// At the terminal, Ctrl-A C switches to QEMU's monitor for people.
+    #[arg(long, value_name = "PATH")]
+    qmp: Option<PathBuf>,
 
     /// Stop the machine and fail if it still runs after so many seconds
     #[arg(long, value_name = "SECONDS")]
@@ -198,7 +209,11 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         fs::write(&path, commands)?;
         machine.inputs.push(("opt/phyros/exec".to_owned(), path));
     }
-    machine.extra.clone_from(&options.qemu);
+    machine.slots = options.slots;
+    if let Some(path) = &options.qmp {
+        machine.add_monitor(path);
+    }
+    machine.extra.extend(options.qemu.iter().cloned());
     machine.accel = match options.accel {
         AccelName::Tcg => Accel::Tcg,
         AccelName::Kvm => Accel::Kvm,

@@ -271,9 +271,12 @@ fn write_cache(cache: Option<bool>) -> &'static str {
     }
 }
 
-/// Adds all controllers, with the ports and switches before them.
-pub(super) fn add_all(line: &mut Line, controllers: &[Nvme]) {
-    if controllers.iter().any(|nvme| nvme.place != Place::Root) {
+/// Chassis of the ports without a controller: behind all others.
+const EMPTY_CHASSIS: u8 = 100;
+
+/// Adds all controllers, with the ports and switches before them, and ports without one.
+pub(super) fn add_all(line: &mut Line, controllers: &[Nvme], empty_slots: u8) {
+    if empty_slots != 0 || controllers.iter().any(|nvme| nvme.place != Place::Root) {
         // Otherwise QEMU plugs and unplugs by ACPI methods, and keeps the ports out of it.
         let native = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
         line.add("-global", native);
@@ -299,6 +302,11 @@ pub(super) fn add_all(line: &mut Line, controllers: &[Nvme]) {
             }));
         }
         disk += nvme.namespaces.len();
+    }
+    for index in 0..empty_slots {
+        let chassis = EMPTY_CHASSIS + index;
+        let port = format!("pcie-root-port,id=slot{index},chassis={chassis},slot={chassis}");
+        line.add("-device", &port);
     }
     // A shared namespace goes to all controllers that are there.
     for namespace in late {

@@ -55,6 +55,17 @@ fn qboot() {
 }
 
 #[test]
+fn empty_slots_are_ports_with_nothing_behind() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let socket = folder.path().join("monitor");
+    let socket = socket.to_str().expect("it is text");
+    run(&["--slots", "2", "--qmp", socket, "--exec", "lspci"])
+        .ok()
+        .shows("PCI bridge to bus 01")
+        .shows("PCI bridge to bus 02");
+}
+
+#[test]
 fn little_memory() {
     reads_the_license(&["--memory", "64M"], &[]);
 }
