@@ -82,12 +82,14 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     let bottom = memory::virt::VirtAddr::new(info.kernel_stack_bottom);
     if let Ok(stack) = bottom.and_then(|at| memory::virt::VirtRange::new(at, info.kernel_stack_len))
     {
-        arch::backtrace::set_boot_stack(stack);
+        arch::stacks::init_boot(stack);
     }
     arch::cpu::enable_protection();
     arch::gdt::init();
     arch::exceptions::init();
+    arch::machine_check::enable();
     memory::init(info);
     machine::init(info.rsdp_addr.into_option());
     interrupts::init();
+    cores::start_others();
 }

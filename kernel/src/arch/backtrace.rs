@@ -6,28 +6,12 @@
 //! The addresses are printed raw, one a line; the host has the symbols.
 
 use crate::memory::virt::{VirtAddr, VirtRange};
-use spin::Once;
 
 /// More frames than any sane call chain; a limit in case the stack is all frames.
 const LONGEST: usize = 64;
 
 /// Bytes of a frame: the caller's frame pointer and the return address.
 const FRAME: u64 = 16;
-
-static BOOT_STACK: Once<VirtRange> = Once::new();
-
-/// Notes where the stack lies that the loader made.
-pub fn set_boot_stack(stack: VirtRange) {
-    BOOT_STACK.call_once(|| stack);
-}
-
-/// Whether an address lies in the guard page below the boot stack.
-pub fn is_below_boot_stack(address: u64) -> bool {
-    BOOT_STACK.get().is_some_and(|stack| {
-        let bottom = stack.start().get();
-        address < bottom && bottom - address <= 4096
-    })
-}
 
 /// Calls `visit` with each return address, innermost first, starting from a frame pointer.
 ///
@@ -59,13 +43,6 @@ fn walk(
     }
 }
 
-#[cfg(phyros)]
-fn known_stack(address: VirtAddr) -> Option<VirtRange> {
-    let boot = BOOT_STACK.get().copied();
-    boot.filter(|stack| (stack.start()..=stack.last()).contains(&address))
-        .or_else(|| super::stacks::containing(address))
-}
-
 /// Prints a backtrace: the instruction that faulted, if one did, and the callers.
 #[cfg(phyros)]
 pub fn print(rip: Option<u64>, rbp: u64) {
@@ -74,7 +51,7 @@ pub fn print(rip: Option<u64>, rbp: u64) {
     if let Some(rip) = rip {
         line(rip);
     }
-    walk(rbp, known_stack, line);
+    walk(rbp, super::stacks::containing, line);
 }
 
 /// Prints a backtrace of the caller.

@@ -1,7 +1,9 @@
 //! Protection features of the CPU, and instructions that have no better place.
 
+use crate::memory::paging::{PAT, PAT_MSR};
 use core::arch::x86_64::{__cpuid, __cpuid_count};
 use x86_64::registers::control::{Cr4, Cr4Flags};
+use x86_64::registers::model_specific::Msr;
 
 /// Turns on what the CPU offers against the kernel's own mistakes: global pages are not among
 /// it, supervisor execution and access of user pages (SMEP, SMAP) and user-mode reads of
@@ -30,6 +32,12 @@ pub fn enable_protection() {
     );
     // SAFETY: the kernel never executes or accesses user pages, and each flag is supported.
     unsafe { Cr4::update(|flags| flags.insert(wanted)) };
+}
+
+/// Sets what the cache modes of page-table entries mean, which each core has for itself.
+pub(crate) fn set_page_attributes() {
+    // SAFETY: the value only changes the meaning of an entry that the loader and the firmware do not use.
+    unsafe { Msr::new(PAT_MSR).write(PAT) };
 }
 
 /// The time-stamp counter. It counts up at a constant rate that [`crate::time`] measures.

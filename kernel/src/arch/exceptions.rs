@@ -5,11 +5,13 @@
 //! The one exception that is meant is that of a test that probes what is forbidden; it goes on.
 //! All 256 vectors have a gate, so that not even a stray interrupt is silent.
 
-use super::stacks::Purpose;
-use super::{backtrace, idt};
+use super::stacks::{self, Purpose};
+use super::{backtrace, idt, machine_check};
 use crate::console::emergency;
+use crate::cores::{self, stop};
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, Ordering};
+use x86_64::instructions::port::Port;
 use x86_64::registers::control::{Cr2, Cr3};
 
 /// The distance between two entry stubs, in bytes.
@@ -109,6 +111,10 @@ struct Registers {
     ss: u64,
 }
 
+const NON_MASKABLE: u64 = 2;
+const PAGE_FAULT: u64 = 14;
+const MACHINE_CHECK: u64 = 18;
+
 /// An exception is being reported. Another one then is the reporter's own.
 static REPORTING: AtomicBool = AtomicBool::new(false);
 
@@ -173,11 +179,15 @@ fn name(vector: u64) -> &'static str {
 
 extern "C" fn report(registers: &mut Registers) {
     let vector = registers.vector;
+    if vector == NON_MASKABLE && stop::is_wanted() {
+        stop::stand_still(cores::current());
+    }
     #[cfg(feature = "vm-tests")]
     if let Some(resume) = super::probe::resume_at(registers.rip) {
         (registers.rip, registers.rax) = (resume, super::probe::failure(vector, registers.error));
         return;
     }
+    stop::others();
     // The stack table would start the same stack afresh, again and again.
     if REPORTING.swap(true, Ordering::Relaxed) {
         crate::exit::failure();
@@ -189,8 +199,12 @@ extern "C" fn report(registers: &mut Registers) {
         name(vector),
         registers.error
     ));
-    if vector == 14 {
-        explain_page_fault(registers);
+    cores::say_which();
+    match vector {
+        NON_MASKABLE => explain_non_maskable(),
+        PAGE_FAULT => explain_page_fault(registers),
+        MACHINE_CHECK => explain_machine_check(),
+        _ => {}
     }
     let r = registers;
     emergency(format_args!(
@@ -225,6 +239,35 @@ extern "C" fn report(registers: &mut Registers) {
     crate::exit::failure()
 }
 
+/// Who may have sent a non-maskable interrupt that is not another core's report.
+fn explain_non_maskable() {
+    /// System control port B of every PC; its upper bits are the two causes that a PC knows.
+    const CONTROL: u16 = 0x61;
+    // SAFETY: reading the port has no effect.
+    let control: u8 = unsafe { Port::new(CONTROL).read() };
+    let cause = match (control & 1 << 7 != 0, control & 1 << 6 != 0) {
+        (true, _) => "a device on PCI reports a system error (SERR#), or memory has lost a bit",
+        (_, true) => "a device on the ISA bus reports an error (IOCHK#)",
+        _ => "nobody says why; a person may have pressed the button for it",
+    };
+    emergency(format_args!("  {cause}\n"));
+}
+
+/// What the banks of a machine check have found.
+fn explain_machine_check() {
+    let mut found = false;
+    machine_check::findings(|finding| {
+        found = true;
+        emergency(format_args!("  {finding}\n"));
+    });
+    if !found {
+        emergency(format_args!("  no bank has found anything\n"));
+    }
+    if !machine_check::could_go_on() {
+        emergency(format_args!("  the program that ran could not go on\n"));
+    }
+}
+
 /// What the error code of a page fault says (Intel SDM volume 3, section 4.7).
 fn explain_page_fault(registers: &Registers) {
     let error = registers.error;
@@ -240,9 +283,13 @@ fn explain_page_fault(registers: &Registers) {
     };
     let address = Cr2::read_raw();
     emergency(format_args!("  {action} {cause}, at {address:#018x}\n"));
-    if backtrace::is_below_boot_stack(address) {
+    if let Some((core, stack)) = stacks::guarding(address) {
+        let kind = match stack {
+            None => "main",
+            Some(_) => "exception",
+        };
         emergency(format_args!(
-            "  the address is in the guard page of the kernel stack: the stack overflowed\n"
+            "  the address is in the guard page of {core}'s {kind} stack: the stack overflowed\n"
         ));
     }
 }

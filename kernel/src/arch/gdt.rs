@@ -1,48 +1,80 @@
 //! Segments and the task state segment.
 //!
 //! Long mode leaves segments one job: the code segment says "64-bit, ring 0", and the task state
-//! segment holds the interrupt stack table.
+//! segment holds the interrupt stack table. Each core has a table of its own, because the CPU marks
+//! the task state segment that it uses in there; the selectors are the same on all.
 
-use super::stacks;
+use super::stacks::{self, Stacks};
+use alloc::boxed::Box;
 use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, DS, ES, SS, Segment};
 use x86_64::instructions::tables::load_tss;
+use x86_64::registers::segmentation::SegmentSelector;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
 
-static TSS: Once<TaskStateSegment> = Once::new();
-static GDT: Once<GlobalDescriptorTable> = Once::new();
+/// The segments of one core.
+pub(crate) struct Segments {
+    table: GlobalDescriptorTable,
+    code: SegmentSelector,
+    data: SegmentSelector,
+    task: SegmentSelector,
+}
 
-/// Loads the kernel's own segments in place of the loader's.
-pub fn init() {
-    let tss = TSS.call_once(|| {
-        let mut tss = TaskStateSegment::new();
-        // The structure is packed, so its entries are set all at once.
-        tss.interrupt_stack_table = core::array::from_fn(|index| VirtAddr::new(stacks::top(index)));
-        tss
-    });
-    let mut selectors = None;
-    let gdt = GDT.call_once(|| {
-        let mut gdt = GlobalDescriptorTable::new();
-        let code = gdt.append(Descriptor::kernel_code_segment());
-        let data = gdt.append(Descriptor::kernel_data_segment());
-        let tss = gdt.append(Descriptor::tss_segment(tss));
-        selectors = Some((code, data, tss));
-        gdt
-    });
-    gdt.load();
-    let Some((code, data, tss)) = selectors else {
-        return;
-    };
-    // SAFETY: the selector is that of a ring-0, 64-bit code segment in the table just loaded.
-    unsafe { CS::set_reg(code) };
-    // SAFETY: the selectors are those of a ring-0 data segment in the same table.
-    unsafe { SS::set_reg(data) };
-    // SAFETY: as above.
-    unsafe { DS::set_reg(data) };
-    // SAFETY: as above.
-    unsafe { ES::set_reg(data) };
-    // SAFETY: the selector is that of the task state segment, which is static.
-    unsafe { load_tss(tss) };
+fn task_state(exceptions: [u64; stacks::COUNT]) -> TaskStateSegment {
+    let mut task = TaskStateSegment::new();
+    // The structure is packed, so its entries are set all at once.
+    task.interrupt_stack_table = exceptions.map(VirtAddr::new);
+    task
+}
+
+impl Segments {
+    fn new(task: &'static TaskStateSegment) -> Self {
+        let mut table = GlobalDescriptorTable::new();
+        let code = table.append(Descriptor::kernel_code_segment());
+        let data = table.append(Descriptor::kernel_data_segment());
+        let task = table.append(Descriptor::tss_segment(task));
+        Self {
+            table,
+            code,
+            data,
+            task,
+        }
+    }
+
+    /// Makes the segments of another core than the boot core. They stay for ever.
+    pub(crate) fn make(stacks: &Stacks) -> &'static Self {
+        let task = Box::leak(Box::new(task_state(stacks.exceptions.map(stacks::top))));
+        Box::leak(Box::new(Self::new(task)))
+    }
+
+    /// Loads the segments on the running core.
+    ///
+    /// # Safety
+    /// They were made for this core, which has loaded no others of the kernel's.
+    pub(crate) unsafe fn load(&'static self) {
+        self.table.load();
+        // SAFETY: the selector is that of a ring-0, 64-bit code segment in the table just loaded.
+        unsafe { CS::set_reg(self.code) };
+        // SAFETY: the selectors are those of a ring-0 data segment in the same table.
+        unsafe { SS::set_reg(self.data) };
+        // SAFETY: as above.
+        unsafe { DS::set_reg(self.data) };
+        // SAFETY: as above.
+        unsafe { ES::set_reg(self.data) };
+        // SAFETY: the selector is that of the task state segment, which stays for ever, and which no
+        // other core uses.
+        unsafe { load_tss(self.task) };
+    }
+}
+
+/// Loads the kernel's own segments in place of the loader's, on the boot core.
+pub(crate) fn init() {
+    static TASK: Once<TaskStateSegment> = Once::new();
+    static SEGMENTS: Once<Segments> = Once::new();
+    let stacks = core::array::from_fn(stacks::boot_stack).map(stacks::top);
+    let task = TASK.call_once(|| task_state(stacks));
+    // SAFETY: this is the boot core.
+    unsafe { SEGMENTS.call_once(|| Segments::new(task)).load() };
 }

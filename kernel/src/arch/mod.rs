@@ -6,11 +6,14 @@ pub mod cpu;
 #[cfg(phyros)]
 pub mod exceptions;
 #[cfg(phyros)]
+pub(crate) mod flush;
+#[cfg(phyros)]
 pub mod gdt;
 #[cfg(phyros)]
 mod idt;
 #[cfg(phyros)]
 pub(crate) mod interrupts;
+pub mod machine_check;
 #[cfg(phyros)]
 pub(crate) mod pic;
 #[cfg(all(phyros, feature = "vm-tests"))]
@@ -19,4 +22,6 @@ pub mod probe;
 pub mod stacks;
 #[cfg(all(phyros, feature = "vm-tests"))]
 pub mod storm;
+#[cfg(phyros)]
+pub(crate) mod trampoline;
 pub mod vectors;

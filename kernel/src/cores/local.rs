@@ -24,6 +24,8 @@ pub struct CoreLocal {
     pub pending: [AtomicU64; 4],
     /// The last request to forget translations that the core has carried out.
     pub flushed: AtomicU64,
+    /// How many such requests have interrupted the core. Only its stub counts.
+    flushes: AtomicU64,
 }
 
 impl CoreLocal {
@@ -32,6 +34,9 @@ impl CoreLocal {
 
     /// Where the number of the last flush lies, for assembly.
     pub const FLUSHED: usize = offset_of!(Self, flushed);
+
+    /// Where the count of flushes lies, for assembly.
+    pub const FLUSHES: usize = offset_of!(Self, flushes);
 
     /// Where the core's number lies.
     const ID: usize = offset_of!(Self, id);
@@ -42,12 +47,18 @@ impl CoreLocal {
             apic_id: AtomicU32::new(0),
             pending: [const { AtomicU64::new(0) }; 4],
             flushed: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
         }
     }
 
     /// Whose record this is.
     pub fn id(&self) -> CoreId {
         CoreId(self.id as u8)
+    }
+
+    /// How often other cores have interrupted this one to make it forget translations.
+    pub fn flushes(&self) -> u64 {
+        self.flushes.load(Ordering::Relaxed)
     }
 
     /// What interrupt controllers call the core. Means something once the core has said it.

@@ -12,12 +12,22 @@
 //!
 //! On the host, where the kernel's modules are tested, a thread is a core for as long as it lives.
 
+pub mod board;
+#[cfg(phyros)]
+pub(crate) mod bring_up;
 mod local;
 mod per_core;
+pub mod shootdown;
+#[cfg(phyros)]
+pub(crate) mod stop;
 
 pub use local::CoreLocal;
 pub use per_core::PerCore;
 
+#[cfg(phyros)]
+use crate::arch;
+#[cfg(phyros)]
+use crate::machine::machine;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,6 +110,26 @@ pub fn local_of(core: CoreId) -> &'static CoreLocal {
 pub(crate) fn init_boot() {
     // SAFETY: this is the boot core.
     unsafe { local::install(CoreId::BOOT) };
+}
+
+/// Starts the other cores and waits until they take part. Call it on the boot core.
+#[cfg(phyros)]
+pub(crate) fn start_others() {
+    arch::flush::init();
+    bring_up::start_all(&machine().platform.cpus);
+}
+
+/// In a report: says which core it is about, where there are several.
+#[cfg(phyros)]
+pub(crate) fn say_which() {
+    if online().nth(1).is_some() {
+        crate::console::emergency(format_args!("  on {}\n", current()));
+    }
+}
+
+/// What [`board`] uses of the CPU. Its tests put a model in the place.
+mod sync {
+    pub(super) use core::sync::atomic::{AtomicU64, Ordering, fence};
 }
 
 #[cfg(test)]

@@ -1,16 +1,15 @@
 //! The start: from the loader's map and page tables to the kernel's own.
 
-use super::paging::{PAT, PAT_MSR, Rights};
+use super::paging::Rights;
 use super::virt::{VirtAddr, VirtRange};
 use super::window::{DirectMap, PAGE, Window};
 use super::{DIRECT_MAP, frames, mapping};
-use crate::arch::stacks;
+use crate::arch::{cpu, stacks};
 use bootloader_api::BootInfo;
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use phyr::{Phyr, PhysAddr};
 use spin::Once;
 use x86_64::registers::control::Cr3;
-use x86_64::registers::model_specific::Msr;
 
 /// The first MiB is left alone: further CPUs start there, and firmware keeps tables there.
 const LOWEST: u64 = 1 << 20;
@@ -33,6 +32,17 @@ pub fn ram_end(limit: PhysAddr) -> PhysAddr {
 /// Whether any of a range is RAM, so that it cannot be registers.
 pub fn is_ram(range: Phyr) -> bool {
     ram(boot_regions()).any(|ram| ram.overlaps(range))
+}
+
+/// The unused RAM that is not given to the allocator, because it lies too low.
+pub(crate) fn usable_below_1_mib() -> impl Iterator<Item = Phyr> {
+    let usable = boot_regions()
+        .iter()
+        .filter(|region| region.kind == MemoryRegionKind::Usable);
+    let low = Phyr::new(PhysAddr::new(0), LOWEST).ok();
+    usable
+        .filter_map(to_phyr)
+        .filter_map(move |range| range.intersect(low?))
 }
 
 /// All RAM, used or not.
@@ -95,8 +105,7 @@ pub fn init(info: &'static BootInfo) {
         unsafe { frames::add(file) };
     }
 
-    // SAFETY: the value only changes the meaning of an entry that no mapping uses yet.
-    unsafe { Msr::new(PAT_MSR).write(PAT) };
+    cpu::set_page_attributes();
     let root = PhysAddr::new(Cr3::read_raw().0.start_address().as_u64());
     // SAFETY: these are the tables in use, and the loader, who made them, no longer runs.
     unsafe { mapping::init(root, window) };
@@ -135,7 +144,7 @@ fn tighten(window: DirectMap) {
         }
 
         for index in 0..stacks::COUNT {
-            let guard = VirtRange::new(stacks::guard(index), PAGE).expect("a page of a static");
+            let guard = stacks::guard(stacks::boot_stack(index));
             // SAFETY: nothing but an overflowing stack uses a guard page.
             unsafe { tables.unmap(guard) }.expect("statics are mapped");
         }

@@ -4,13 +4,16 @@
 //! and this cache mode, in one piece even where the phyrs are not. It does not tell you whose the
 //! memory is: that is said by what owns it.
 //!
-//! There is one address space for now, the kernel's, behind one lock.
+//! There is one address space for now, the kernel's, behind one lock. All cores use it, so a mapping
+//! that ends is forgotten by all of them ([`cores::shootdown`](crate::cores::shootdown)) before
+//! its memory or its addresses are used again.
 
 use super::frames::{self, Frames};
-use super::paging::{self, Cache, Features, FrameSource, LeafCount, LocalTlb, PageTables, Rights};
+use super::paging::{self, Cache, Features, FrameSource, LeafCount, PageTables, Rights};
 use super::space::AddressArea;
 use super::virt::{VirtAddr, VirtRange};
 use super::window::{DirectMap, PAGE};
+use crate::cores::shootdown::AllTlbs;
 use core::fmt;
 use core::ptr::NonNull;
 use phyr::{Phyr, PhyrList, PhysAddr};
@@ -37,7 +40,7 @@ unsafe impl FrameSource for TableFrames {
     }
 }
 
-pub(super) type Tables = PageTables<DirectMap, TableFrames, LocalTlb>;
+pub(super) type Tables = PageTables<DirectMap, TableFrames, AllTlbs>;
 
 struct AddressSpace {
     tables: Tables,
@@ -57,7 +60,7 @@ pub(super) unsafe fn init(root: PhysAddr, window: DirectMap) {
             root,
             window,
             TableFrames,
-            LocalTlb::new(),
+            AllTlbs::new(),
             Features::detect(),
         )
     };

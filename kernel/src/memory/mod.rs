@@ -16,6 +16,8 @@
 pub mod extents;
 pub mod frames;
 pub mod heap;
+#[cfg(phyros)]
+pub(crate) mod identity;
 pub mod mapping;
 pub mod paging;
 pub mod scattered;
@@ -27,6 +29,8 @@ pub use mapping::{Mapping, translate};
 
 #[cfg(phyros)]
 mod init;
+#[cfg(phyros)]
+pub(crate) use init::usable_below_1_mib;
 #[cfg(phyros)]
 pub use init::{boot_regions, init, is_ram, ram_end};
 

@@ -2,7 +2,8 @@
 //!
 //! Mappings that the kernel makes on its own (registers, firmware tables, scattered buffers) get
 //! addresses from one area. Each is followed by an unmapped page, so that a pointer that runs off
-//! the end of one does not end up in the next.
+//! the end of one does not end up in the next. So the page in front of one is never mapped either:
+//! it is free, or it is the page behind another one. A stack relies on that.
 
 use super::virt::{VirtAddr, VirtRange};
 use super::window::PAGE;

@@ -7,6 +7,8 @@
 
 mod boot;
 mod control;
+mod cores;
+pub(crate) mod crew;
 mod disks;
 mod hotplug;
 mod interrupts;

@@ -103,7 +103,7 @@ fn the_lower_half_is_empty() {
 #[vm_test]
 fn every_stack_has_a_guard_page() {
     for index in 0..stacks::COUNT {
-        let guard = stacks::guard(index).get();
+        let guard = stacks::guard(stacks::boot_stack(index)).start().get();
         assert_eq!(probe::read(guard), page_fault(0), "stack {index}");
         assert_eq!(probe::read(guard + 4095), page_fault(0), "stack {index}");
         assert_eq!(probe::read(guard + 4096), Probe::Allowed, "stack {index}");

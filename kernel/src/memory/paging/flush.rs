@@ -24,9 +24,10 @@ pub trait Flush {
 /// How many leaves are flushed one by one; beyond that a CPU forgets everything at once.
 ///
 /// Linux found 33 to be about the point where that becomes cheaper.
-const FEW: usize = 32;
+pub const FEW: usize = 32;
 
-/// The TLB of the CPU that runs this: right as long as only one CPU uses the tables.
+/// The TLB of the CPU that runs this: right for tables that no other CPU uses. For those of the
+/// kernel there is [`cores::shootdown`](crate::cores).
 #[derive(Debug)]
 pub struct LocalTlb {
     pending: [VirtAddr; FEW],
@@ -44,7 +45,7 @@ impl LocalTlb {
     }
 
     /// The leaves to be flushed, unless they are too many.
-    fn few(&self) -> Option<&[VirtAddr]> {
+    pub(crate) fn few(&self) -> Option<&[VirtAddr]> {
         self.pending.get(..self.count)
     }
 }

@@ -40,7 +40,7 @@ use phyr::{Phyr, PhyrList, PhysAddr};
 
 pub use error::MapError;
 pub use features::Features;
-pub use flush::{Flush, LocalTlb};
+pub use flush::{FEW, Flush, LocalTlb};
 pub use frames::FrameSource;
 pub use rights::{Cache, PAT, PAT_MSR, Rights};
 pub use walk::{Leaf, LeafCount};
@@ -73,7 +73,7 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
     /// - `root` and all tables below it are valid, and `window` covers them.
     /// - From now on nobody else writes to them (but the CPU, its accessed and dirty bits).
     /// - There is only one way from the root to each table: none is shared, none is recursive.
-    /// - No entry is global (G), as [`LocalTlb`] would not forget it.
+    /// - No entry is global (G), as no [`Flush`] would make a CPU forget it.
     pub const unsafe fn adopt(
         root: PhysAddr,
         window: W,
