@@ -11,13 +11,15 @@
 //!   reaches no memory. Where there was no driver yet, it is as [`scan`](scan::scan) left it.
 
 use super::bar::Bar;
+use super::msix::{Msix, MsixError};
 use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
 use crate::memory::mapping::MapError;
 use crate::mmio::RegisterWindow;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
-use pci_types::capability::PciCapability;
+use core::sync::atomic::AtomicBool;
+use pci_types::capability::{MsixCapability, PciCapability};
 use pci_types::device_type::DeviceType;
 use pci_types::{ConfigRegionAccess, EndpointHeader, PciHeader};
 use spin::Mutex;
@@ -88,15 +90,20 @@ impl Function {
     }
 
     /// The message-signalled-interrupt capability with a table, as `pci_types` decodes it.
+    pub(super) fn msix(&self, config: &impl ConfigRead) -> Option<MsixCapability> {
+        let endpoint = EndpointHeader::from_header(PciHeader::new(self.address), Access(config))?;
+        endpoint
+            .capabilities(Access(config))
+            .take(LONGEST_LIST)
+            .find_map(|capability| match capability {
+                PciCapability::MsiX(msix) => Some(msix),
+                _ => None,
+            })
+    }
+
+    /// Whether it can interrupt by messages from a table.
     pub fn has_msix(&self, config: &impl ConfigRead) -> bool {
-        EndpointHeader::from_header(PciHeader::new(self.address), Access(config)).is_some_and(
-            |endpoint| {
-                endpoint
-                    .capabilities(Access(config))
-                    .take(LONGEST_LIST)
-                    .any(|capability| matches!(capability, PciCapability::MsiX(_)))
-            },
-        )
+        self.msix(config).is_some()
     }
 }
 
@@ -168,7 +175,7 @@ impl core::error::Error for DeviceError {}
 
 /// Configuration space, and which of its functions have owners.
 pub struct Owners<C> {
-    config: C,
+    pub(super) config: C,
     taken: Mutex<Vec<PciAddress>>,
 }
 
@@ -189,8 +196,11 @@ impl<C: ConfigSpace> Owners<C> {
         }
         taken.push(function.address);
         Ok(Device {
-            function: function.clone(),
-            owners: self.clone(),
+            claim: Arc::new(Claim {
+                function: function.clone(),
+                owners: self.clone(),
+                messages: AtomicBool::new(false),
+            }),
         })
     }
 
@@ -221,23 +231,53 @@ impl<C: ConfigSpace> Owners<C> {
     }
 }
 
+/// That a function has a driver. It ends when the last part of the driver is gone: the [`Device`],
+/// or its messages ([`Msix`]).
+pub(super) struct Claim<C> {
+    pub(super) function: Function,
+    pub(super) owners: Arc<Owners<C>>,
+    /// Somebody has the messages.
+    pub(super) messages: AtomicBool,
+}
+
+impl<C> Drop for Claim<C> {
+    fn drop(&mut self) {
+        let mut taken = self.owners.taken.lock();
+        taken.retain(|address| *address != self.function.address);
+    }
+}
+
 /// A function with a driver.
 pub struct Device<C: ConfigSpace> {
-    function: Function,
-    owners: Arc<Owners<C>>,
+    claim: Arc<Claim<C>>,
 }
 
 impl<C: ConfigSpace> Device<C> {
     /// What configuration space says about it.
     pub fn function(&self) -> &Function {
-        &self.function
+        &self.claim.function
+    }
+
+    #[cfg(test)]
+    pub(super) fn claim(&self) -> &Arc<Claim<C>> {
+        &self.claim
     }
 
     /// Maps the registers behind base address register `index`.
     pub fn registers(&self, index: u8) -> Result<RegisterWindow, DeviceError> {
-        let bar = self.function.bar(index).ok_or(DeviceError::NoBar(index))?;
+        let bar = self
+            .claim
+            .function
+            .bar(index)
+            .ok_or(DeviceError::NoBar(index))?;
         // SAFETY: enumeration placed the register's memory there, and `self` is its driver.
         unsafe { RegisterWindow::map(bar.phyr) }.map_err(DeviceError::Map)
+    }
+
+    /// The device's messages, every one masked. They are the driver's, apart from the registers,
+    /// even where both lie in one BAR.
+    pub fn messages(&self) -> Result<Msix<C>, MsixError> {
+        Msix::open(&self.claim)
     }
 
     /// Lets the device reach memory.
@@ -252,31 +292,37 @@ impl<C: ConfigSpace> Device<C> {
     /// Keeps the device from memory. Reading the register back waits for what was on its way.
     pub fn disable_bus_master(&self) {
         self.set(header::COMMAND_INTX_DISABLE);
-        self.owners
+        self.claim
+            .owners
             .config
-            .read(self.function.address, header::COMMAND);
+            .read(self.claim.function.address, header::COMMAND);
     }
 
     /// Whether the device still answers: a removed one reads as all ones.
     pub fn is_present(&self) -> bool {
-        self.owners.config.read(self.function.address, header::ID) as u16 == self.function.vendor
+        self.claim
+            .owners
+            .config
+            .read(self.claim.function.address, header::ID) as u16
+            == self.claim.function.vendor
     }
 
     /// Sets bus mastering and INTx. Decoding stays as enumeration left it: on only where every
     /// BAR has its place.
     fn set(&self, bits: u32) {
         let which = header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE;
-        scan::command(&self.owners.config, self.function.address, which, bits);
+        scan::command(
+            &self.claim.owners.config,
+            self.claim.function.address,
+            which,
+            bits,
+        );
     }
 }
 
 impl<C: ConfigSpace> Drop for Device<C> {
     fn drop(&mut self) {
         self.disable_bus_master();
-        self.owners
-            .taken
-            .lock()
-            .retain(|address| *address != self.function.address);
     }
 }
 

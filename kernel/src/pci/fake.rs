@@ -126,6 +126,9 @@ impl Fake {
 
     fn access(&mut self, offset: u16, value: Option<u32>) -> u32 {
         let word = usize::from(offset / 4);
+        if word >= self.words.len() {
+            return u32::MAX;
+        }
         let bars = if self.is_bridge() { 4..6 } else { 4..10 };
         if let Some(value) = value {
             self.words[word] = if bars.contains(&word) {

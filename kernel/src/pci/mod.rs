@@ -6,6 +6,7 @@
 //!
 //! - Configuration space is reached through ECAM only; each access is within the window ([`ecam`]).
 //! - A BAR is a [`Phyr`](phyr::Phyr) like any other memory.
+//! - Interrupts are messages, which devices write like any other memory ([`msix`]).
 //! - Bus mastering is off until a driver owns the function ([`device`]).
 //! - Functions come and go ([`hotplug`]). What was true at boot is only where it began.
 
@@ -15,6 +16,7 @@ pub mod ecam;
 #[cfg(test)]
 mod fake;
 pub mod hotplug;
+pub mod msix;
 mod place;
 pub mod resources;
 pub mod scan;

@@ -11,7 +11,7 @@ use core::num::NonZero;
 use vm_test::vm_test;
 
 /// Waits, awake, until the vector has been raised.
-fn wait_for(interrupt: &Interrupt) {
+pub(super) fn wait_for(interrupt: &Interrupt) {
     while !interrupt.take_raised() {
         drain();
         core::hint::spin_loop();
@@ -19,7 +19,7 @@ fn wait_for(interrupt: &Interrupt) {
 }
 
 /// Whether a vector is raised and has not been drained.
-fn is_raised(vector: u8) -> bool {
+pub(super) fn is_raised(vector: u8) -> bool {
     let word = &cores::local().pending[usize::from(vector / 64)];
     word.load(core::sync::atomic::Ordering::Relaxed) & 1 << (vector % 64) != 0
 }

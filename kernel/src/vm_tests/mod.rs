@@ -13,6 +13,7 @@ mod disks;
 mod hotplug;
 mod interrupts;
 mod memory;
+mod messages;
 mod pci;
 mod protection;
 mod transfers;
