@@ -6,6 +6,7 @@
 
 mod allocation;
 mod bring_up;
+mod device;
 mod errors;
 mod fuzz;
 mod hostile;

@@ -1,96 +1,48 @@
-//! The model's admin commands.
+//! The model's admin commands: which there are, and what each says.
 
-use super::{Model, prp, status};
+use super::rings::Fetched;
+use super::{Model, refused, status};
 use nvme::Status;
-use nvme::wire::SubmissionEntry;
 
 impl Model {
-    /// Executes an admin command. Returns dwords 0 and 1 of the completion, and the status.
-    pub(crate) fn admin(&mut self, entry: &SubmissionEntry) -> (u64, Status) {
+    /// Executes an admin command. Returns dwords 0 and 1 of the completion, and the status,
+    /// and nothing if the command is not answered now.
+    pub(crate) fn admin(&mut self, fetched: &Fetched) -> Option<(u64, Status)> {
         const INVALID_OPCODE: u8 = 0x01;
+        let entry = &fetched.entry;
         self.check_entry(entry);
         let opcode = entry.cdw0.opcode();
         if let Some(bad) = self.bad_admin.get(&opcode) {
-            return (0, *bad);
+            return Some((0, *bad));
         }
+        let offers = self.config.identify.oacs;
         let result = match opcode {
             0x00 => self.delete(entry.cdw10_11 as u16, false),
             0x01 => self.create(entry, false),
+            0x02 => self.get_log_page(entry),
             0x04 => self.delete(entry.cdw10_11 as u16, true),
             0x05 => self.create(entry, true),
             0x06 => self.identify(entry),
-            0x09 => return self.set_features(entry),
-            _ => status(0, INVALID_OPCODE).with_dnr(true),
-        };
-        (0, result)
-    }
-
-    fn set_features(&mut self, entry: &SubmissionEntry) -> (u64, Status) {
-        let (feature, value) = (entry.cdw10_11 as u32, entry.cdw10_11 >> 32);
-        let is_legal = value & 0xffff != 0xffff && value >> 16 != 0xffff;
-        if feature != 0x07 || !is_legal {
-            return (0, status(0, 0x02).with_dnr(true));
-        }
-        // 64 pairs, whatever was asked for.
-        (0x003f_003f, status(0, 0))
-    }
-
-    fn identify(&mut self, entry: &SubmissionEntry) -> Status {
-        const INVALID_FIELD: u8 = 0x02;
-        const INVALID_NAMESPACE: u8 = 0x0b;
-        let mut data = [0; 4096];
-        if let Some((nsid, bad)) = self.config.bad_namespace
-            && (entry.cdw10_11, entry.nsid) == (0, nsid)
-        {
-            return bad;
-        }
-        match entry.cdw10_11 {
-            0x00 => match self.namespace(entry.nsid) {
-                Some(namespace) => namespace.encode(&mut data),
-                None if entry.nsid == 0 || entry.nsid > self.config.identify.nn => {
-                    return status(0, INVALID_NAMESPACE).with_dnr(true);
-                }
-                // Inactive: all zeros.
-                None => {}
-            },
-            0x01 => self.config.identify.encode(&mut data),
-            0x02 if self.config.active_list => self.active_list(entry.nsid, &mut data),
-            _ => return status(0, INVALID_FIELD).with_dnr(true),
-        }
-        if let Some(false_data) = &self.config.false_identify {
-            data = **false_data;
-        }
-        self.send(entry, &data)
-    }
-
-    fn active_list(&self, after: u32, data: &mut [u8; 4096]) {
-        let mut ids: Vec<u32> = match &self.config.false_list {
-            Some(ids) => ids.clone(),
-            None => {
-                let ids = self.config.namespaces.iter().map(|(id, _)| *id);
-                ids.filter(|id| *id > after).collect()
+            0x08 => return self.abort(entry.cdw10_11 as u16, (entry.cdw10_11 >> 16) as u16),
+            0x09 => return Some(self.set_features(entry)),
+            0x0a => return Some(self.get_features(entry)),
+            0x0c => {
+                self.request_event(fetched.clone());
+                return None;
             }
-        };
-        ids.truncate(1024);
-        for (index, id) in ids.into_iter().enumerate() {
-            data[index * 4..index * 4 + 4].copy_from_slice(&id.to_le_bytes());
-        }
-    }
-
-    /// Writes a page of data to where the command wants it.
-    fn send(&mut self, entry: &SubmissionEntry, data: &[u8; 4096]) -> Status {
-        let pages = match prp::pages(&mut self.memory, entry.prp1, entry.prp2, 4096) {
-            Ok(pages) => pages,
-            Err(status) => return status,
-        };
-        let mut left = &data[..];
-        for (bus, len) in pages {
-            let (now, later) = left.split_at(len as usize);
-            if self.memory.device_write(bus, now).is_err() {
-                return status(0, 0x04);
+            0x0d if offers & 1 << 3 != 0 => return Some(self.manage_namespace(entry)),
+            0x10 if offers & 1 << 2 != 0 => self.commit_firmware(entry),
+            0x11 if offers & 1 << 2 != 0 => self.download_firmware(entry),
+            0x15 if offers & 1 << 3 != 0 => self.attach_namespace(entry),
+            0x18 if self.config.identify.kas != 0 => {
+                self.kept_alive = self.clock;
+                status(0, 0)
             }
-            left = later;
-        }
-        status(0, 0)
+            0x7c => self.configure_shadow(entry),
+            0x80 if offers & 1 << 1 != 0 => self.format(entry),
+            0x84 if self.config.identify.sanicap & 7 != 0 => self.start_sanitize(entry),
+            _ => refused(0, INVALID_OPCODE),
+        };
+        Some((0, result))
     }
 }

@@ -1,5 +1,10 @@
 //! The ways in which the model can misbehave.
 
+use super::Model;
+use super::rings::Fetched;
+use nvme::Status;
+use nvme::wire::CompletionEntry;
+
 /// What goes wrong. Unless it says otherwise, it happens to one I/O completion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mischief {
@@ -34,4 +39,91 @@ pub(crate) enum Mischief {
     NotReady,
     /// Every entry of the completion queue is overwritten with noise.
     Noise,
+}
+
+impl Model {
+    /// Does mischief to an I/O completion, if it is time. Returns true if the completion
+    /// is not to be posted any more.
+    pub(crate) fn misbehave(&mut self, fetched: &Fetched, success: Status) -> bool {
+        let mischief = match &mut self.mischief {
+            None => return false,
+            Some((0, mischief)) => *mischief,
+            Some((left, _)) => {
+                *left -= 1;
+                return false;
+            }
+        };
+        self.mischief = None;
+        self.misbehaved = true;
+        let id = fetched.queue;
+        let mut entry = self.completion_entry(fetched, success);
+        match mischief {
+            Mischief::WrongCid(bits) => entry.cid ^= bits,
+            Mischief::SubmissionHead(head) => entry.sq_head = head,
+            Mischief::WrongQueue(queue) => entry.sq_id = queue,
+            Mischief::Duplicate => self.post_entry(id, entry),
+            Mischief::Replay => {
+                let cid = self.last_cid;
+                self.post_entry(id, CompletionEntry { cid, ..entry });
+            }
+            Mischief::StuckHead => {
+                self.stuck_head = Some(entry.sq_head);
+            }
+            Mischief::OldPhase => {
+                self.write_entry(id, 0, false, entry);
+                self.silent = true;
+                return true;
+            }
+            Mischief::EarlyPhase => {
+                let garbage = CompletionEntry {
+                    cid: !entry.cid,
+                    ..entry
+                };
+                self.write_entry(id, 1, true, garbage);
+            }
+            Mischief::Silence | Mischief::Runaway => {
+                self.silent = true;
+                self.never_stops = mischief == Mischief::Runaway;
+                self.fetched.push(fetched.clone());
+                return true;
+            }
+            Mischief::Fatal => {
+                self.cfs = true;
+                self.silent = true;
+                return true;
+            }
+            Mischief::Gone => {
+                self.all_ones = true;
+                return true;
+            }
+            Mischief::Vanished => {
+                self.all_zeros = true;
+                return true;
+            }
+            Mischief::NotReady => {
+                self.rdy = false;
+                self.silent = true;
+                return true;
+            }
+            Mischief::Noise => {
+                self.make_noise(id);
+                return true;
+            }
+        }
+        self.post_entry(id, entry);
+        true
+    }
+
+    fn make_noise(&mut self, submission: u16) {
+        let completion = self.submission[&submission].completion;
+        let (base, entries) = {
+            let queue = &self.completion[&completion];
+            (queue.base, queue.entries)
+        };
+        for word in 0..u64::from(entries) * 2 {
+            let noise = self.random().to_le_bytes();
+            let _ = self.memory.device_write(base + word * 8, &noise);
+        }
+        self.silent = true;
+    }
 }

@@ -1,16 +1,38 @@
 //! A model of an NVMe controller, with the machine around it.
 
 mod admin;
+mod cache;
+mod cmb;
 mod config;
+mod events;
+mod fates;
+mod features;
+mod format;
+mod guard;
+mod host_memory;
+mod identify;
+mod interrupts;
 mod io;
+mod logs;
 mod memory;
 mod mischief;
+mod namespaces;
 mod platform;
+mod power;
+mod protection;
 mod prp;
 mod queues;
+mod ranges;
 mod registers;
+mod rings;
+mod shadow;
+mod shape;
+mod zones;
 
-pub(crate) use config::{Config, disk};
+pub(crate) use cmb::{ControllerMemory, Regions};
+pub(crate) use config::{Config, disk, protected_disk, zoned_disk};
+pub(crate) use events::Event;
+pub(crate) use fates::{AbortPolicy, Fate, Then};
 pub(crate) use memory::{CANARY, Memory, Ours, PAGE, list};
 pub(crate) use mischief::Mischief;
 pub(crate) use platform::{Bench, Machine};
@@ -18,12 +40,17 @@ pub(crate) use platform::{Bench, Machine};
 use nvme::Status;
 use nvme::registers::{AdminQueueAttributes, Configuration};
 use nvme::wire::SubmissionEntry;
-use queues::{CompletionQueue, Fetched, SubmissionQueue};
-use std::collections::BTreeMap;
+use rings::{CompletionQueue, Fetched, Held, SubmissionQueue};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A status of type `sct` and code `sc`.
 pub(crate) fn status(sct: u8, sc: u8) -> Status {
     Status::new().with_sct(sct).with_sc(sc)
+}
+
+/// The same, not to be tried again.
+pub(crate) fn refused(sct: u8, sc: u8) -> Status {
+    status(sct, sc).with_dnr(true)
 }
 
 /// The controller, and what belongs to it.
@@ -51,6 +78,43 @@ pub(crate) struct Model {
     fetched: Vec<Fetched>,
     /// Blocks that were ever written, by namespace and number.
     pub(crate) blocks: BTreeMap<(u32, u64), Vec<u8>>,
+    /// Their metadata.
+    pub(crate) metadata: BTreeMap<(u32, u64), Vec<u8>>,
+    pub(crate) deallocated: BTreeSet<(u32, u64)>,
+    pub(crate) cache: cache::Cache,
+    zones: BTreeMap<u32, Vec<zones::Zone>>,
+    /// Write protection of namespaces, as the feature has it.
+    write_protected: BTreeMap<u32, u8>,
+
+    features: BTreeMap<u8, features::Feature>,
+    large_features: BTreeMap<u8, Vec<u8>>,
+    /// Vectors with coalescing switched off.
+    uncoalesced: BTreeSet<u16>,
+    pub(crate) interrupts: interrupts::Interrupts,
+    pub(crate) shadow: shadow::Shadow,
+    pub(crate) events: events::Events,
+    pub(crate) logs: logs::Logs,
+    pub(crate) host_memory: host_memory::HostMemory,
+    pub(crate) power: power::Power,
+    sanitize: format::Sanitize,
+    /// A firmware image that is being downloaded, and the slot that runs next.
+    image: Vec<u8>,
+    pub(crate) next_firmware: u8,
+    /// Processing is paused until then.
+    paused_until: Option<u64>,
+    kept_alive: u64,
+    cmbmsc: u64,
+    subsystem_was_reset: bool,
+    pub(crate) power_cycles: u128,
+    pub(crate) unsafe_shutdowns: u128,
+
+    /// What will happen to commands that come.
+    pub(crate) fates: Vec<Fate>,
+    pub(crate) abort_policy: AbortPolicy,
+    /// After so many more register accesses the device is gone.
+    pub(crate) gone_after: Option<usize>,
+    /// Identify data are different at each look.
+    pub(crate) fickle: bool,
 
     /// What is to go wrong, after how many more I/O completions.
     pub(crate) mischief: Option<(usize, Mischief)>,
@@ -94,7 +158,7 @@ pub(crate) struct Model {
 impl Model {
     pub(crate) fn new(config: Config) -> Self {
         let enabled = config.enabled;
-        Self {
+        let mut new = Self {
             memory: Memory::new(config.pages),
             clock: 1_000_000,
             cc: Configuration::new().with_en(enabled),
@@ -110,6 +174,33 @@ impl Model {
             completion: BTreeMap::new(),
             fetched: Vec::new(),
             blocks: BTreeMap::new(),
+            metadata: BTreeMap::new(),
+            deallocated: BTreeSet::new(),
+            cache: cache::Cache::default(),
+            zones: BTreeMap::new(),
+            write_protected: BTreeMap::new(),
+            features: BTreeMap::new(),
+            large_features: BTreeMap::new(),
+            uncoalesced: BTreeSet::new(),
+            interrupts: interrupts::Interrupts::default(),
+            shadow: shadow::Shadow::default(),
+            events: events::Events::default(),
+            logs: logs::Logs::default(),
+            host_memory: host_memory::HostMemory::default(),
+            power: power::Power::default(),
+            sanitize: format::Sanitize::default(),
+            image: Vec::new(),
+            next_firmware: 0,
+            paused_until: None,
+            kept_alive: 0,
+            cmbmsc: 0,
+            subsystem_was_reset: false,
+            power_cycles: 1,
+            unsafe_shutdowns: 0,
+            fates: Vec::new(),
+            abort_policy: AbortPolicy::default(),
+            gone_after: None,
+            fickle: false,
             mischief: None,
             bad_blocks: BTreeMap::new(),
             bad_admin: BTreeMap::new(),
@@ -134,7 +225,9 @@ impl Model {
             ticks: 0,
             random: config.seed | 1,
             config,
-        }
+        };
+        new.default_features();
+        new
     }
 
     /// True if the device may still touch memory on its own.
@@ -152,6 +245,11 @@ impl Model {
         self.never_stops = false;
         self.never_shuts_down = false;
         self.mischief = None;
+        self.fates.clear();
+        self.abort_policy = AbortPolicy::default();
+        self.gone_after = None;
+        self.fickle = false;
+        self.logs.are_rubbish = false;
         self.cc = Configuration::new();
         self.rdy = false;
         self.ready_at = None;
@@ -160,6 +258,8 @@ impl Model {
 
     /// A controller reset.
     fn forget(&mut self) {
+        self.audit();
+        self.look_at_host_memory();
         self.submission.clear();
         self.completion.clear();
         self.fetched.clear();
@@ -167,10 +267,66 @@ impl Model {
         self.shst = 0;
         self.shut_down_at = None;
         self.stuck_head = None;
+        self.paused_until = None;
+        self.reset_features();
+        self.forget_events();
+        self.forget_host_memory();
+        self.interrupts.forget();
+        self.shadow.forget();
+        self.power = power::Power::default();
+        self.memory.release_all();
+        // New firmware runs from here on.
+        if self.next_firmware > 1 {
+            self.config.identify.fr = *b"2.0     ";
+        }
+    }
+
+    /// NVM Subsystem Reset.
+    fn reset_subsystem(&mut self) {
+        self.forget();
+        self.cc = Configuration::new();
+        self.ready_at = None;
+        self.rdy = false;
+        self.cmbmsc = 0;
+        self.memory.controller = None;
+        self.subsystem_was_reset = true;
+    }
+
+    /// Whether all memory of commands that are not completed is still somebody's. Whoever
+    /// has given it back has done so too early.
+    pub(crate) fn audit(&mut self) {
+        for claim in std::mem::take(&mut self.memory.taken_away) {
+            self.offence(format!("memory taken away: {claim:?}"));
+        }
+        if !self.memory.dma || self.misbehaved {
+            return;
+        }
+        let mut lost = Vec::new();
+        for fetched in &self.fetched {
+            let entry = &fetched.entry;
+            // Commands that move no data have no pointer.
+            if entry.cdw0.opcode() & 3 == 0 || matches!(fetched.held, Held::Ends(_)) {
+                continue;
+            }
+            if entry.prp1 != 0 && !self.memory.is_mapped(entry.prp1, 4) {
+                lost.push(entry.prp1);
+            }
+        }
+        for bus in lost {
+            self.offence(format!("memory of a command was given back: {bus:#x}"));
+        }
+    }
+
+    /// Time passes without a turn of a waiting loop: as much as `microseconds`.
+    pub(crate) fn pass(&mut self, microseconds: u64) {
+        let end = self.clock + microseconds;
+        while self.clock < end {
+            self.tick();
+        }
     }
 
     /// One turn of a waiting loop: time passes, and the device works.
-    fn tick(&mut self) {
+    pub(crate) fn tick(&mut self) {
         self.ticks += 1;
         assert!(self.ticks < 50_000_000, "the driver waits for ever");
         self.clock += self.config.tick;
@@ -178,20 +334,68 @@ impl Model {
         if self.all_ones || self.all_zeros {
             return;
         }
+        self.follow_time();
         for fetched in &mut self.fetched {
             fetched.latency = fetched.latency.saturating_sub(1);
         }
+        if self.paused_until.is_some() {
+            return;
+        }
+        self.work();
+    }
+
+    /// What happens by itself as time passes.
+    fn follow_time(&mut self) {
+        if self.paused_until.is_some_and(|until| self.clock >= until) {
+            self.paused_until = None;
+        }
+        self.stop_gathering();
+        self.doze();
+        self.follow_sanitize();
+        if self.ticks.is_multiple_of(64) {
+            self.audit();
+        }
+        let timeout = u64::from(self.feature(0x0f)) * 1000;
+        if timeout != 0 && self.rdy && self.clock - self.kept_alive > timeout {
+            self.cfs = true;
+            self.silent = true;
+        }
+        if self.silent {
+            return;
+        }
+        self.report_events();
+        self.follow_shadows();
+        if self.config.lazy {
+            let ids: Vec<u16> = self.submission.keys().copied().collect();
+            for id in ids {
+                self.fetch(id, self.config.per_tick);
+            }
+        }
+    }
+
+    /// Completes some commands.
+    fn work(&mut self) {
         for _ in 0..self.config.per_tick.min(self.fetched.len()) {
+            let mut able = Vec::new();
+            for index in 0..self.fetched.len() {
+                let fetched = &self.fetched[index];
+                let is_free = matches!(fetched.held, Held::No | Held::Ends(_));
+                let is_time = fetched.latency == 0 && fetched.due <= self.clock;
+                let queue = fetched.queue;
+                if is_free && is_time && self.has_room_to_complete(queue) {
+                    able.push(index);
+                    if !self.config.out_of_order {
+                        break;
+                    }
+                }
+            }
+            if able.is_empty() {
+                break;
+            }
             let choice = match self.config.out_of_order {
-                true => self.random() as usize % self.fetched.len().max(1),
-                false => 0,
+                true => able[self.random() as usize % able.len()],
+                false => able[0],
             };
-            if self.fetched.get(choice).is_none_or(|next| next.latency > 0) {
-                break;
-            }
-            if !self.has_room_to_complete(&self.fetched[choice]) {
-                break;
-            }
             if self.silent {
                 self.run_silently(choice);
                 break;
@@ -203,11 +407,18 @@ impl Model {
 
     /// Executes a command and posts its completion.
     fn execute(&mut self, fetched: Fetched) {
-        let (result, status) = match fetched.queue {
+        let answer = match fetched.queue {
+            _ if matches!(fetched.held, Held::Ends(_)) => fetched.held.status(),
             0 if self.deaf_to == Some(fetched.entry.cdw0.opcode()) => return,
-            0 => self.admin(&fetched.entry),
-            _ => self.io(&fetched.entry),
+            0 => self.admin(&fetched),
+            _ => Some(self.io(&fetched.entry)),
         };
+        let Some((result, status)) = answer else {
+            return;
+        };
+        if !status.is_success() {
+            self.log_error(&fetched, status);
+        }
         if fetched.queue != 0 && self.misbehave(&fetched, status) {
             return;
         }

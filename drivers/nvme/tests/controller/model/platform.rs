@@ -113,8 +113,12 @@ unsafe impl SharedMemory for Shared {
         DmaRange::new(DmaAddr::new(self.bus), self.bytes as u64).expect("a range")
     }
     fn load64(&self, offset: usize) -> u64 {
+        let mut model = self.machine.model();
+        let at = self.at(offset);
         let mut bytes = [0; 8];
-        bytes.copy_from_slice(self.machine.model().memory.bytes(self.at(offset), 8));
+        bytes.copy_from_slice(model.memory.bytes(at, 8));
+        // The device may be quick right after it.
+        model.host_loads(at);
         u64::from_le_bytes(bytes)
     }
     fn store64(&self, offset: usize, value: u64) {

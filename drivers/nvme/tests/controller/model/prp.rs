@@ -1,6 +1,6 @@
 //! How a controller reads PRPs.
 
-use super::memory::{Memory, PAGE};
+use super::memory::Memory;
 use super::status;
 use nvme::Status;
 
@@ -13,6 +13,7 @@ pub(crate) fn pages(
     prp1: u64,
     prp2: u64,
     len: u64,
+    page: u64,
 ) -> Result<Vec<(u64, u64)>, Status> {
     const INVALID_OFFSET: u8 = 0x13;
     const TRANSFER_ERROR: u8 = 0x04;
@@ -22,15 +23,15 @@ pub(crate) fn pages(
     if prp1 & 3 != 0 {
         return Err(invalid);
     }
-    let first = len.min(PAGE - (prp1 & (PAGE - 1)));
+    let first = len.min(page - (prp1 & (page - 1)));
     let mut pages = vec![(prp1, first)];
     let mut remaining = len - first;
 
     if remaining == 0 {
         return Ok(pages);
     }
-    if remaining <= PAGE {
-        if prp2 & (PAGE - 1) != 0 {
+    if remaining <= page {
+        if prp2 & (page - 1) != 0 {
             return Err(invalid);
         }
         pages.push((prp2, remaining));
@@ -43,19 +44,19 @@ pub(crate) fn pages(
     }
     let mut list = prp2;
     'lists: loop {
-        let entries = (PAGE - (list & (PAGE - 1))) / 8;
+        let entries = (page - (list & (page - 1))) / 8;
         for index in 0..entries {
             let entry = memory
                 .device_read64(list + index * 8)
                 .map_err(|_| status(0, TRANSFER_ERROR))?;
-            if entry & (PAGE - 1) != 0 {
+            if entry & (page - 1) != 0 {
                 return Err(invalid);
             }
-            if index == entries - 1 && remaining > PAGE {
+            if index == entries - 1 && remaining > page {
                 list = entry;
                 continue 'lists;
             }
-            let now = remaining.min(PAGE);
+            let now = remaining.min(page);
             pages.push((entry, now));
             if pages.len() > MAX_MAPPINGS {
                 return Err(status(0, INTERNAL_ERROR).with_dnr(true));

@@ -1,7 +1,9 @@
 //! The model's registers.
 
-use super::Model;
-use super::queues::{CompletionQueue, SubmissionQueue};
+use super::events::Event;
+use super::memory::Claim;
+use super::rings::{CompletionQueue, SubmissionQueue};
+use super::{Model, Regions};
 use nvme::registers::{
     ACQ, AQA, ASQ, AdminQueueAttributes, CAP, CC, CRTO, CSTS, Configuration, ControllerStatus,
     DOORBELLS, ReadyTimeouts, VS,
@@ -10,13 +12,44 @@ use nvme::registers::{
 impl Model {
     pub(crate) fn window(&self) -> usize {
         let stride = 4 << self.config.cap.dstrd();
-        self.config.window.unwrap_or(DOORBELLS + 8 * stride)
+        let pairs = usize::from(self.config.granted.0.max(self.config.granted.1)) + 1;
+        let doorbells = DOORBELLS + 2 * pairs * stride;
+        let end = match &self.config.controller_memory {
+            Some(memory) => memory.offset + memory.bytes,
+            None => doorbells,
+        };
+        self.config.window.unwrap_or(end.max(doorbells))
+    }
+
+    pub(crate) fn cc(&self) -> Configuration {
+        self.cc
+    }
+
+    /// Bytes of a memory page, as the driver has chosen.
+    pub(crate) fn page(&self) -> u64 {
+        4096 << self.cc.mps()
+    }
+
+    /// Bytes of the smallest page that the driver could have chosen: the unit of MDTS.
+    pub(crate) fn smallest_page(&self) -> u64 {
+        4096 << self.config.cap.mpsmin()
+    }
+
+    /// A register is touched: the moment may be the device's last.
+    fn touch(&mut self) -> bool {
+        if let Some(left) = &mut self.gone_after {
+            match *left {
+                0 => self.all_ones = true,
+                _ => *left -= 1,
+            }
+        }
+        self.all_ones || self.all_zeros
     }
 
     pub(crate) fn read32(&mut self, offset: usize) -> u32 {
         self.check_access(offset, 4);
         self.reads += 1;
-        if self.all_ones || self.all_zeros {
+        if self.touch() {
             return if self.all_ones { u32::MAX } else { 0 };
         }
         self.follow();
@@ -31,10 +64,17 @@ impl Model {
                 .with_rdy(self.rdy)
                 .with_cfs(self.cfs)
                 .with_shst(self.shst)
+                .with_nssro(self.subsystem_was_reset)
+                .with_pp(self.paused_until.is_some())
                 .into(),
             AQA => self.aqa.into(),
             CRTO => ReadyTimeouts::new().with_crwmt(self.config.crwmt).into(),
-            _ => 0,
+            Regions::CMBLOC => self.controller_memory_registers().0,
+            Regions::CMBSZ => self.controller_memory_registers().1,
+            _ => match self.in_controller_memory(offset, 4) {
+                Some(at) => self.read_controller_memory(at),
+                None => 0,
+            },
         }
     }
 
@@ -45,12 +85,19 @@ impl Model {
 
     pub(crate) fn write32(&mut self, offset: usize, value: u32) {
         self.check_access(offset, 4);
-        if self.all_ones || self.all_zeros {
+        if self.touch() {
             return;
+        }
+        if let Some(at) = self.in_controller_memory(offset, 4) {
+            return self.write_controller_memory(at, &value.to_le_bytes());
         }
         match offset {
             CC => self.configure(Configuration::from(value)),
             AQA => self.aqa = AdminQueueAttributes::from(value),
+            CSTS => self.subsystem_was_reset &= value & 1 << 4 == 0,
+            Regions::NSSR if self.config.cap.nssrs() && value == 0x4e56_4d65 => {
+                self.reset_subsystem();
+            }
             DOORBELLS.. => self.doorbell(offset - DOORBELLS, value),
             _ => self.offence(format!("write to register {offset:#x}")),
         }
@@ -58,15 +105,19 @@ impl Model {
 
     pub(crate) fn write64(&mut self, offset: usize, value: u64) {
         self.check_access(offset, 8);
-        if self.all_ones || self.all_zeros {
+        if self.touch() {
             return;
         }
-        if self.cc.en() {
+        if let Some(at) = self.in_controller_memory(offset, 8) {
+            return self.write_controller_memory(at, &value.to_le_bytes());
+        }
+        if matches!(offset, ASQ | ACQ) && self.cc.en() {
             self.offence("admin queue moved while enabled");
         }
         match offset {
             ASQ => self.asq = value,
             ACQ => self.acq = value,
+            Regions::CMBMSC => self.place_controller_memory(value),
             _ => self.offence(format!("64-bit write to register {offset:#x}")),
         }
     }
@@ -114,22 +165,36 @@ impl Model {
                 self.offence("shut down with I/O queues");
             }
             self.shst = 1;
+            self.unsafe_shutdowns += u128::from(new.shn() == 2 && self.cache.dirty() > 0);
+            self.cache.flush_all();
             self.shut_down_at = Some(self.clock + self.config.ready_delay);
         }
     }
 
     fn enable(&mut self) {
         let sizes = self.cc.iosqes() == 6 && self.cc.iocqes() == 4;
-        let modes = self.cc.css() == 0 && self.cc.mps() == 0 && self.cc.ams() == 0;
+        let cap = self.config.cap;
+        let pages = (cap.mpsmin()..=cap.mpsmax().max(cap.mpsmin())).contains(&self.cc.mps());
+        let sets = match self.cc.css() {
+            0 => cap.css_nvm(),
+            6 => cap.css_selectable(),
+            7 => cap.css_none(),
+            _ => false,
+        };
+        let modes = sets && pages && self.cc.ams() == 0;
         let queues = self.aqa.asqs() > 0 && self.aqa.acqs() > 0;
-        let aligned = self.asq.is_multiple_of(4096) && self.acq.is_multiple_of(4096);
+        let aligned = self.asq.is_multiple_of(self.page()) && self.acq.is_multiple_of(self.page());
         if !(sizes && modes && queues && aligned) || self.fatal_on_enable {
             self.cfs = true;
             return;
         }
         let admin = SubmissionQueue::new(self.asq, self.aqa.asqs() + 1, 0);
+        let bytes = u64::from(admin.entries) * 64;
+        self.memory.claim(Claim::Submission(0), self.asq, bytes);
         self.submission.insert(0, admin);
-        let admin = CompletionQueue::new(self.acq, self.aqa.acqs() + 1);
+        let admin = CompletionQueue::new(self.acq, self.aqa.acqs() + 1, Some(0));
+        let bytes = u64::from(admin.entries) * 16;
+        self.memory.claim(Claim::Completion(0), self.acq, bytes);
         self.completion.insert(0, admin);
         self.ready_at = Some(self.clock + self.config.ready_delay);
     }
@@ -146,12 +211,13 @@ impl Model {
             return;
         }
         let queue = (offset / stride / 2) as u16;
-        let is_known = match offset / stride % 2 {
+        let done = match offset / stride % 2 {
             0 => self.new_tail(queue, value),
             _ => self.new_head(queue, value),
         };
-        if !is_known {
+        if let Err(info) = done {
             self.offence(format!("doorbell {offset:#x}: {value}"));
+            self.event(Event::doorbell(info));
         }
     }
 }
