@@ -16,7 +16,8 @@
 //! or that failed leaves its blocks in doubt: the old content and the new one are both right,
 //! everything else is wrong, and the next read decides.
 //!
-//! [`work`] does it, on any [`disk`], with several operations at a time.
+//! [`work`] does it, on any [`disk`], with several operations at a time. `machine` is a whole run
+//! on the kernel's disks and cores.
 //!
 //! What is done comes from a [`plan`]: a seed gives the same operations again. At the end the
 //! ledger is written behind the blocks as a [`table`], and so the image can be checked later, by
@@ -28,6 +29,8 @@ extern crate alloc;
 
 pub mod disk;
 pub mod ledger;
+#[cfg(feature = "machine")]
+pub mod machine;
 pub mod plan;
 pub mod report;
 pub mod stamp;

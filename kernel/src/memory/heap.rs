@@ -7,6 +7,7 @@
 use super::frames::{self, Frames};
 use super::window::PAGE;
 use core::alloc::Layout;
+use core::sync::atomic::{AtomicU64, Ordering};
 use talc::TalcLock;
 use talc::base::Talc;
 use talc::base::binning::Binning;
@@ -17,6 +18,15 @@ const PIECE: u64 = 1 << 20;
 
 /// Room for talc's own bookkeeping within a piece.
 const OVERHEAD: u64 = 64 << 10;
+
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Bytes that the heap has taken from the frames so far.
+///
+/// Together with the free memory they stay the same as long as nobody keeps frames.
+pub fn taken() -> u64 {
+    TAKEN.load(Ordering::Relaxed)
+}
 
 /// Frames, whenever the heap runs dry.
 #[derive(Debug)]
@@ -36,6 +46,7 @@ unsafe impl Source for FrameSource {
         let (start, len) = (frames.pointer(), frames.phyr().len() as usize);
         // The memory is the heap's for ever.
         frames::leak(frames);
+        TAKEN.fetch_add(len as u64, Ordering::Relaxed);
         // SAFETY: the frames were allocated to nobody else, are mapped for good by the direct map,
         // and are given to this heap once.
         unsafe { talc.claim(start.as_ptr(), len) }
