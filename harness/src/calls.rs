@@ -12,6 +12,7 @@
 //! | `disk.check` | disk, at, length, seed, offset | number of equal bytes at the start |
 //! | `disk.read` | disk, at, address, length | 0; memory holds a copy |
 //! | `disk.sha256` | disk, at, length | the digest, as text |
+//! | `disk.stressed` | disk, block size | number of blocks, all as `iostress` has left them |
 //! | `disk.fill` | disk, at, length, seed, offset | 0; for a disk that nobody uses |
 //!
 //! These change the machine ([`Control`]). Controllers and disks are counted as in the machine's description:
@@ -49,6 +50,7 @@ use sha2::{Digest, Sha256};
 use vm_test::mailbox::{ANSWERED, REFUSED, STATUS, TEXT, TEXT_LEN, TEXT_MAX, TICKET, VALUE};
 use vm_test::pattern;
 
+use crate::disk::stressed;
 use crate::ram::{Ram, file_in_pieces};
 pub use control::Control;
 
@@ -181,6 +183,10 @@ impl Host {
                     true
                 })?;
                 Ok(Value(0, hash.finalize().to_vec()))
+            }
+            ("disk.stressed", &[disk, block_size]) => {
+                let sound = stressed::check(self.image(disk)?, u32::try_from(block_size)?)?;
+                number(sound.blocks)
             }
             (name, _) => bail!(
                 "there is no function `{name}` of {} arguments",

@@ -9,6 +9,7 @@ mod demo;
 mod doctor;
 mod ending;
 mod image;
+mod iostress;
 mod lint;
 mod run;
 mod setup;
@@ -40,6 +41,7 @@ enum Verb {
     Lint(lint::Options),
     Image(image::Options),
     Book(book::Options),
+    Iostress(iostress::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Lint(options) => lint::run(&options),
         Verb::Image(options) => image::run(&options),
         Verb::Book(options) => book::run(&options),
+        Verb::Iostress(options) => iostress::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -99,6 +99,16 @@ pub fn disk_sha256(disk: u64, at: u64, len: u64) -> [u8; 32] {
     digest(ask("disk.sha256", &[disk, at, len], ""))
 }
 
+/// Checks every block of a disk that `iostress` has written all over, by what it has left there.
+///
+/// Returns how many blocks were checked.
+///
+/// # Panics
+/// If a block is not right: the message says which.
+pub fn assert_stressed(disk: u64, block_size: u32) -> u64 {
+    call("disk.stressed", &[disk, block_size.into()])
+}
+
 fn digest(answer: Answer) -> [u8; 32] {
     match answer.text().try_into() {
         Ok(digest) => digest,

@@ -5,6 +5,7 @@
 
 pub mod ext4;
 pub mod partition;
+pub mod stressed;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
