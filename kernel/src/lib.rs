@@ -57,7 +57,6 @@ pub mod mmio;
 #[cfg(phyros)]
 mod panic;
 pub mod pci;
-#[cfg(phyros)]
 pub mod storage;
 pub mod time;
 #[cfg(all(phyros, feature = "vm-tests"))]

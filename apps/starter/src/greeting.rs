@@ -32,7 +32,7 @@ pub fn print(system: &dyn System, out: &mut dyn Output) -> fmt::Result {
     let disks = || {
         volumes
             .iter()
-            .filter(|volume| !lsblk::is_partition(volume, volumes))
+            .filter(|volume| !lsblk::is_partition(volume, &volumes))
     };
     writeln!(out, "Phyros {}", env!("CARGO_PKG_VERSION"))?;
     let (cpus, ram) = (system.cpus(), Size(ram(system.memory_map())));

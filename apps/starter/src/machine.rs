@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
-use core::cell::OnceCell;
 use core::time::Duration;
 use kernel::block::{self, Counters};
 use kernel::machine::machine;
@@ -21,9 +20,7 @@ use shell::system::{FreeMemory, System, Volume};
 
 /// The machine that the kernel runs on.
 #[derive(Default)]
-pub(crate) struct Machine {
-    volumes: OnceCell<Vec<Volume>>,
-}
+pub(crate) struct Machine;
 
 impl System for Machine {
     fn cpus(&self) -> usize {
@@ -63,15 +60,13 @@ impl System for Machine {
         pci.map(Tree::unplaced).unwrap_or_default()
     }
 
-    fn volumes(&self) -> &[Volume] {
-        self.volumes.get_or_init(|| {
-            let volume = |found: &storage::Volume| Volume {
-                device: found.device.clone(),
-                model: found.model.clone().unwrap_or_default(),
-                has_ext4: found.has_ext4,
-            };
-            storage::volumes().iter().map(volume).collect()
-        })
+    fn volumes(&self) -> Vec<Volume> {
+        let volume = |found: storage::Volume| Volume {
+            device: found.device,
+            model: found.model.unwrap_or_default(),
+            has_ext4: found.has_ext4,
+        };
+        storage::volumes().into_iter().map(volume).collect()
     }
 
     fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {

@@ -24,7 +24,7 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     use shell::session::{Outcome, Session};
 
     kernel::start(info);
-    let machine = machine::Machine::default();
+    let machine = machine::Machine;
     let mut terminal = Terminal::new(Console);
     let mut session = Session::new(&machine);
     let outcome = match kernel::fw_cfg::read(SCRIPT).map(alloc::string::String::from_utf8) {

@@ -27,8 +27,14 @@ impl Mounts {
     /// The file system that a location is in.
     pub fn get(&mut self, system: &dyn System, location: &Location) -> Result<&FileSystem, Error> {
         let volumes = system.volumes();
+        // What is gone lets its name go, too.
+        let is_there = |mounted: &FileSystem| {
+            let name = mounted.device().name();
+            volumes.iter().any(|volume| volume.device.name() == name)
+        };
+        self.mounted.retain(is_there);
         let volume = match &location.volume {
-            None => root(volumes).ok_or(Error::NoFileSystem)?,
+            None => root(&volumes).ok_or(Error::NoFileSystem)?,
             Some(name) => volumes
                 .iter()
                 .find(|volume| volume.device.name() == name)

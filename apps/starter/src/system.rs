@@ -42,8 +42,9 @@ pub trait System {
     /// Base address registers that have no place.
     fn unplaced(&self) -> Vec<(PciAddress, Need)>;
 
-    /// Disks, each followed by its partitions. The first call may take the time to look for them.
-    fn volumes(&self) -> &[Volume];
+    /// The disks at this moment, each followed by its partitions. The first call may take the time
+    /// to look for them.
+    fn volumes(&self) -> Vec<Volume>;
 
     /// The phyrs behind a virtual range.
     fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError>;

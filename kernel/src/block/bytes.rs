@@ -4,7 +4,9 @@
 //! destination; only what is cut by the request's ends, or lies where the device cannot reach, is
 //! read into other memory and copied. [`counters`] says how much went either way.
 
+use super::blocking::wait;
 use super::{BlockDevice, BlockError};
+use crate::dma::Owner;
 use crate::memory::frames::Frames;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -63,41 +65,58 @@ pub fn read_at(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<
     let Parts { head, whole, .. } = parts(start, into.len(), block_size);
     let (head_bytes, rest) = into.split_at_mut(head);
     let (whole_bytes, tail_bytes) = rest.split_at_mut(whole);
-    copy(device, start, head_bytes)?;
+    wait(copied(device, start, head_bytes))?;
     let first_whole = start + head as u64;
     if whole > 0 {
         match device.read_now(first_whole / block_size, whole_bytes) {
             Ok(()) => {
                 DIRECT.fetch_add(whole as u64, Ordering::Relaxed);
             }
-            Err(BlockError::NeedsBounce) => copy(device, first_whole, whole_bytes)?,
+            Err(BlockError::NeedsBounce) => wait(copied(device, first_whole, whole_bytes))?,
             Err(error) => return Err(error),
         }
     }
-    copy(device, first_whole + whole as u64, tail_bytes)
+    wait(copied(device, first_whole + whole as u64, tail_bytes))
+}
+
+/// Reads the bytes from `start` on until `into` is full, in a task. All of it is copied, because a
+/// task cannot lend memory. So this is for little: tables, headers, a magic number.
+pub async fn load(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Result<(), BlockError> {
+    let end = start.checked_add(into.len() as u64);
+    match end {
+        Some(end) if end <= device.geometry().bytes() => copied(device, start, into).await,
+        _ => Err(BlockError::OutOfRange),
+    }
 }
 
 /// Reads by way of other memory.
-fn copy(device: &dyn BlockDevice, mut start: u64, mut into: &mut [u8]) -> Result<(), BlockError> {
+async fn copied(
+    device: &dyn BlockDevice,
+    mut start: u64,
+    mut into: &mut [u8],
+) -> Result<(), BlockError> {
     if into.is_empty() {
         return Ok(());
     }
     let block_size = u64::from(device.geometry().block_size);
     let len = BOUNCE.max(block_size).next_multiple_of(4096);
-    let mut frames = Frames::allocate(len).map_err(|_| BlockError::OutOfMemory)?;
+    let frames = Frames::allocate(len).map_err(|_| BlockError::OutOfMemory)?;
+    let mut memory = frames.into_memory();
     while !into.is_empty() {
         let skip = (start % block_size) as usize;
         let wanted = (skip + into.len())
             .next_multiple_of(block_size as usize)
-            .min(frames.bytes().len());
-        let blocks = &mut frames.bytes_mut()[..wanted - wanted % block_size as usize];
-        device.read_now(start / block_size, blocks)?;
+            .min(len as usize);
+        let blocks = memory.part(0..wanted - wanted % block_size as usize);
+        let blocks = blocks.map_err(|_| BlockError::Length)?;
+        let blocks = device.read(start / block_size, blocks).await?;
         let taken = (blocks.len() - skip).min(into.len());
         let (now, later) = into.split_at_mut(taken);
-        now.copy_from_slice(&blocks[skip..skip + taken]);
+        now.copy_from_slice(&blocks.bytes()[skip..skip + taken]);
         COPIED.fetch_add(taken as u64, Ordering::Relaxed);
         start += taken as u64;
         into = later;
+        memory = blocks.whole();
     }
     Ok(())
 }

@@ -30,7 +30,7 @@
 //! everybody else, [`read_at`] reads bytes at any place, [`partition`] is a device within a device,
 //! and [`RamDisk`] is one made of memory, which does what a test tells it.
 
-mod blocking;
+pub(crate) mod blocking;
 mod bytes;
 mod error;
 mod future;
@@ -42,7 +42,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use bytes::{Counters, counters, read_at};
+pub use bytes::{Counters, counters, load, read_at};
 pub use error::BlockError;
 pub use future::{Execution, Failed, Performing, Transferring};
 pub use geometry::Geometry;

@@ -9,6 +9,7 @@ use crate::mmio::RegisterWindow;
 use crate::pci::Function;
 use crate::pci::device::{Device, DeviceError, Owners};
 use crate::pci::ecam::Ecam;
+use crate::storage::Name;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -141,6 +142,8 @@ impl core::error::Error for ProbeError {}
 
 /// What was found behind one controller.
 pub struct Found {
+    /// The controller's name.
+    pub name: Arc<Name>,
     /// The model name, as the controller gives it.
     pub model: String,
     /// The namespaces that can be used.
@@ -149,12 +152,8 @@ pub struct Found {
     pub unusable: Vec<(u32, String)>,
 }
 
-/// Brings up a controller; its namespaces are named `nvmeCnN`, with `C` the given number.
-pub fn probe(
-    owners: &Arc<Owners<Ecam>>,
-    function: &Function,
-    number: usize,
-) -> Result<Found, ProbeError> {
+/// Brings up a controller, with the next free name. Its namespaces are named after it.
+pub fn probe(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Found, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = Registers(device.registers(REGISTERS).map_err(ProbeError::Device)?);
     let controller =
@@ -162,7 +161,9 @@ pub fn probe(
     let model = format!("{}", controller.identity().model);
     let listed: Vec<nvme::Namespace> = controller.namespaces().to_vec();
     let controller = Arc::new(Mutex::new(controller));
+    let name = Arc::new(Name::numbered("nvme"));
     let mut found = Found {
+        name: name.clone(),
         model,
         namespaces: Vec::new(),
         unusable: Vec::new(),
@@ -171,7 +172,8 @@ pub fn probe(
         match namespace.unusable {
             Some(reason) => found.unusable.push((namespace.id, format!("{reason}"))),
             None => found.namespaces.push(Namespace {
-                name: format!("nvme{number}n{}", namespace.id),
+                name: Name::or_next(&format!("{name}n{}", namespace.id)),
+                _controller_name: name.clone(),
                 id: namespace.id,
                 geometry: Geometry {
                     block_size: namespace.block_size,
@@ -189,7 +191,9 @@ pub fn probe(
 
 /// A namespace as a block device.
 pub struct Namespace {
-    name: String,
+    name: Name,
+    /// Taken for as long as there is a namespace named after it.
+    _controller_name: Arc<Name>,
     id: u32,
     geometry: Geometry,
     controller: Arc<Mutex<Controller>>,

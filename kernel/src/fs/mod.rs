@@ -12,7 +12,7 @@ mod layout;
 pub use file::File;
 pub use layout::Corrupt;
 
-use crate::block::{BlockDevice, read_at};
+use crate::block::{BlockDevice, load, read_at};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use layout::{Layout, ReadError, Source, zeros};
@@ -41,9 +41,10 @@ impl Ext4Read for Reader {
 }
 
 /// Whether a device claims to have an ext2, ext3 or ext4 file system.
-pub fn is_ext4(device: &dyn BlockDevice) -> bool {
+pub async fn is_ext4(device: &dyn BlockDevice) -> bool {
     let mut magic = [0; 2];
-    read_at(device, SUPERBLOCK + MAGIC_OFFSET, &mut magic).is_ok() && magic == MAGIC
+    let read = load(device, SUPERBLOCK + MAGIC_OFFSET, &mut magic).await;
+    read.is_ok() && magic == MAGIC
 }
 
 impl Source for Reader {

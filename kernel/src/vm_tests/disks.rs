@@ -13,8 +13,8 @@ use vm_test::{pattern, seed, vm_test};
 /// Bytes of `/pattern.bin`.
 const PATTERN_LEN: usize = (1 << 20) + 123;
 
-fn with_ext4() -> Option<&'static Volume> {
-    volumes().iter().find(|volume| volume.has_ext4)
+fn with_ext4() -> Option<Volume> {
+    volumes().into_iter().find(|volume| volume.has_ext4)
 }
 
 /// Reads the file that every test image has and compares it with the pattern.
@@ -32,12 +32,12 @@ fn check_pattern_file(device: &Arc<dyn BlockDevice>) {
 
 #[vm_test(machine = "disk=ext4", timeout = 60)]
 fn a_file_is_read_from_ext4_in_blocks_of_512() {
-    check_pattern_file(disk());
+    check_pattern_file(&disk());
 }
 
 #[vm_test(machine = "disk=ext4,lba=4096", timeout = 60)]
 fn a_file_is_read_from_ext4_in_blocks_of_4096() {
-    check_pattern_file(disk());
+    check_pattern_file(&disk());
 }
 
 /// Reads a whole file at once, and looks at the way that it came.
@@ -161,7 +161,7 @@ fn a_file_system_is_found_in_an_mbr_partition() {
 
 #[vm_test(machine = "disk=corrupt", timeout = 60)]
 fn a_corrupt_file_system_is_an_error_that_names_what_is_wrong() {
-    assert!(fs::is_ext4(&**disk()));
+    assert!(crate::block::blocking::wait(fs::is_ext4(&*disk())));
     let error = match FileSystem::mount(disk().clone()) {
         Err(error) => error,
         Ok(files) => files

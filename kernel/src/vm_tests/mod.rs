@@ -26,15 +26,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// The disk that the test's machine has.
-fn disk() -> &'static Arc<dyn BlockDevice> {
+fn disk() -> Arc<dyn BlockDevice> {
     disk_number(0)
 }
 
 /// One of several disks.
-fn disk_number(number: usize) -> &'static Arc<dyn BlockDevice> {
-    let is_disk = |volume: &&Volume| volume.model.is_some();
-    &volumes()
-        .iter()
+fn disk_number(number: usize) -> Arc<dyn BlockDevice> {
+    let is_disk = |volume: &Volume| volume.model.is_some();
+    volumes()
+        .into_iter()
         .filter(is_disk)
         .nth(number)
         .expect("the machine has the disk")

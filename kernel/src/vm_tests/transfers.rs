@@ -57,32 +57,32 @@ fn read_of_every_kind(device: &dyn BlockDevice) {
 
 #[vm_test(machine = "nvme,size=16M", timeout = 60)]
 fn reads_of_every_length_in_blocks_of_512() {
-    read_of_every_kind(&**disk());
+    read_of_every_kind(&*disk());
 }
 
 #[vm_test(machine = "nvme,size=16M,lba=4096", timeout = 60)]
 fn reads_of_every_length_in_blocks_of_4096() {
-    read_of_every_kind(&**disk());
+    read_of_every_kind(&*disk());
 }
 
 #[vm_test(machine = "nvme,size=16M,mdts=1", timeout = 60)]
 fn reads_of_every_length_two_pages_at_a_time() {
-    read_of_every_kind(&**disk());
+    read_of_every_kind(&*disk());
 }
 
 #[vm_test(machine = "nvme,size=16M,mdts=0,lba=4096", timeout = 60)]
 fn reads_of_every_length_without_a_transfer_limit() {
-    read_of_every_kind(&**disk());
+    read_of_every_kind(&*disk());
 }
 
 #[vm_test(machine = "nvme,size=16M,switch,firmware=qboot", timeout = 60)]
 fn reads_behind_a_switch() {
-    read_of_every_kind(&**disk());
+    read_of_every_kind(&*disk());
 }
 
 #[vm_test(machine = "nvme,size=64M,mdts=0", timeout = 60)]
 fn a_long_read_needs_chained_lists_and_several_commands() {
-    read_between_canaries(&**disk(), 0, 40 << 20);
+    read_between_canaries(&*disk(), 0, 40 << 20);
 }
 
 /// Pages that come in descending order with gaps: swapped or shifted entries give wrong content.
@@ -138,7 +138,7 @@ fn scattered_memory_may_start_inside_a_page() {
 fn whole_blocks_go_straight_to_where_they_are_wanted() {
     let (disk, mut bytes) = (disk(), vec![0u8; 1 << 20]);
     let before = counters();
-    read_at(&**disk, 512 * 5, &mut bytes).unwrap();
+    read_at(&*disk, 512 * 5, &mut bytes).unwrap();
     let after = counters();
     assert_eq!(pattern::first_difference(seed(), 512 * 5, &bytes), None);
     assert_eq!(
@@ -156,8 +156,8 @@ fn whole_blocks_need_no_memory_but_their_own() {
     while let Some(largest) = with_allocator(|allocator| allocator.largest()) {
         taken.push(Frames::allocate(largest.len()).expect("the largest extent can be had"));
     }
-    read_at(&**disk, 512 * 5, &mut bytes).expect("nothing has to be copied");
-    let cut = read_at(&**disk, 1, &mut [0; 10]);
+    read_at(&*disk, 512 * 5, &mut bytes).expect("nothing has to be copied");
+    let cut = read_at(&*disk, 1, &mut [0; 10]);
     assert_eq!(cut, Err(BlockError::OutOfMemory), "a cut block is copied");
     taken.clear();
     assert_eq!(pattern::first_difference(seed(), 512 * 5, &bytes), None);
@@ -177,7 +177,7 @@ fn bytes_at_any_place_can_be_read() {
         ((16 << 20) - 9000, 9000, 1),
     ] {
         bytes.fill(CANARY);
-        read_at(&**disk(), start, &mut bytes[skew..skew + len]).unwrap();
+        read_at(&*disk(), start, &mut bytes[skew..skew + len]).unwrap();
         assert_eq!(
             pattern::first_difference(seed(), start, &bytes[skew..skew + len]),
             None,
@@ -201,7 +201,7 @@ fn memory_the_device_cannot_use_is_refused_and_copied_through_other_memory() {
         Err(BlockError::NeedsBounce)
     );
     let before = counters();
-    read_at(&**disk, 0, &mut bytes[skew..skew + 4096]).unwrap();
+    read_at(&*disk, 0, &mut bytes[skew..skew + 4096]).unwrap();
     assert_eq!(counters().copied - before.copied, 4096);
     assert_eq!(
         pattern::first_difference(seed(), 0, &bytes[skew..skew + 4096]),
@@ -237,14 +237,14 @@ fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
 #[vm_test(machine = "nvme,size=16M", timeout = 60)]
 fn the_host_finds_what_was_written_in_blocks_of_512() {
     for (block, len) in [(1, 512), (100, 4096), (2000, 64 << 10), (4000, 3 << 20)] {
-        write_and_look(&**disk(), block, len);
+        write_and_look(&*disk(), block, len);
     }
 }
 
 #[vm_test(machine = "nvme,size=16M,lba=4096,mdts=1", timeout = 60)]
 fn the_host_finds_what_was_written_in_blocks_of_4096() {
     for (block, len) in [(1, 4096), (100, 12 << 10), (2000, 1 << 20)] {
-        write_and_look(&**disk(), block, len);
+        write_and_look(&*disk(), block, len);
     }
 }
 
@@ -303,7 +303,7 @@ fn requests_beyond_the_end_are_refused_and_touch_nothing() {
     );
     assert_eq!(disk().read_now(0, &mut []), Err(BlockError::Length));
     assert_eq!(
-        read_at(&**disk(), (16 << 20) - 10, &mut bytes[..11]),
+        read_at(&*disk(), (16 << 20) - 10, &mut bytes[..11]),
         Err(BlockError::OutOfRange)
     );
     host::assert_disk_pattern(0, 0, 16 << 20, seed(), 0);

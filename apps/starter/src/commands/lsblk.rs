@@ -35,16 +35,16 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
         writeln!(context.out, "no disks")?;
         return Ok(());
     }
-    let root = mounts::root(volumes).map(|volume| volume.device.name());
+    let root = mounts::root(&volumes).map(|volume| volume.device.name());
     writeln!(
         context.out,
         "NAME                  SIZE    BLOCK      FILES  PATHS             MODEL"
     )?;
     for (index, volume) in volumes.iter().enumerate() {
-        let branch = if is_partition(volume, volumes) {
+        let branch = if is_partition(volume, &volumes) {
             let has_sibling = volumes
                 .get(index + 1)
-                .is_some_and(|next| is_partition(next, volumes));
+                .is_some_and(|next| is_partition(next, &volumes));
             if has_sibling { "├─" } else { "└─" }
         } else {
             ""

@@ -161,8 +161,8 @@ impl System for Fake {
         self.unplaced.clone()
     }
 
-    fn volumes(&self) -> &[Volume] {
-        &self.volumes
+    fn volumes(&self) -> Vec<Volume> {
+        self.volumes.clone()
     }
 
     fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {

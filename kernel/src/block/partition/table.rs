@@ -3,7 +3,7 @@
 //! Everything in a table comes from the disk and is checked: a table with a wrong checksum is not
 //! used, and an entry that does not lie within the disk is reported and left out.
 
-use crate::block::{BlockDevice, BlockError, Geometry, read_at};
+use crate::block::{BlockDevice, BlockError, Geometry, load};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -66,25 +66,28 @@ pub struct Table {
 /// What ends a boot record.
 const SIGNATURE: [u8; 2] = [0x55, 0xaa];
 
-/// Reads bytes of a disk.
-type Read<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), BlockError>;
-
 /// Finds the partitions of a disk. A disk without a table has none, and that is no error.
-pub fn find(disk: &dyn BlockDevice) -> Table {
-    let read = |start: u64, into: &mut [u8]| read_at(disk, start, into);
-    parse(disk.geometry(), &read).unwrap_or_else(|error| Table {
+pub async fn find(disk: &dyn BlockDevice) -> Table {
+    let read = async |start: u64, into: &mut [u8]| load(disk, start, into).await;
+    let table = parse(disk.geometry(), &read).await;
+    table.unwrap_or_else(|error| Table {
         extents: Vec::new(),
         errors: vec![error],
     })
 }
 
-fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
+/// Reads bytes of a disk.
+trait Read: AsyncFn(u64, &mut [u8]) -> Result<(), BlockError> {}
+
+impl<T: AsyncFn(u64, &mut [u8]) -> Result<(), BlockError>> Read for T {}
+
+async fn parse(geometry: Geometry, read: &impl Read) -> Result<Table, TableError> {
     const PROTECTIVE: u8 = 0xee;
     if geometry.bytes() < 4096 {
         return Ok(Table::default());
     }
     let mut sector = [0; size_of::<MasterBootRecord>()];
-    read(0, &mut sector)?;
+    read(0, &mut sector).await?;
     let mbr: MasterBootRecord = bytemuck::pod_read_unaligned(&sector);
     if mbr.signature != SIGNATURE {
         return Ok(Table::default());
@@ -94,17 +97,17 @@ fn parse(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
         .iter()
         .any(|record| record.os_indicator == PROTECTIVE)
     {
-        return parse_gpt(geometry, read);
+        return parse_gpt(geometry, read).await;
     }
-    mbr_table(geometry, read, &mbr)
+    mbr_table(geometry, read, &mbr).await
 }
 
 /// Partition types that hold a chain of logical partitions.
 const EXTENDED: [u8; 3] = [0x05, 0x0f, 0x85];
 
-fn mbr_table(
+async fn mbr_table(
     geometry: Geometry,
-    read: Read<'_>,
+    read: &impl Read,
     mbr: &MasterBootRecord,
 ) -> Result<Table, TableError> {
     // A boot sector of a file system has the signature too, and code where the records would be.
@@ -123,7 +126,7 @@ fn mbr_table(
             continue;
         }
         if EXTENDED.contains(&record.os_indicator) {
-            table.add_logical(geometry, read, first)?;
+            table.add_logical(geometry, read, first).await?;
         } else {
             table.add(geometry, number, first, blocks);
         }
@@ -134,10 +137,10 @@ fn mbr_table(
 impl Table {
     /// Follows the chain of records in an extended partition. Each has one logical partition, which
     /// it places relative to itself, and the next record, relative to the extended partition.
-    fn add_logical(
+    async fn add_logical(
         &mut self,
         geometry: Geometry,
-        read: Read<'_>,
+        read: &impl Read,
         extended: u64,
     ) -> Result<(), TableError> {
         /// The numbers of logical partitions. A longer chain is a circle.
@@ -149,7 +152,7 @@ impl Table {
                 return Ok(());
             }
             let mut sector = [0; size_of::<MasterBootRecord>()];
-            read(place * u64::from(geometry.block_size), &mut sector)?;
+            read(place * u64::from(geometry.block_size), &mut sector).await?;
             let record: MasterBootRecord = bytemuck::pod_read_unaligned(&sector);
             let [logical, next, ..] = record.partitions;
             if record.signature != SIGNATURE {
@@ -191,13 +194,13 @@ impl Table {
 }
 
 /// The header at a block, if its signature, checksum and own address are right.
-fn gpt_header(
+async fn gpt_header(
     geometry: Geometry,
-    read: Read<'_>,
+    read: &impl Read,
     block: u64,
 ) -> Result<Option<GptHeader>, BlockError> {
     let mut bytes = [0; size_of::<GptHeader>()];
-    read(block * u64::from(geometry.block_size), &mut bytes)?;
+    read(block * u64::from(geometry.block_size), &mut bytes).await?;
     let header: GptHeader = bytemuck::pod_read_unaligned(&bytes);
     // The checksum covers `header_size` bytes; only the standard size is defined.
     let sound = header.is_signature_valid()
@@ -209,14 +212,15 @@ fn gpt_header(
 
 /// The entries by the first header, or (UEFI specification, section 5.3.2) by the one in the last
 /// block, if anything is wrong with the first or with what it leads to.
-fn parse_gpt(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
+async fn parse_gpt(geometry: Geometry, read: &impl Read) -> Result<Table, TableError> {
     const PRIMARY: u64 = 1;
-    let by_header_at = |block| {
-        let header = gpt_header(geometry, read, block)?.ok_or(TableError::GptHeader)?;
-        gpt_entries(geometry, read, &header)
+    let entries = match entries_by(geometry, read, PRIMARY).await {
+        Ok(entries) => entries,
+        Err(first) => {
+            let second = entries_by(geometry, read, geometry.blocks - 1).await;
+            second.map_err(|_| first)?
+        }
     };
-    let entries = by_header_at(PRIMARY)
-        .or_else(|first| by_header_at(geometry.blocks - 1).map_err(|_| first))?;
     let mut table = Table::default();
     for (number, entry) in (1..).zip(entries).filter(|(_, entry)| entry.is_used()) {
         let (first, last) = (entry.starting_lba.to_u64(), entry.ending_lba.to_u64());
@@ -229,9 +233,19 @@ fn parse_gpt(geometry: Geometry, read: Read<'_>) -> Result<Table, TableError> {
     Ok(table)
 }
 
-fn gpt_entries(
+/// The entries that the header at a block leads to.
+async fn entries_by(
     geometry: Geometry,
-    read: Read<'_>,
+    read: &impl Read,
+    block: u64,
+) -> Result<Vec<GptPartitionEntry>, TableError> {
+    let header = gpt_header(geometry, read, block).await?;
+    gpt_entries(geometry, read, &header.ok_or(TableError::GptHeader)?).await
+}
+
+async fn gpt_entries(
+    geometry: Geometry,
+    read: &impl Read,
     header: &GptHeader,
 ) -> Result<Vec<GptPartitionEntry>, TableError> {
     /// The standard asks for 16 KiB; more than this is no sane table.
@@ -251,7 +265,7 @@ fn gpt_entries(
         .checked_mul(u64::from(geometry.block_size))
         .ok_or(damaged.clone())?;
     let mut storage = vec![0; len];
-    read(start, &mut storage)?;
+    read(start, &mut storage).await?;
     let array = GptPartitionEntryArray::new(layout, block_size, &mut storage)
         .map_err(|_| damaged.clone())?;
     if array.calculate_crc32() != header.partition_entry_array_crc32 {

@@ -1,6 +1,7 @@
 //! Disks made by hand: whole, damaged and hostile.
 
 use super::*;
+use crate::block::blocking::wait;
 use gpt_disk_types::{Crc32, GptPartitionType, LbaLe, U32Le, guid};
 
 const BLOCKS: u64 = 4096;
@@ -14,7 +15,7 @@ fn geometry(block_size: u32) -> Geometry {
 }
 
 fn parse_bytes(disk: &[u8], block_size: u32) -> Result<Table, TableError> {
-    let read = |start: u64, into: &mut [u8]| {
+    let read = async |start: u64, into: &mut [u8]| {
         let end = start
             .checked_add(into.len() as u64)
             .ok_or(BlockError::OutOfRange)?;
@@ -24,7 +25,7 @@ fn parse_bytes(disk: &[u8], block_size: u32) -> Result<Table, TableError> {
         );
         Ok(())
     };
-    parse(geometry(block_size), &read)
+    wait(parse(geometry(block_size), &read))
 }
 
 fn mbr_disk(records: &[(u8, u32, u32)]) -> Vec<u8> {
@@ -250,9 +251,9 @@ fn a_header_with_absurd_counts_is_an_error_and_no_allocation() {
 
 #[test]
 fn read_errors_are_passed_on() {
-    let failing = |_: u64, _: &mut [u8]| Err(BlockError::Device("broken".into()));
+    let failing = async |_: u64, _: &mut [u8]| Err(BlockError::Device("broken".into()));
     assert_eq!(
-        parse(geometry(512), &failing),
+        wait(parse(geometry(512), &failing)),
         Err(TableError::Read(BlockError::Device("broken".into())))
     );
 }
