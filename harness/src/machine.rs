@@ -283,8 +283,8 @@ mod tests {
         for part in [
             "nvme,id=nvme0,serial=phyros0,bus=pcie.0 -blockdev",
             "-device pcie-root-port,id=port1,chassis=3,slot=3 -device nvme-ns",
-            "nvme-ns,drive=disk0,bus=nvme0,nsid=1,write-cache=off -device",
-            "nvme-ns,drive=disk1,bus=nvme0,nsid=2,write-cache=off,ms=16,mset=1,pi=2,pil=1,pif=2,mssrl=8,mcl=8",
+            "nvme-ns,id=namespace0,drive=disk0,bus=nvme0,nsid=1,write-cache=off -device",
+            "nvme-ns,id=namespace1,drive=disk1,bus=nvme0,nsid=2,write-cache=off,ms=16,mset=1,pi=2,pil=1,pif=2,mssrl=8,mcl=8",
             "zoned=on,zoned.zone_size=1048576,zoned.max_active=3,zoned.max_open=3,msrc=0",
             "node-name=disk2,driver=raw,read-only=off,file=file2",
             "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off",

@@ -50,7 +50,8 @@ pub fn faults(disk: u64, rules: &str) {
 
 /// Holds back all reads and writes of a disk that come from now on, for as long as it takes.
 ///
-/// A reset of the controller, and a change of its [`faults`], let them through.
+/// A controller that is reset or goes lets through what it has been given before; what comes afterwards is held
+/// again. A change of the disk's [`faults`] lets through what waits, too.
 pub fn hold(disk: u64) {
     call("disk.hold", &[disk]);
 }

@@ -99,15 +99,16 @@ impl Control {
             ("device.smart", &[index, bits]) => self.smart(index, bits).map(done)?,
             ("disk.faults", &[disk]) => {
                 let rules = Rule::parse_all(text)?;
-                self.layers(disk, |layers, remote| layers.set_faults(remote, rules))?;
+                self.layers(disk, |layers| layers.set_faults(&self.remote, rules))?;
                 done(())
             }
-            ("disk.hold", &[disk]) => self.layers(disk, Layers::hold).map(done)?,
-            ("disk.release", &[disk]) => self.layers(disk, Layers::release).map(done)?,
-            ("disk.throttle", &[disk, iops]) => {
-                self.layers(disk, |layers, remote| layers.throttle(remote, iops))?;
+            ("disk.hold", &[disk]) => {
+                let device = self.device_of(disk)?;
+                self.layers(disk, |layers| layers.hold(&self.remote, &device))?;
                 done(())
             }
+            ("disk.release", &[disk]) => self.throttle(disk, 0).map(done)?,
+            ("disk.throttle", &[disk, iops]) => self.throttle(disk, iops).map(done)?,
             ("disk.resize", &[disk, bytes]) => self.resize(disk, bytes).map(done)?,
             ("trace.mark", &[]) => {
                 self.state().mark = self.trace()?.len();
@@ -154,6 +155,10 @@ impl Control {
         let device = self.machine.disks[index].device(index, disk, &name);
         self.order(&format!("device_add {device}"))?;
         state.next_name += 1;
+        let disks = self.machine.disks[index].namespaces.len();
+        for layers in &mut state.layers[disk..disk + disks] {
+            layers.forget_limits();
+        }
         state.controllers[index] = Controller {
             name,
             is_gone: false,
@@ -198,16 +203,30 @@ impl Control {
         self.remote.execute("qom-set", arguments).map(drop)
     }
 
-    fn layers(
-        &self,
-        disk: u64,
-        change: impl FnOnce(&mut Layers, &Remote) -> Result<()>,
-    ) -> Result<()> {
+    /// The name of the device that has a disk: a namespace, or a controller with a plain one.
+    fn device_of(&self, disk: u64) -> Result<String> {
+        let mut first = 0;
+        for (index, nvme) in self.machine.disks.iter().enumerate() {
+            let behind = first + nvme.namespaces.len() as u64;
+            if disk < behind {
+                let name = self.name(index as u64)?;
+                return Ok(nvme.holder(&name, usize::try_from(disk)?));
+            }
+            first = behind;
+        }
+        bail!("the machine has no disk {disk}")
+    }
+
+    fn throttle(&self, disk: u64, iops: u64) -> Result<()> {
+        let device = self.device_of(disk)?;
+        self.layers(disk, |layers| layers.throttle(&self.remote, &device, iops))
+    }
+
+    fn layers(&self, disk: u64, change: impl FnOnce(&mut Layers) -> Result<()>) -> Result<()> {
         let mut state = self.state();
         let layers = usize::try_from(disk).ok();
         let layers = layers.and_then(|disk| state.layers.get_mut(disk));
-        let layers = layers.with_context(|| format!("the machine has no disk {disk}"))?;
-        change(layers, &self.remote)
+        change(layers.with_context(|| format!("the machine has no disk {disk}"))?)
     }
 
     fn resize(&self, disk: u64, bytes: u64) -> Result<()> {

@@ -1,15 +1,16 @@
-//! Layers between a disk and its image that fail, hold back, or slow down, changed while the machine runs.
+//! Disks that fail, hold back, or are slow, from one moment to the next.
 //!
 //! ```text
-//! disk0 ── faults0-1 (blkdebug) ── limit0 (throttle) ── file0
+//! nvme0 ── (throttle) ── disk0 ── faults0-1 (blkdebug) ── file0
 //! ```
 //!
-//! A disk has none of them until a test asks. Putting a layer in or taking it out makes QEMU wait
-//! until nothing is under way, so what is held back gets through first.
+//! **Failing** is a layer between the disk and its image. There is none until a test asks. Putting one in or
+//! taking it out makes QEMU wait until nothing is under way, so what is held back gets through first.
 //!
 //! **Holding.** A throttle of one byte a second lets one request through and then owes so much time
 //! that the next waits for hours. So the host makes that one request itself; from then on every
-//! read and write waits until it is released, however fast the host is.
+//! read and write waits until it is released, however fast the host is. The throttle is the controller's own and not
+//! a layer, because a controller that is reset waits for what is under way, and only its own throttle lets go then.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -93,8 +94,6 @@ pub(super) struct Layers {
     /// The node that makes them, if there is one.
     fault_node: Option<String>,
     next_node: u32,
-    /// There is a throttle.
-    has_limit: bool,
     is_held: bool,
 }
 
@@ -108,7 +107,6 @@ impl Layers {
             faults: Vec::new(),
             fault_node: None,
             next_node: 0,
-            has_limit: false,
             is_held: false,
         }
     }
@@ -119,58 +117,30 @@ impl Layers {
         self.stack(remote)
     }
 
-    /// Holds back every read and write that comes from now on.
-    pub(super) fn hold(&mut self, remote: &Remote) -> Result<()> {
+    /// Holds back every read and write of this device that comes from now on.
+    pub(super) fn hold(&mut self, remote: &Remote, device: &str) -> Result<()> {
         ensure!(!self.is_held, "disk {} is held already", self.disk);
-        self.limit(remote, "bps-total", 1)?;
+        limit(remote, device, 1, 0)?;
         self.is_held = true;
-        self.touch(remote, "64k")
-    }
-
-    /// Lets everything through that was held back, and what comes.
-    pub(super) fn release(&mut self, remote: &Remote) -> Result<()> {
-        self.throttle(remote, 0)
-    }
-
-    /// Lets so many requests through in a second; 0 is without limit.
-    pub(super) fn throttle(&mut self, remote: &Remote, iops: u64) -> Result<()> {
-        self.limit(remote, "iops-total", iops)?;
-        self.is_held = false;
-        // What waits looks at its new limits only when it is woken.
-        self.touch(remote, "512")
-    }
-
-    /// Sets one limit, and the others to none.
-    fn limit(&mut self, remote: &Remote, name: &str, value: u64) -> Result<()> {
-        let disk = self.disk;
-        if !self.has_limit {
-            self.need_image()?;
-            let group = json!({ "qom-type": "throttle-group", "id": format!("group{disk}") });
-            remote.execute("object-add", group)?;
-            let node = json!({
-                "driver": "throttle",
-                "node-name": format!("limit{disk}"),
-                "throttle-group": format!("group{disk}"),
-                "file": format!("file{disk}"),
-                "read-only": self.read_only,
-            });
-            remote.execute("blockdev-add", node)?;
-            self.has_limit = true;
-            self.stack(remote)?;
-        }
-        let mut limits = json!({ "bps-total": 0, "iops-total": 0 });
-        limits[name] = json!(value);
-        let path = format!("/objects/group{disk}");
-        let arguments = json!({ "path": path, "property": "limits", "value": limits });
-        remote.execute("qom-set", arguments).map(drop)
-    }
-
-    /// Reads a little through the throttle. When it is done, QEMU wakes all that waits there.
-    fn touch(&self, remote: &Remote, len: &str) -> Result<()> {
-        let line = format!("qemu-io limit{} \"aio_read -q 0 {len}\"", self.disk);
+        let line = format!("qemu-io -d {device} \"aio_read -q 0 64k\"");
         let answer = remote.ask(&line)?;
         ensure!(answer.trim().is_empty(), "QEMU refuses `{line}`: {answer}");
         Ok(())
+    }
+
+    /// Lets so many requests of this device through in a second; 0 is without limit. Nothing is held.
+    pub(super) fn throttle(&mut self, remote: &Remote, device: &str, iops: u64) -> Result<()> {
+        limit(remote, device, 0, 0)?;
+        self.is_held = false;
+        if iops != 0 {
+            limit(remote, device, 0, iops)?;
+        }
+        Ok(())
+    }
+
+    /// Another device has the disk now.
+    pub(super) fn forget_limits(&mut self) {
+        self.is_held = false;
     }
 
     fn need_image(&self) -> Result<()> {
@@ -184,8 +154,7 @@ impl Layers {
     fn stack(&mut self, remote: &Remote) -> Result<()> {
         self.need_image()?;
         let disk = self.disk;
-        let below = if self.has_limit { "limit" } else { "file" };
-        let mut top = format!("{below}{disk}");
+        let mut top = format!("file{disk}");
         let old = self.fault_node.take();
         if !self.faults.is_empty() {
             let name = format!("faults{disk}-{}", self.next_node);
@@ -214,6 +183,16 @@ impl Layers {
         }
         Ok(())
     }
+}
+
+/// Sets the limits of a device: bytes and requests a second. Without any, all that waits gets through.
+fn limit(remote: &Remote, device: &str, bytes: u64, requests: u64) -> Result<()> {
+    let limits = json!({
+        "id": device,
+        "bps": bytes, "bps_rd": 0, "bps_wr": 0,
+        "iops": requests, "iops_rd": 0, "iops_wr": 0,
+    });
+    remote.execute("block_set_io_throttle", limits).map(drop)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! | what | QEMU's name |
 //! |---|---|
 //! | controller 2 | `nvme2` |
+//! | disk 5, where it is a device of its own | `namespace5` |
 //! | the root port in front of it | `port2` |
 //! | the switch between them | `up2`, `down2` |
 //!
@@ -165,6 +166,15 @@ impl Nvme {
         self.subsystem || self.namespaces.len() != 1 || !self.namespaces[0].is_plain()
     }
 
+    /// The name of the device that has a disk of this controller, itself called `name`.
+    pub(crate) fn holder(&self, name: &str, disk: usize) -> String {
+        if self.is_split() {
+            format!("namespace{disk}")
+        } else {
+            name.to_owned()
+        }
+    }
+
     /// The bus that the controller with this index sits on.
     fn bus(&self, index: usize) -> String {
         match self.place {
@@ -224,7 +234,8 @@ fn namespace_device(
     number: usize,
 ) -> String {
     let format = &namespace.format;
-    let mut text = format!("nvme-ns,drive=disk{disk},bus=nvme{index},nsid={number}");
+    let mut text =
+        format!("nvme-ns,id=namespace{disk},drive=disk{disk},bus=nvme{index},nsid={number}");
     text += &block_size(format);
     text += write_cache(controller.write_cache);
     let mut add = |name: &str, number: u64| {

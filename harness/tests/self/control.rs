@@ -123,8 +123,18 @@ pub(crate) fn trials() -> Vec<Trial> {
             .run("nvme")
             .map(drop)
     });
-    add("a_disk_without_an_image_has_no_layers", || {
+    add("each_namespace_waits_for_itself", || {
         Caller::new()
+            .does("disk.hold", " 1")
+            .does("disk.hold", " 0")
+            .does("disk.release", " 1")
+            .refused("disk.hold", " 2")
+            .run("namespaces=2")
+            .map(drop)
+    });
+    add("a_disk_without_an_image_waits_and_does_not_fail", || {
+        Caller::new()
+            .does("disk.hold", " 0")
             .refused("disk.hold", " 0")
             .refused("disk.faults", " 0 : read")
             .run("latency=10")

@@ -10,6 +10,7 @@ mod control;
 mod cores;
 pub(crate) mod crew;
 mod disks;
+mod held;
 mod hotplug;
 mod interrupts;
 mod memory;
