@@ -137,6 +137,13 @@ pub(crate) fn load() {
     unsafe { idt::load() };
 }
 
+/// Whether a vector leads to the report, and to nothing of its own.
+#[cfg(feature = "vm-tests")]
+pub(crate) fn reports_itself(vector: u8) -> bool {
+    let stub = (&raw const exception_stubs).addr() as u64 + STUB * u64::from(vector);
+    idt::handler(vector) == stub
+}
+
 fn stack_for(vector: u8) -> Purpose {
     match vector {
         1 => Purpose::Debug,

@@ -154,10 +154,3 @@ pub(crate) fn init() {
     crate::arch::interrupts::init();
     x86_64::instructions::interrupts::enable();
 }
-
-/// Prepares the local APIC of another core, which calls this itself, and enables interrupts there.
-#[cfg(phyros)]
-pub fn init_core() {
-    crate::arch::apic::init_core();
-    x86_64::instructions::interrupts::enable();
-}

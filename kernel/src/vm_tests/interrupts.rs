@@ -1,6 +1,8 @@
 //! Interrupts, from real devices and from the local APIC itself.
 
+use super::crew::together;
 use crate::arch::apic;
+use crate::arch::exceptions::reports_itself;
 use crate::arch::storm::{State, storm};
 use crate::arch::vectors;
 use crate::cores::{self, CoreId};
@@ -75,6 +77,27 @@ fn handlers_keep_every_register_and_the_red_zone() {
     drain();
     assert_eq!(storm(20_000), State::EXPECTED);
     assert!(!drain(), "the storm took its bits itself");
+}
+
+#[vm_test(machine = "smp=4", timeout = 20)]
+fn handlers_keep_what_they_must_on_all_cores_at_once() {
+    together(|_| assert_eq!(storm(5_000), State::EXPECTED));
+}
+
+#[vm_test]
+fn vectors_that_nobody_has_report_themselves() {
+    let alone = [
+        vectors::LEGACY_SPURIOUS,
+        vectors::TIMER,
+        vectors::APIC_ERROR,
+        vectors::FLUSH,
+        vectors::WAKE,
+        vectors::SPURIOUS,
+    ];
+    for vector in 0..=255 {
+        let has_a_handler = vectors::DEVICES.contains(&vector) || alone.contains(&vector);
+        assert_ne!(reports_itself(vector), has_a_handler, "vector {vector:#x}");
+    }
 }
 
 #[vm_test]

@@ -3,6 +3,7 @@
 //! An NVMe controller interrupts when it completes a command, even one that it does not know. So a
 //! test needs no more of a driver than a queue and a doorbell.
 
+use super::crew;
 use super::interrupts::{is_raised, wait_for};
 use crate::cores::CoreId;
 use crate::dma::DmaMemory;
@@ -13,6 +14,7 @@ use crate::mmio::RegisterWindow;
 use crate::pci::device::Device;
 use crate::pci::ecam::Ecam;
 use crate::pci::msix::{Msix, MsixError};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use vm_test::vm_test;
 use x86_64::instructions::port::Port;
 
@@ -133,6 +135,28 @@ fn a_controller_sends_nothing_before_and_after_its_messages() {
     assert!(!drain());
 }
 
+#[vm_test(machine = "nvme,smp=4", timeout = 20)]
+fn a_message_finds_the_core_it_was_routed_to() {
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    let (mut controller, mut messages) = Controller::start();
+    let others = crew::others();
+    assert_eq!(others.len(), 3);
+    for (number, core) in others.into_iter().enumerate() {
+        let mine = Interrupt::allocate(CoreId::BOOT);
+        let interrupt = Interrupt::allocate(core);
+        messages.route(0, &interrupt).unwrap();
+        crew::send(core, move || {
+            wait_for(&interrupt);
+            SEEN.fetch_add(1, Ordering::SeqCst);
+        });
+        controller.complete_one();
+        crew::wait_until(|| SEEN.load(Ordering::SeqCst) > number);
+        drain();
+        assert!(!mine.take_raised());
+    }
+    assert_eq!(counters().stray, 0);
+}
+
 /// COM1, and what these tests need of it: data, interrupt enable, modem control, line status.
 const COM1: u16 = 0x3f8;
 const IRQ: u8 = 4;
@@ -149,6 +173,15 @@ fn write(register: u16, value: u8) {
 
 #[vm_test]
 fn the_uart_interrupts_through_the_io_apic() {
+    check_uart();
+}
+
+#[vm_test(machine = "firmware=qboot")]
+fn the_uart_interrupts_where_firmware_prepared_no_controller() {
+    check_uart();
+}
+
+fn check_uart() {
     const LOOPBACK: u8 = 1 << 4;
     const READY: u8 = 1;
     let before = [read(1), read(4)];
