@@ -6,6 +6,7 @@
 use core::arch::asm;
 use core::hint::black_box;
 
+use kernel::cores::CoreId;
 use vm_test::vm_test;
 
 #[vm_test]
@@ -52,6 +53,26 @@ fn overflows_the_stack() {
         }
     }
     black_box(deeper(0));
+}
+
+#[vm_test(machine = "smp=2")]
+fn overflows_the_stack_of_another_core() {
+    let other = CoreId::new(1).expect("there are more numbers");
+    kernel::executor::spawn_on(other, || async { overflows_the_stack() }).detach();
+    hangs();
+}
+
+#[vm_test(machine = "smp=2")]
+fn gets_a_non_maskable_interrupt() {
+    vm_test::control::nmi();
+    hangs();
+}
+
+#[vm_test]
+fn gets_a_machine_check() {
+    // Core, bank, status, state, address, more.
+    vm_test::control::monitor("mce 0 9 0xbd0000000000009f 0x5 0x12345000 0x8c");
+    hangs();
 }
 
 #[vm_test]

@@ -15,7 +15,7 @@ const MODULE: &str = "vm_tests::selftest";
 /// A broken test, what must be said of it, and what its report must contain.
 type Case = (&'static str, fn(&Failure) -> bool, &'static [&'static str]);
 
-const CASES: [Case; 12] = [
+const CASES: [Case; 15] = [
     (
         "panics",
         |failure| matches!(failure, Failure::Panicked(text) if text.contains("out of bounds")),
@@ -60,6 +60,28 @@ const CASES: [Case; 12] = [
         "overflows_the_stack",
         |failure| *failure == Failure::Fault(14),
         &["selftest::overflows_the_stack"],
+    ),
+    (
+        "overflows_the_stack_of_another_core",
+        |failure| *failure == Failure::Fault(14),
+        &[
+            "on core 1",
+            "in the guard page of core 1's main stack",
+            "selftest::overflows_the_stack",
+        ],
+    ),
+    (
+        "gets_a_non_maskable_interrupt",
+        |failure| *failure == Failure::Fault(2),
+        &["nobody says why"],
+    ),
+    (
+        "gets_a_machine_check",
+        |failure| *failure == Failure::Fault(18),
+        &[
+            "bank 9: an error of the memory controller, not corrected",
+            "at 0x0000000012345000",
+        ],
     ),
     (
         "triple_faults",

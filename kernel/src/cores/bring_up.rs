@@ -18,7 +18,7 @@ use crate::arch::{apic, cpu, exceptions, machine_check};
 use crate::memory::identity::Identity;
 use crate::memory::paging::MapError;
 use crate::memory::usable_below_1_mib;
-use crate::{println, time};
+use crate::{executor, println, time};
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -203,16 +203,5 @@ pub(crate) extern "C" fn start_core(index: u64) -> ! {
     apic::init_core();
     shootdown::join(core);
     x86_64::instructions::interrupts::enable();
-    run()
-}
-
-fn run() -> ! {
-    loop {
-        x86_64::instructions::interrupts::disable();
-        #[cfg(feature = "vm-tests")]
-        if crate::vm_tests::crew::work() {
-            continue;
-        }
-        x86_64::instructions::interrupts::enable_and_hlt();
-    }
+    executor::run()
 }

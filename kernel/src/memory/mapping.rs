@@ -24,7 +24,7 @@ const AREA_START: u64 = 0xffff_c000_0000_0000;
 const AREA_BYTES: u64 = 1 << 45;
 
 /// Page-table memory from the frame allocator.
-pub(super) struct TableFrames;
+pub(crate) struct TableFrames;
 
 // SAFETY: frames are page-aligned RAM in the direct map, which is the tables' window, and belong
 // to whoever allocated them.
@@ -40,7 +40,7 @@ unsafe impl FrameSource for TableFrames {
     }
 }
 
-pub(super) type Tables = PageTables<DirectMap, TableFrames, AllTlbs>;
+pub(crate) type Tables = PageTables<DirectMap, TableFrames, AllTlbs>;
 
 struct AddressSpace {
     tables: Tables,
@@ -73,8 +73,9 @@ fn with_space<R>(action: impl FnOnce(&mut AddressSpace) -> R) -> R {
     action(KERNEL.lock().as_mut().expect("memory is initialised first"))
 }
 
-/// Changes the kernel's page tables directly: for the start, when nothing is a `Mapping` yet.
-pub(super) fn with_tables<R>(action: impl FnOnce(&mut Tables) -> R) -> R {
+/// Changes the kernel's page tables directly: for the start, when nothing is a `Mapping` yet, and
+/// for tests.
+pub(crate) fn with_tables<R>(action: impl FnOnce(&mut Tables) -> R) -> R {
     with_space(|space| action(&mut space.tables))
 }
 

@@ -1,33 +1,14 @@
 //! Work for the other cores, for tests.
 
-use crate::arch::{apic, vectors};
-use crate::cores::{self, CoreId, MAX_CORES};
-use alloc::boxed::Box;
+use crate::cores::{self, CoreId};
+use crate::executor;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use spin::Mutex;
-
-type Errand = Box<dyn FnOnce() + Send>;
-
-static ERRANDS: [Mutex<Option<Errand>>; MAX_CORES] = [const { Mutex::new(None) }; MAX_CORES];
-
-/// What an idle core does.
-pub(crate) fn work() -> bool {
-    // An errand that comes meanwhile is seen when the interrupt that tells of it ends the halt.
-    let errand = ERRANDS[cores::current().index()].lock().take();
-    let Some(errand) = errand else {
-        return false;
-    };
-    x86_64::instructions::interrupts::enable();
-    errand();
-    true
-}
 
 /// Sends a core on an errand.
 pub(super) fn send(core: CoreId, errand: impl FnOnce() + Send + 'static) {
-    *ERRANDS[core.index()].lock() = Some(Box::new(errand));
-    apic::send_ipi(core, vectors::WAKE).expect("cores can be reached");
+    executor::spawn_on(core, move || async move { errand() }).detach();
 }
 
 /// The cores beside this one.

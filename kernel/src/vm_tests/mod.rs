@@ -8,7 +8,7 @@
 mod boot;
 mod control;
 mod cores;
-pub(crate) mod crew;
+mod crew;
 mod disks;
 mod held;
 mod hotplug;
@@ -17,6 +17,7 @@ mod memory;
 mod messages;
 mod pci;
 mod protection;
+mod shootdown;
 mod transfers;
 
 use crate::block::BlockDevice;
