@@ -14,7 +14,7 @@ use kernel::pci::bar::Need;
 use kernel::pci::hotplug::Tree;
 use kernel::pci::{Function, PciAddress};
 use kernel::time::{self, Source};
-use kernel::{arch, storage};
+use kernel::{arch, cores, storage};
 use phyr::{Phyr, PhyrList};
 use shell::system::{FreeMemory, System, Volume};
 
@@ -24,8 +24,7 @@ pub(crate) struct Machine;
 
 impl System for Machine {
     fn cpus(&self) -> usize {
-        // A machine whose firmware reports none has the one that runs this.
-        machine().platform.cpus.len().max(1)
+        cores::online().count()
     }
 
     fn uptime(&self) -> Duration {

@@ -62,6 +62,7 @@ impl<const FEW: usize> Board<FEW> {
     ///
     /// The page tables have been changed. The caller is the only one that posts, and has waited for
     /// the number before, with the cores that it was told then.
+    // ANCHOR: post
     pub fn post(
         &self,
         leaves: Option<impl ExactSizeIterator<Item = u64>>,
@@ -88,6 +89,7 @@ impl<const FEW: usize> Board<FEW> {
             cores: online.load(Ordering::Relaxed),
         }
     }
+    // ANCHOR_END: post
 
     /// Whether the core with this record has carried out the number.
     pub fn is_done(&self, number: u64, flushed: &AtomicU64) -> bool {

@@ -12,6 +12,7 @@ use super::{CoreId, MAX_CORES};
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+// ANCHOR: record
 /// A core's record. Each has its own cache lines, so that cores do not disturb each other.
 #[derive(Debug)]
 #[repr(C, align(128))]
@@ -27,6 +28,7 @@ pub struct CoreLocal {
     /// How many such requests have interrupted the core. Only its stub counts.
     flushes: AtomicU64,
 }
+// ANCHOR_END: record
 
 impl CoreLocal {
     /// Where [`pending`](Self::pending) lies in the record, for assembly.

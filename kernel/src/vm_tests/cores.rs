@@ -36,7 +36,7 @@ fn check_all_present(expected: usize) {
     assert_eq!(mapping::leaves(VirtRange::LOWER_HALF).total(), 0);
 }
 
-#[vm_test(machine = "smp=4", timeout = 20)]
+#[vm_test(machine = "smp=4")]
 fn four_cores_come_and_work() {
     check_all_present(4);
 }
@@ -75,7 +75,7 @@ fn control_registers() -> [u64; 5] {
     ]
 }
 
-#[vm_test(machine = "smp=4", timeout = 20)]
+#[vm_test(machine = "smp=4")]
 fn all_cores_have_the_same_protection() {
     static EXPECTED: Mutex<[u64; 5]> = Mutex::new([0; 5]);
     *EXPECTED.lock() = control_registers();
@@ -87,7 +87,7 @@ fn all_cores_have_the_same_protection() {
 }
 
 /// A page fault on each core arrives on that core's stack for page faults; and each guard page is one.
-#[vm_test(machine = "smp=4", timeout = 20)]
+#[vm_test(machine = "smp=4")]
 fn every_core_has_stacks_and_guard_pages_of_its_own() {
     let mut tops = Vec::new();
     for core in cores::online() {
@@ -125,7 +125,7 @@ fn every_core_has_stacks_and_guard_pages_of_its_own() {
     });
 }
 
-#[vm_test(machine = "smp=4", timeout = 20)]
+#[vm_test(machine = "smp=4")]
 fn values_per_core_are_not_shared() {
     static COUNT: PerCore<Cell<u64>> = PerCore::new(|| Cell::new(0));
     static SUM: AtomicU64 = AtomicU64::new(0);

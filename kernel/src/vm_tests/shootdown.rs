@@ -84,19 +84,19 @@ fn play(
     assert!(shootdown::count() - before >= rounds);
 }
 
-#[vm_test(machine = "smp=4", timeout = 60)]
+#[vm_test(machine = "smp=4", timeout = 120)]
 fn a_mapping_that_has_ended_has_ended_on_all_cores() {
-    play(100, probe::read, NOT_MAPPED, |mapping| {
+    play(20, probe::read, NOT_MAPPED, |mapping| {
         drop(mapping);
         None
     });
 }
 
-#[vm_test(machine = "smp=4", timeout = 60)]
+#[vm_test(machine = "smp=4", timeout = 120)]
 fn a_right_that_was_taken_away_is_gone_on_all_cores() {
     // SAFETY: the page holds nothing.
     let write = |address| unsafe { probe::write(address) };
-    play(100, write, WRITE_REFUSED, |mapping| {
+    play(20, write, WRITE_REFUSED, |mapping| {
         let range = mapping.range();
         // SAFETY: the page is only probed.
         let protected =
@@ -161,7 +161,7 @@ fn fill_the_heap() {
     drop(alloc::vec![0u8; 24 << 20]);
 }
 
-#[vm_test(machine = "smp=4", timeout = 60)]
+#[vm_test(machine = "smp=4", timeout = 120)]
 fn storms_of_mappings_from_all_cores_end() {
     fill_the_heap();
     let storm = |core: CoreId| {
@@ -188,7 +188,7 @@ fn storms_of_mappings_from_all_cores_end() {
     assert!(shootdown::count() - count >= 400);
 }
 
-#[vm_test(machine = "smp=4", timeout = 60)]
+#[vm_test(machine = "smp=4", timeout = 120)]
 fn memory_from_all_cores_overlaps_nowhere_and_all_comes_back() {
     enum Piece {
         Frames(Frames),
