@@ -4,6 +4,7 @@
 //! [`Local`], has neither locks nor atomics. It is reached through a [`Here`], which is only made on
 //! its own core and cannot be sent to another: that is why the rest needs none.
 
+use super::alarms::Alarms;
 use super::counters::{Activity, Counters};
 use super::doze::Doze;
 use super::inbox::Inbox;
@@ -40,6 +41,7 @@ pub(super) struct Local {
     /// The future that `block_on` waits for is to be polled.
     pub(super) root_ready: Cell<bool>,
     pub(super) pollers: Pollers,
+    pub(super) alarms: Alarms,
     /// `block_on` or `run` is on the stack.
     pub(super) running: Cell<bool>,
 }
@@ -75,11 +77,6 @@ impl Here {
     #[inline]
     pub(super) fn home(self) -> &'static Home {
         self.home
-    }
-
-    #[inline]
-    pub(super) fn local(self) -> &'static Local {
-        &self.home.local
     }
 
     /// Moves tasks that other cores have woken to those that are ready.
@@ -130,6 +127,7 @@ impl Home {
                 ready: Line::new(),
                 root_ready: Cell::new(false),
                 pollers: Pollers::new(),
+                alarms: Alarms::new(),
                 running: Cell::new(false),
             },
         }
@@ -164,7 +162,7 @@ impl Home {
 
     /// This executor as the running core's, if it is that.
     #[inline]
-    fn as_here(&'static self) -> Option<Here> {
+    pub(super) fn as_here(&'static self) -> Option<Here> {
         self.is_here().then_some(Here {
             home: self,
             stays: PhantomData,

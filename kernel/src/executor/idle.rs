@@ -13,7 +13,7 @@ pub(super) fn wait(here: Here) {
     }
     interrupts::disable();
     here.home().doze.lie_down();
-    if here.has_work() || is_interrupted() {
+    if here.has_work() || crate::interrupts::is_pending() || !here.alarms.arm() {
         interrupts::enable();
     } else {
         here.home().counters.halts.add(1);
@@ -23,19 +23,11 @@ pub(super) fn wait(here: Here) {
     here.home().doze.get_up();
 }
 
-/// Whether an interrupt was noted that nobody has looked at.
-#[cfg(phyros)]
-fn is_interrupted() -> bool {
-    use core::sync::atomic::Ordering;
-    let pending = &crate::cores::local().pending;
-    pending.iter().any(|word| word.load(Ordering::Relaxed) != 0)
-}
-
 /// Parks the thread until there may be something to do.
 #[cfg(not(phyros))]
 pub(super) fn wait(here: Here) {
     here.home().doze.lie_down();
-    if !here.has_work() {
+    if !here.has_work() && !here.alarms.skip() {
         here.home().counters.halts.add(1);
         std::thread::park();
     }

@@ -16,6 +16,7 @@
 //! - `main`, on the boot core, is ordinary code. It waits by [`block_on`], which runs the tasks
 //!   meanwhile. The other cores [`run`] for ever.
 
+mod alarms;
 mod counters;
 mod doze;
 mod home;
@@ -35,11 +36,14 @@ pub use home::activity;
 pub use pollers::{Look, Poller};
 pub use task::{Task, spawn, spawn_on};
 
-use core::cell::Cell;
+#[cfg(phyros)]
+use crate::arch::vectors;
+use crate::interrupts;
+use crate::time::Key;
 use core::convert::Infallible;
 use core::future::{Future, pending};
 use core::pin::pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use home::{Here, here};
 
 /// Has a function called once a turn by the executor of this core, until the result is dropped.
@@ -57,8 +61,8 @@ pub fn add_poller(look: impl FnMut() -> Look + 'static) -> Poller {
 /// In a task or a poller: the tasks of a core wait together, and this one would keep all others.
 pub fn block_on<F: Future>(future: F) -> F::Output {
     let here = here();
-    let _running = Running::begin(here);
     let waker = root::waker(here);
+    let _running = Running::begin(here, Key::of(&waker));
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     here.root_ready.set(true);
@@ -85,23 +89,38 @@ pub fn run() -> ! {
 }
 
 /// While it lives, the executor of this core is on the stack.
-struct Running(&'static Cell<bool>);
+struct Running {
+    here: Here,
+    /// Of the waker of what is waited for.
+    key: Key,
+}
 
 impl Running {
-    fn begin(here: Here) -> Self {
-        let running = &here.local().running;
+    fn begin(here: Here, key: Key) -> Self {
         assert!(
-            !running.replace(true),
+            !here.running.replace(true),
             "block_on in a task: it would keep all other tasks of the core waiting. Use .await"
         );
-        Running(running)
+        Self { here, key }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.set(false);
+        self.here.running.set(false);
+        self.here.alarms.forget(self.key);
     }
+}
+
+/// The time, in microseconds.
+#[inline]
+pub(crate) fn time() -> u64 {
+    here().alarms.now()
+}
+
+/// Wakes at this time.
+pub(crate) fn wake_at(at: u64, waker: &Waker) {
+    here().alarms.add(at, waker);
 }
 
 impl Here {
@@ -109,17 +128,32 @@ impl Here {
     fn turn(self) -> Look {
         let counters = &self.home().counters;
         counters.turns.add(1);
+        let mut busy = self.drain_interrupts();
+        busy |= self.alarms.ring();
         let mut result = self.pollers.look();
         self.empty_inbox();
         let batch = self.ready.take();
         while let Some(task) = batch.pop() {
             counters.polls.add(1);
             task.run();
-            result = Look::Worked;
+            busy = true;
         }
-        if self.has_work() {
+        if busy || self.has_work() {
             result = Look::Worked;
         }
         result
+    }
+
+    /// Wakes who waits for an interrupt that was noted.
+    #[inline]
+    fn drain_interrupts(self) -> bool {
+        if !interrupts::is_pending() {
+            return false;
+        }
+        #[cfg(phyros)]
+        if interrupts::is_raised(vectors::TIMER) {
+            self.alarms.disarmed();
+        }
+        interrupts::drain()
     }
 }

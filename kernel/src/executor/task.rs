@@ -7,9 +7,12 @@
 use super::home::{self, Home};
 use super::link::{Link, Linked};
 use crate::cores::{self, CoreId};
+use crate::time::Key;
 use async_task::Builder;
 use core::future::Future;
+use core::pin::Pin;
 use core::ptr::NonNull;
+use core::task::{Context, Poll};
 
 /// What `async-task` keeps for us with each task.
 #[derive(Debug)]
@@ -83,6 +86,11 @@ unsafe fn prepare<F>(home: &'static Home, future: F) -> (Runnable, Task<F::Outpu
 where
     F: Future + 'static,
 {
+    let body = Body {
+        future,
+        home,
+        key: None,
+    };
     let schedule = move |runnable| home.schedule(runnable);
     let builder = Builder::new().metadata(Place(Link::new()));
     // SAFETY: `spawn_unchecked` asks for four things.
@@ -94,5 +102,36 @@ where
     // 2. What the future borrows outlives it: it is `'static`.
     // 3. `schedule` may be used from any thread: it captures a reference to a `Home`, which is `Sync`.
     // 4. What `schedule` borrows outlives it: it is `'static`.
-    unsafe { builder.spawn_unchecked(move |_| future, schedule) }
+    unsafe { builder.spawn_unchecked(move |_| body, schedule) }
+}
+
+/// A task's future, and what must happen when it ends: an alarm that it no longer waits for would
+/// keep its memory until it rings.
+struct Body<F> {
+    future: F,
+    home: &'static Home,
+    /// Of the task's waker, once it was polled.
+    key: Option<Key>,
+}
+
+impl<F: Future> Future for Body<F> {
+    type Output = F::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: nothing is moved out of it: the future is pinned again below.
+        let this = unsafe { self.get_unchecked_mut() };
+        this.key.get_or_insert_with(|| Key::of(context.waker()));
+        // SAFETY: the future is part of what is pinned, and is dropped in its place.
+        let future = unsafe { Pin::new_unchecked(&mut this.future) };
+        future.poll(context)
+    }
+}
+
+impl<F> Drop for Body<F> {
+    fn drop(&mut self) {
+        if let (Some(key), Some(here)) = (self.key, self.home.as_here()) {
+            here.alarms.forget(key);
+        }
+    }
 }

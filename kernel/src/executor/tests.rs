@@ -4,7 +4,7 @@ use super::*;
 use crate::cores;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::Waker;
 use embassy_futures::yield_now;
@@ -169,6 +169,8 @@ impl OtherCore {
         let (tell, told) = std::sync::mpsc::channel();
         let signal = end.clone();
         let thread = std::thread::spawn(move || {
+            // The number may have been another thread's, and now gets an executor of this one's.
+            block_on(async {});
             tell.send(cores::current()).unwrap();
             block_on(signal.wait());
         });
@@ -247,4 +249,57 @@ fn a_waker_of_main_may_outlive_its_wait() {
     Waker::wake_by_ref(&waker);
     drop(waker);
     assert_eq!(block_on(async { 1 }), 1);
+}
+
+mod timers {
+    use super::*;
+    use embassy_futures::select::{Either, select};
+    use embassy_time::{Duration, Instant, Timer, with_timeout};
+
+    #[test]
+    fn sleepers_wake_in_the_order_of_their_times() {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let begin = Instant::now();
+        let tasks: Vec<_> = [500_u64, 100, 300, 100]
+            .into_iter()
+            .map(|wait| {
+                let log = log.clone();
+                spawn(async move {
+                    Timer::after_micros(wait).await;
+                    log.borrow_mut().push(wait);
+                })
+            })
+            .collect();
+        block_on(async {
+            for task in tasks {
+                task.await;
+            }
+        });
+        assert_eq!(*log.borrow(), [100, 100, 300, 500]);
+        assert_eq!(begin.elapsed(), Duration::from_micros(500));
+    }
+
+    #[test]
+    fn a_timeout_ends_what_takes_too_long() {
+        let endless = with_timeout(Duration::from_secs(5), pending::<()>());
+        assert!(block_on(endless).is_err());
+        let ready = with_timeout(Duration::from_secs(5), async { 3 });
+        assert_eq!(block_on(ready), Ok(3));
+        let both = select(Timer::after_millis(3), Timer::after_millis(2));
+        assert!(matches!(block_on(both), Either::Second(())));
+    }
+
+    #[test]
+    fn a_task_that_ends_leaves_no_alarm() {
+        block_on(spawn(async {
+            let _ = with_timeout(Duration::from_secs(3600), yield_now()).await;
+        }));
+        let task = spawn(Timer::after_secs(3600));
+        block_on(yield_now());
+        block_on(task.cancel());
+        let begin = Instant::now();
+        block_on(Timer::after_millis(1));
+        assert!(begin.elapsed() < Duration::from_secs(1));
+        assert!(!here().alarms.skip(), "an alarm is left");
+    }
 }

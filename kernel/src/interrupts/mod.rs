@@ -67,6 +67,13 @@ pub fn is_pending() -> bool {
         != 0
 }
 
+/// Whether a vector has been raised on the running core since it last drained.
+#[inline]
+pub fn is_raised(vector: u8) -> bool {
+    let word = &cores::local().pending[usize::from(vector / 64)];
+    word.load(Ordering::Relaxed) & 1 << (vector % 64) != 0
+}
+
 // ANCHOR: drain
 /// Takes notice of the interrupts of the running core: wakes who waits for them.
 ///

@@ -6,10 +6,20 @@
 //!
 //! Keys may be waiting before the kernel runs: somebody typed ahead, or piped a script in.
 //! Preparing the UART would drop them, so it is only prepared while nothing waits.
+//!
+//! Sending waits for the UART, which is as fast as its other end. Receiving waits for a person: [`read`]
+//! is for tasks, and lets the CPU halt until the UART interrupts.
+
+#[cfg(phyros)]
+mod keys;
+
+#[cfg(phyros)]
+pub use keys::read;
 
 use core::fmt::{self, Write};
 use spin::Mutex;
 use uart_16550::backend::PioBackend;
+use uart_16550::spec::registers::{IER, MCR};
 use uart_16550::{Config, Uart16550};
 
 /// The I/O port of COM1 on every PC.
@@ -47,6 +57,17 @@ pub fn init() {
 }
 
 impl Port {
+    /// Lets the UART interrupt when bytes have come.
+    fn enable_interrupt(&mut self) {
+        self.uart.enable_interrupts(IER::DATA_READY);
+        // If somebody else has prepared the UART, its line may be cut off from the interrupt
+        // controller.
+        let outputs = MCR::DTR | MCR::RTS | MCR::OUT_2_INT_ENABLE;
+        // SAFETY: the modem control register of COM1, which belongs to the kernel; these outputs
+        // are those that preparing the UART sets.
+        unsafe { x86_64::instructions::port::Port::new(COM1 + 4).write(outputs.bits()) };
+    }
+
     fn send(&mut self, bytes: &[u8]) {
         for part in bytes.chunks(self.burst) {
             self.uart.send_bytes_exact(part);
@@ -81,25 +102,6 @@ impl embedded_io::ErrorType for Console {
     type Error = core::convert::Infallible;
 }
 
-impl embedded_io::Read for Console {
-    /// Waits for at least one byte.
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Self::Error> {
-        if buffer.is_empty() {
-            return Ok(0);
-        }
-        loop {
-            let received = PORT
-                .lock()
-                .as_mut()
-                .map_or(0, |port| port.uart.receive_bytes(buffer));
-            if received > 0 {
-                return Ok(received);
-            }
-            core::hint::spin_loop();
-        }
-    }
-}
-
 impl embedded_io::Write for Console {
     fn write(&mut self, bytes: &[u8]) -> Result<usize, Self::Error> {
         if let Some(port) = PORT.lock().as_mut() {
@@ -111,13 +113,6 @@ impl embedded_io::Write for Console {
     fn flush(&mut self) -> Result<(), Self::Error> {
         Ok(())
     }
-}
-
-/// Takes a waiting byte, if there is one.
-pub fn try_read() -> Option<u8> {
-    PORT.lock()
-        .as_mut()
-        .and_then(|port| port.uart.try_receive_byte().ok())
 }
 
 /// Writes past the lock. For panics and exceptions only: it may tear other output apart.

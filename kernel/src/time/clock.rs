@@ -27,6 +27,8 @@ pub enum Source {
 pub struct Clock {
     start: u64,
     hertz: u64,
+    /// Microseconds per tick, times 2^64: looking at the clock needs no division.
+    scale: u64,
     source: Source,
 }
 
@@ -51,11 +53,9 @@ pub fn init(hpet: Option<Hpet>, pm_timer: Option<PmTimer>) {
     CLOCK.call_once(|| {
         let by_hpet = || measure(hpet.and_then(HpetCounter::open)?, Source::Hpet);
         let by_pm_timer = || measure(pm_timer.map(PmCounter::open)?, Source::PmTimer);
-        by_hpet().or_else(by_pm_timer).unwrap_or_else(|| Clock {
-            start: time_stamp(),
-            hertz: 1_000_000_000,
-            source: Source::Assumed,
-        })
+        by_hpet()
+            .or_else(by_pm_timer)
+            .unwrap_or_else(|| Clock::new(time_stamp(), 1_000_000_000, Source::Assumed))
     });
 }
 
@@ -114,11 +114,7 @@ fn measure(mut reference: impl Reference, source: Source) -> Option<Clock> {
     let ticks = end.stamp.saturating_sub(start.stamp);
     let hertz = u128::from(ticks) * u128::from(reference.hertz()) / u128::from(passed);
     let hertz = u64::try_from(hertz).ok().filter(|hertz| *hertz > 0)?;
-    Some(Clock {
-        start: start.stamp,
-        hertz,
-        source,
-    })
+    Some(Clock::new(start.stamp, hertz, source))
 }
 
 /// The clock. Before [`init`] it stands at zero.
@@ -127,6 +123,7 @@ pub fn clock() -> Option<Clock> {
 }
 
 /// The time since boot, in microseconds.
+#[inline]
 pub fn microseconds() -> u64 {
     clock().map_or(0, |clock| clock.microseconds(time_stamp()))
 }
@@ -137,6 +134,18 @@ pub fn now() -> Duration {
 }
 
 impl Clock {
+    /// A clock that stood at zero when the counter stood at `start`. A counter below 1 MHz, which no
+    /// machine has, would be taken for one of 1 MHz.
+    fn new(start: u64, hertz: u64, source: Source) -> Self {
+        let scale = (1_000_000_u128 << 64) / u128::from(hertz);
+        Self {
+            start,
+            hertz,
+            scale: u64::try_from(scale).unwrap_or(u64::MAX),
+            source,
+        }
+    }
+
     /// The rate of the time-stamp counter, in Hz.
     pub fn hertz(&self) -> u64 {
         self.hertz
@@ -147,9 +156,11 @@ impl Clock {
         self.source
     }
 
+    /// Rounded down. The scale is rounded down, too, which after 2^64 ticks makes one microsecond.
+    #[inline]
     fn microseconds(&self, stamp: u64) -> u64 {
-        let ticks = u128::from(stamp.saturating_sub(self.start));
-        u64::try_from(ticks * 1_000_000 / u128::from(self.hertz)).unwrap_or(u64::MAX)
+        let ticks = stamp.saturating_sub(self.start);
+        ((u128::from(ticks) * u128::from(self.scale)) >> 64) as u64
     }
 }
 
@@ -280,17 +291,13 @@ mod tests {
 
     #[test]
     fn ticks_become_microseconds_without_overflow() {
-        let clock = Clock {
-            start: 1000,
-            hertz: 2_500_000_000,
-            source: Source::Hpet,
-        };
-        assert_eq!(clock.microseconds(1000), 0);
+        let clock = Clock::new(1000, 2_500_000_000, Source::Hpet);
+        let exact = |stamp: u64| stamp.saturating_sub(1000) / 2500;
         assert_eq!(clock.microseconds(999), 0);
-        assert_eq!(clock.microseconds(1000 + 2500), 1);
-        assert_eq!(
-            clock.microseconds(u64::MAX),
-            (u128::from(u64::MAX - 1000) / 2500) as u64
-        );
+        assert_eq!(clock.microseconds(1000 + 2500 + 1), 1);
+        for stamp in (0..64).map(|bits| u64::MAX >> bits) {
+            let off = exact(stamp).abs_diff(clock.microseconds(stamp));
+            assert!(off <= 1, "{stamp}");
+        }
     }
 }
