@@ -6,11 +6,14 @@
 
 mod allocation;
 mod bring_up;
+mod corpus;
 mod device;
 mod errors;
 mod fuzz;
 mod hostile;
+mod hostile_answers;
 mod model;
 mod namespaces;
+mod play;
 mod splitting;
 mod transfers;

@@ -174,7 +174,7 @@ impl Host {
                 self.give_back(id);
                 return Some(found);
             }
-            self.machine.relax();
+            self.machine.tick();
         }
         None
     }

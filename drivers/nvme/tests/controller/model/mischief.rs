@@ -39,6 +39,14 @@ pub(crate) enum Mischief {
     NotReady,
     /// Every entry of the completion queue is overwritten with noise.
     Noise,
+    /// The status is this word.
+    Status(u16),
+    /// The SQ Head Pointer goes back by one.
+    HeadGoesBack,
+    /// Good completions again and again, as many as this, whatever room there is.
+    Storm(u16),
+    /// A command that was never sent is completed: identifier and queue.
+    Stranger(u16),
 }
 
 impl Model {
@@ -104,6 +112,19 @@ impl Model {
                 self.rdy = false;
                 self.silent = true;
                 return true;
+            }
+            Mischief::Status(word) => entry.status = Status::from(word),
+            Mischief::HeadGoesBack => {
+                let entries = self.submission.get(&id).map_or(1, |queue| queue.entries);
+                entry.sq_head = (entry.sq_head + entries - 1) % entries;
+            }
+            Mischief::Storm(count) => {
+                for _ in 0..count {
+                    self.post_entry(id, entry);
+                }
+            }
+            Mischief::Stranger(cid) => {
+                self.post_entry(id, CompletionEntry { cid, ..entry });
             }
             Mischief::Noise => {
                 self.make_noise(id);

@@ -1,9 +1,9 @@
 //! The machine that the driver believes to run on.
 
-use super::memory::PAGE;
+use super::memory::{Ours, PAGE};
 use super::{Config, Model};
 use crate::allocation;
-use nvme::{Controller, OutOfMemory, Platform, Registers, SharedMemory};
+use nvme::{Controller, Error, OutOfMemory, Platform, Registers, SharedMemory};
 use phyr::{DmaAddr, DmaList, DmaRange};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -15,6 +15,11 @@ pub(crate) struct Machine(Rc<RefCell<Model>>);
 impl Machine {
     pub(crate) fn new(config: Config) -> Self {
         Self(Rc::new(RefCell::new(Model::new(config))))
+    }
+
+    /// One turn of the device, and time for it.
+    pub(crate) fn tick(&self) {
+        allocation::of_the_model(|| self.model().tick());
     }
 
     pub(crate) fn model(&self) -> RefMut<'_, Model> {
@@ -56,7 +61,7 @@ unsafe impl Platform for Machine {
     }
 
     fn relax(&self) {
-        allocation::of_the_model(|| self.model().tick());
+        self.tick();
     }
 
     fn start_dma(&self) {
@@ -144,15 +149,46 @@ pub(crate) struct Bench {
 impl Bench {
     /// Brings a controller up that should come up.
     pub(crate) fn new(config: Config) -> Self {
-        let machine = Machine::new(config);
-        let controller = match Controller::new(machine.clone()) {
-            Ok(controller) => controller,
+        match Self::start(Machine::new(config)) {
+            Ok(bench) => bench,
             Err(error) => panic!("{error}"),
-        };
-        Self {
+        }
+    }
+
+    /// Brings a controller up that may not come up.
+    pub(crate) fn start(machine: Machine) -> Result<Self, Error> {
+        let controller = Controller::new(machine.clone())?;
+        Ok(Self {
             controller,
             machine,
-        }
+        })
+    }
+
+    /// Reads blocks until `memory` is full.
+    pub(crate) fn read(&mut self, nsid: u32, block: u64, memory: &Ours) -> Result<(), Error> {
+        self.controller.read(nsid, block, memory)
+    }
+
+    /// Writes all of `memory`.
+    pub(crate) fn write(&mut self, nsid: u32, block: u64, memory: &Ours) -> Result<(), Error> {
+        self.controller.write(nsid, block, memory)
+    }
+
+    pub(crate) fn flush(&mut self, nsid: u32) -> Result<(), Error> {
+        self.controller.flush(nsid)
+    }
+
+    pub(crate) fn reset(&mut self) -> Result<(), Error> {
+        self.controller.reset()
+    }
+
+    pub(crate) fn shutdown(&mut self) -> Result<(), Error> {
+        self.controller.shutdown()
+    }
+
+    /// Ends the use of the controller, whatever state it is in.
+    pub(crate) fn end(self) {
+        drop(self);
     }
 
     /// Maps pages for data, full of canaries. Returns the bus address.

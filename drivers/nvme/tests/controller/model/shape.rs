@@ -32,10 +32,13 @@ impl Model {
             is_first: namespace.dps & 8 != 0,
         };
         let metadata = usize::from(format.ms());
+        if !(9..=16).contains(&format.lbads()) {
+            // The model has told a tale, and does not act on it.
+            return Err(refused(0, 0x06));
+        }
         let has_room = metadata >= protection.bytes();
         Ok(Shape {
-            // An absurd format is for the driver to refuse, not for the model to obey.
-            shift: format.lbads().clamp(9, 16),
+            shift: format.lbads(),
             metadata,
             is_interleaved: namespace.is_metadata_interleaved(),
             protection: (protection.kind != 0 && has_room).then_some(protection),
