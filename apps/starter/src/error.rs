@@ -44,6 +44,10 @@ pub enum Error {
     Allocate(AllocError),
     /// The heap has no room for so many bytes.
     Heap(u64),
+    /// The disk holds something, and would be overwritten.
+    InUse(String),
+    /// A job failed: which, and how.
+    Job(String, String),
     /// A command that runs another one cannot run itself.
     Nested,
     /// The output took no more text.
@@ -99,6 +103,11 @@ impl fmt::Display for Error {
             Self::Translate(error) => write!(f, "{error}"),
             Self::Allocate(error) => write!(f, "{error}"),
             Self::Heap(bytes) => write!(f, "the heap has no room for {bytes} bytes in one piece"),
+            Self::InUse(name) => write!(
+                f,
+                "{name} holds partitions or a file system; add --overwrite to lose them"
+            ),
+            Self::Job(what, how) => write!(f, "{what}: {how}"),
             Self::Nested => f.write_str("cannot be nested"),
             Self::Output => f.write_str("the output takes no more text"),
         }

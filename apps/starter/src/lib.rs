@@ -32,6 +32,7 @@ pub mod commands;
 pub mod editor;
 pub mod error;
 pub mod greeting;
+pub mod jobs;
 pub mod mounts;
 pub mod output;
 pub mod session;

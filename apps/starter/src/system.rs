@@ -3,6 +3,7 @@
 //! The kernel answers in the real program. In tests a machine that is made of values does, so
 //! that what a command prints can be compared with what it should print.
 
+use crate::jobs::{Job, Stress};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -58,6 +59,15 @@ pub trait System {
         request: Request,
         look: &mut dyn FnMut(VirtRange, Phyr),
     ) -> Result<(), AllocError>;
+
+    /// Begins a job. Returns its number.
+    fn start(&self, stress: Stress) -> usize;
+
+    /// All jobs since the start, the oldest first.
+    fn jobs(&self) -> Vec<Job>;
+
+    /// Waits until a job has ended. `None` if there is no such job.
+    fn wait(&self, number: usize) -> Option<Job>;
 }
 
 /// A disk or a partition.

@@ -16,6 +16,8 @@ mod clear;
 mod echo;
 mod help;
 mod history;
+mod iostress;
+mod jobs;
 mod ls;
 pub mod lsblk;
 mod lspci;
@@ -26,6 +28,7 @@ mod sha256sum;
 mod time;
 mod translate;
 mod uptime;
+mod wait;
 
 /// A command.
 pub struct Command {
@@ -67,6 +70,9 @@ pub const ALL: &[Command] = &[
     translate::COMMAND,
     time::COMMAND,
     uptime::COMMAND,
+    iostress::COMMAND,
+    jobs::COMMAND,
+    wait::COMMAND,
     echo::COMMAND,
     history::COMMAND,
     clear::COMMAND,

@@ -389,3 +389,4 @@ fn the_greeting_is_short_and_says_what_is_there() {
 }
 
 mod files;
+mod jobs;

@@ -1,5 +1,6 @@
 //! A machine that is made of values.
 
+use crate::jobs::{Job, Stress};
 use crate::system::{FreeMemory, System, Volume};
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use core::time::Duration;
@@ -14,7 +15,7 @@ use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::pci::bar::Need;
 use kernel::pci::{Function, PciAddress};
 use phyr::{Phyr, PhyrList, PhysAddr};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -94,6 +95,9 @@ pub(crate) struct Fake {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) allocated: Cell<Option<Phyr>>,
     pub(crate) clock: Cell<Duration>,
+    pub(crate) jobs: RefCell<Vec<Job>>,
+    /// How each job will end.
+    pub(crate) ends: RefCell<Vec<Result<String, String>>>,
 }
 
 impl Default for Fake {
@@ -113,6 +117,8 @@ impl Default for Fake {
             volumes: Vec::new(),
             allocated: Cell::new(None),
             clock: Cell::new(Duration::from_micros(61_234_567)),
+            jobs: RefCell::default(),
+            ends: RefCell::default(),
         }
     }
 }
@@ -200,5 +206,34 @@ impl System for Fake {
         look(VirtRange::new(start, phyr.len()).unwrap(), phyr);
         self.allocated.set(None);
         Ok(())
+    }
+
+    /// Half of the jobs go well: those of an even seed.
+    fn start(&self, stress: Stress) -> usize {
+        let number = self.jobs.borrow().len() + 1;
+        let end = if stress.seed.is_multiple_of(2) {
+            Ok(format!("seed {}, depth {}", stress.seed, stress.depth))
+        } else {
+            Err("block 7 is torn".into())
+        };
+        self.jobs.borrow_mut().push(Job {
+            number,
+            what: format!("iostress {}", stress.device.name()),
+            progress: "half of it".into(),
+            end: None,
+        });
+        self.ends.borrow_mut().push(end);
+        number
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        self.jobs.borrow().clone()
+    }
+
+    fn wait(&self, number: usize) -> Option<Job> {
+        let end = self.ends.borrow()[number - 1].clone();
+        let mut jobs = self.jobs.borrow_mut();
+        jobs[number - 1].end = Some(end);
+        jobs.get(number - 1).cloned()
     }
 }

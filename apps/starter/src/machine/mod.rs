@@ -1,5 +1,7 @@
 //! What the shell asks, answered by the kernel.
 
+mod jobs;
+
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
@@ -16,6 +18,7 @@ use kernel::pci::{Function, PciAddress};
 use kernel::time::{self, Source};
 use kernel::{arch, cores, storage};
 use phyr::{Phyr, PhyrList};
+use shell::jobs::{Job, Stress};
 use shell::system::{FreeMemory, System, Volume};
 
 /// The machine that the kernel runs on.
@@ -86,5 +89,17 @@ impl System for Machine {
         let range = VirtRange::new(start, frames.phyr().len()).expect("RAM is mapped in one half");
         look(range, frames.phyr());
         Ok(())
+    }
+
+    fn start(&self, stress: Stress) -> usize {
+        jobs::start(stress)
+    }
+
+    fn jobs(&self) -> Vec<Job> {
+        jobs::list()
+    }
+
+    fn wait(&self, number: usize) -> Option<Job> {
+        jobs::wait(number)
     }
 }
