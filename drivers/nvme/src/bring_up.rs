@@ -1,34 +1,28 @@
 //! Bringing a controller up (NVMe base specification 2.0, section 3.5.1).
 //!
 //! The order is the specification's: disable, admin queues, enable, identify, number of
-//! queues, I/O queues, namespaces. It is the same for a new controller and for a reset, and
-//! starts from whatever state firmware or a failure has left. The device may reach memory
+//! queues, namespaces, and queues last. It is the same for a new controller and after a reset,
+//! and starts from whatever state firmware or a failure has left. The device may reach memory
 //! only from the moment on when it has confirmed that it is disabled.
 
+use crate::admin::Identify;
+use crate::admin_queue::MAX_EVENT_REQUESTS;
 use crate::command::{self, Command};
-use crate::controller::Controller;
-use crate::counters::Counters;
+use crate::controller::ADMIN_MICROSECONDS;
 use crate::error::{Error, Failure, Unsupported};
 use crate::identity::Identity;
 use crate::limits::Limits;
+use crate::link::Order;
+use crate::memory::Memory;
 use crate::namespace::Namespace;
-use crate::page::PAGE;
-use crate::platform::{Platform, SharedMemory};
-use crate::port::{AdminQueues, Port};
-use crate::queue::QueuePair;
-use crate::registers::Version;
-use crate::transfer::IoQueue;
-use crate::wire::{IdentifyController, IdentifyNamespace};
-use alloc::boxed::Box;
+use crate::platform::Platform;
+use crate::port::AdminQueues;
+use crate::queue::Queue;
+use crate::shared::{Member, Shared};
+use crate::wire::{IdentifyController, IdentifyNamespace, SubmissionEntry};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-
-/// Entries of the admin queues. The driver has one admin command on the way at a time.
-const ADMIN_ENTRIES: u16 = 16;
-
-/// Most entries of the I/O queues, which have fewer if MQES says so.
-///
-/// The submission queue is one page then. 63 commands keep a polled controller busy.
-const IO_ENTRIES: u16 = 64;
+use core::sync::atomic::Ordering;
 
 /// Most namespaces that the driver keeps, and most that it asks for one by one.
 const MAX_NAMESPACES: usize = 1024;
@@ -36,79 +30,43 @@ const MAX_NAMESPACES: usize = 1024;
 /// Bytes of any identify data structure.
 const IDENTIFY_BYTES: usize = 4096;
 
-impl<P: Platform> Controller<P> {
-    /// Takes a controller over and brings it up, from whatever state it is in.
-    ///
-    /// All memory that the driver will ever share with the device is allocated here. If
-    /// this fails, the device cannot reach memory any more.
-    pub fn new(platform: P) -> Result<Self, Error> {
-        let port = Port::open(platform)?;
-        let admin = QueuePair::allocate(port.platform(), 0, ADMIN_ENTRIES)?;
-        let page = port.platform().allocate(IDENTIFY_BYTES)?;
-        let mut controller = Self {
-            port,
-            admin,
-            io: None,
-            page,
-            identity: Identity::new(
-                &IdentifyController::decode(&[0; IDENTIFY_BYTES]),
-                Version::new(),
-            ),
-            namespaces: Vec::new(),
-            namespaces_left_out: false,
-            counters: Counters::default(),
-            dead: None,
-        };
-        controller.start()?;
-        Ok(controller)
-    }
-
-    /// Resets the controller and brings it up again, dead or not.
-    ///
-    /// Namespaces are read anew: their sizes may have changed. The memory that is shared
-    /// with the device stays the same.
-    pub fn reset(&mut self) -> Result<(), Error> {
-        self.counters.resets += 1;
-        self.start()
-    }
-
-    /// Brings the controller up. If that fails, it is dead.
-    fn start(&mut self) -> Result<(), Error> {
-        self.dead = None;
-        let result = self.try_start();
-        if result.is_err() && self.dead.is_none() {
-            self.fail(Failure::SetUp);
-        }
-        result
-    }
-
-    fn try_start(&mut self) -> Result<(), Error> {
-        self.enable().map_err(|failure| self.fail(failure))?;
-        self.identify_controller()?;
-        self.create_io_queues()?;
-        self.identify_namespaces()
+impl<P: Platform> Shared<P> {
+    /// Brings the controller up, without its I/O queues.
+    pub(crate) async fn start(self: &Arc<Self>) -> Result<(), Error> {
+        self.enable().await.map_err(Error::Failed)?;
+        self.identify_controller().await?;
+        self.set_features().await?;
+        self.negotiate_queues().await?;
+        self.identify_namespaces().await?;
+        self.state.lock().trouble = None;
+        self.request_events(self.wanted_events())
     }
 
     /// Disables whatever runs, and enables the controller with fresh admin queues.
-    fn enable(&mut self) -> Result<(), Failure> {
-        self.port.settle()?;
-        self.port.disable()?;
-        self.admin.reset();
-        if let Some(io) = &mut self.io {
-            io.pair.reset();
-        }
+    async fn enable(&self) -> Result<(), Failure> {
+        self.port.disable().await?;
+        let queues = {
+            let mut admin = self.admin.lock();
+            let admin = admin.as_mut().ok_or(Failure::SetUp)?;
+            admin.clean(Failure::Reset);
+            AdminQueues {
+                entries: admin.rings().entries(),
+                submission: admin.rings().submission_bus(),
+                completion: admin.rings().completion_bus(),
+            }
+        };
+        self.is_stopped.store(false, Ordering::Release);
         self.port.platform().start_dma();
-        self.port.enable(AdminQueues {
-            entries: self.admin.entries(),
-            submission: self.admin.submission_bus(),
-            completion: self.admin.completion_bus(),
-        })
+        self.port.enable(queues).await?;
+        if let Some(admin) = &mut *self.admin.lock() {
+            admin.go_live();
+        }
+        Ok(())
     }
 
-    fn identify_controller(&mut self) -> Result<(), Error> {
-        let entry = command::identify_controller(self.page_bus());
-        let data = self.identify(Command::IdentifyController, 0, entry)?;
-        let identify = IdentifyController::decode(&data);
+    async fn identify_controller(self: &Arc<Self>) -> Result<(), Error> {
+        let data = self.identify(Identify::Controller);
+        let identify = IdentifyController::decode(&data.await?);
         let version = self.port.version();
         if version.major() == 0 {
             return Err(Error::Unsupported(Unsupported::Version(version)));
@@ -117,91 +75,191 @@ impl<P: Platform> Controller<P> {
         if !offers(sqes, 6) || !offers(cqes, 4) {
             return Err(Error::Unsupported(Unsupported::EntrySize { sqes, cqes }));
         }
-        self.identity = Identity::new(&identify, version);
+        self.state.lock().identity = Identity::new(&identify, version);
         Ok(())
     }
 
-    /// Creates the one I/O queue pair, the completion queue first.
-    fn create_io_queues(&mut self) -> Result<(), Error> {
-        // One pair is always granted. A controller that can have more says so in the
-        // result, which is of no use here.
-        self.admin(
-            Command::SetNumberOfQueues,
-            0,
-            command::set_number_of_queues(1),
-        )?;
-        let io = match &mut self.io {
-            Some(io) => io,
-            none => {
-                let entries = self.port.cap().mqes().saturating_add(1).min(IO_ENTRIES);
-                let pages = Limits::new(self.identity.mdts, entries - 1).max_pages;
-                none.insert(IoQueue::allocate(self.port.platform(), entries, pages)?)
+    /// Turns on what the driver makes use of. A controller that refuses does without.
+    async fn set_features(self: &Arc<Self>) -> Result<(), Error> {
+        const ASYNCHRONOUS_EVENTS: u64 = 0x0b;
+        const HOST_BEHAVIOUR: u64 = 0x16;
+        const NAMESPACES_CHANGED: u32 = 1 << 8;
+        let identity = self.state.lock().identity;
+        self.retry_delays.store(0, Ordering::Relaxed);
+        if identity.abilities.events & NAMESPACES_CHANGED != 0 {
+            // Changed namespaces, and all critical warnings.
+            const EVENTS: u64 = 0x11f;
+            let entry = SubmissionEntry {
+                cdw10_11: ASYNCHRONOUS_EVENTS | EVENTS << 32,
+                ..Command::SetFeatures.entry()
+            };
+            optional(self.simple(Command::SetFeatures, entry).await)?;
+        }
+        if identity.abilities.retry_delays != [0; 3] {
+            let entry = SubmissionEntry {
+                cdw10_11: HOST_BEHAVIOUR,
+                ..Command::SetFeatures.entry()
+            };
+            // Byte 0: Advanced Command Retry Enable (ACRE). The structure has 512 bytes.
+            let mut behaviour = [0; 512];
+            behaviour[0] = 1;
+            let set = self.admin_write(Command::SetFeatures, entry, &behaviour);
+            if optional(set.await)? {
+                let [first, second, third] = identity.abilities.retry_delays.map(u64::from);
+                let delays = first | second << 16 | third << 32;
+                self.retry_delays.store(delays, Ordering::Relaxed);
             }
-        };
-        let (id, entries) = (IoQueue::<P::Shared>::ID, io.pair.entries());
-        let (submission, completion) = (io.pair.submission_bus(), io.pair.completion_bus());
-        self.admin(
-            Command::CreateCompletionQueue,
-            0,
-            command::create_completion_queue(id, entries, completion),
-        )?;
-        self.admin(
-            Command::CreateSubmissionQueue,
-            0,
-            command::create_submission_queue(id, entries, submission),
-        )?;
+        }
         Ok(())
+    }
+
+    /// Asks for as many I/O queue pairs as are wanted. At least one is always granted.
+    async fn negotiate_queues(self: &Arc<Self>) -> Result<(), Error> {
+        let wanted = self.options.queues.clamp(1, self.port.doorbell_pairs());
+        let command = Command::SetNumberOfQueues;
+        let entry = command::set_number_of_queues(wanted);
+        let (granted, _) = self.admin(command, entry, None, ADMIN_MICROSECONDS).await?;
+        // Both numbers are zero-based, and may be larger than what was asked for.
+        let submission = (granted as u16).saturating_add(1);
+        let completion = ((granted >> 16) as u16).saturating_add(1);
+        self.state.lock().granted = wanted.min(submission).min(completion);
+        Ok(())
+    }
+
+    /// Asynchronous Event Requests that are to wait.
+    pub(crate) fn wanted_events(&self) -> u16 {
+        let most = self.state.lock().identity.abilities.event_requests;
+        most.min(MAX_EVENT_REQUESTS)
+    }
+
+    /// Entries of an I/O queue.
+    fn entries(&self) -> u16 {
+        let most = self.port.cap().mqes().saturating_add(1);
+        self.options.entries.clamp(2, 256).min(most)
+    }
+
+    /// Makes a new I/O queue pair.
+    pub(crate) async fn create_queue<B: Memory>(
+        self: &Arc<Self>,
+        vector: Option<u16>,
+    ) -> Result<Queue<P, B>, Error> {
+        let (id, mdts) = {
+            let mut state = self.state.lock();
+            let is_there = |member: &Arc<Member>| !member.is_gone.load(Ordering::Acquire);
+            state.members.retain(is_there);
+            let is_free = |id: &u16| state.members.iter().all(|member| member.id != *id);
+            let id = (1..=state.granted).find(is_free).ok_or(Error::Full)?;
+            (id, state.identity.mdts)
+        };
+        let entries = self.entries();
+        let max_pages = Limits::new(mdts, entries - 1).max_pages as u32;
+        let mut queue = Queue::allocate(self.clone(), id, entries, vector, max_pages)?;
+        let member = queue.member().clone();
+        // From now on it is in the list, so that nobody takes its number.
+        self.state.lock().members.push(member.clone());
+        match self.introduce(&member).await {
+            Ok(()) => {
+                member.command(Order::Live);
+                queue.turn();
+                Ok(queue)
+            }
+            Err(Introduction::Refused(error)) => {
+                queue.is_unknown();
+                Err(error)
+            }
+            Err(Introduction::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Makes a queue's rings known to the controller, the completion queue first.
+    pub(crate) async fn introduce(self: &Arc<Self>, member: &Member) -> Result<(), Introduction> {
+        let (id, entries) = (member.id, member.entries);
+        let mut entry = command::create_completion_queue(id, entries, member.completion);
+        if let Some(vector) = member.vector {
+            const INTERRUPTS_ENABLED: u64 = 1 << 33;
+            entry.cdw10_11 |= INTERRUPTS_ENABLED | u64::from(vector) << 48;
+        }
+        self.simple(Command::CreateCompletionQueue, entry)
+            .await
+            .map_err(Introduction::of)?;
+        let entry = command::create_submission_queue(id, entries, member.submission);
+        if let Err(error) = self.simple(Command::CreateSubmissionQueue, entry).await {
+            // The completion queue must not stay behind in memory that goes back.
+            let entry = command::delete_completion_queue(id);
+            let deleted = self.simple(Command::DeleteCompletionQueue, entry).await;
+            return Err(match deleted {
+                Ok(_) => Introduction::of(error),
+                Err(_) => Introduction::Failed(error),
+            });
+        }
+        member.is_created.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sends an admin command without data.
+    pub(crate) async fn simple(
+        self: &Arc<Self>,
+        command: Command,
+        entry: SubmissionEntry,
+    ) -> Result<u64, Error> {
+        let sent = self.admin(command, entry, None, ADMIN_MICROSECONDS);
+        Ok(sent.await?.0)
     }
 
     /// Lists the active namespaces and identifies each.
-    fn identify_namespaces(&mut self) -> Result<(), Error> {
+    pub(crate) async fn identify_namespaces(self: &Arc<Self>) -> Result<(), Error> {
         const INVALID_FIELD: u8 = 0x02;
-        self.namespaces.clear();
-        self.namespaces_left_out = false;
-        match self.list_active_namespaces() {
-            Ok(active) => {
+        let identity = self.state.lock().identity;
+        let mut namespaces = Vec::new();
+        let mut left_out = false;
+        match self.list_active_namespaces(identity.max_namespace).await {
+            Ok((active, is_cut)) => {
+                left_out = is_cut;
                 for id in active {
-                    self.identify_namespace(id)?;
+                    namespaces.push(self.identify_namespace(id, &identity).await?);
                 }
-                Ok(())
             }
             // Controllers before version 1.1 have no such list.
             Err(Error::Command(error))
                 if error.status.sct() == 0 && error.status.sc() == INVALID_FIELD =>
             {
                 let most = MAX_NAMESPACES as u32;
-                self.namespaces_left_out = self.identity.max_namespace > most;
-                for id in 1..=self.identity.max_namespace.min(most) {
-                    self.identify_namespace(id)?;
+                left_out |= identity.max_namespace > most;
+                for id in 1..=identity.max_namespace.min(most) {
+                    namespaces.push(self.identify_namespace(id, &identity).await?);
                 }
                 // An inactive namespace is described by zeros.
-                self.namespaces
-                    .retain(|namespace| !namespace.looks_inactive());
-                Ok(())
+                namespaces.retain(|namespace| !namespace.looks_inactive());
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        let mut state = self.state.lock();
+        state.namespaces = namespaces;
+        state.namespaces_left_out = left_out;
+        Ok(())
     }
 
-    /// The identifiers of the active namespaces, in order.
+    /// The identifiers of the active namespaces, in order, and whether there may be more.
     ///
     /// The list comes in pages of 1024. An identifier that is no larger than the one
     /// before, or too large altogether, ends it: the rest cannot be believed.
-    fn list_active_namespaces(&mut self) -> Result<Vec<u32>, Error> {
+    async fn list_active_namespaces(
+        self: &Arc<Self>,
+        largest: u32,
+    ) -> Result<(Vec<u32>, bool), Error> {
         let mut active = Vec::new();
         let mut last = 0;
         loop {
-            let entry = command::identify_active_namespaces(last, self.page_bus());
-            let data = self.identify(Command::IdentifyActiveNamespaces, 0, entry)?;
+            let what = Identify::ActiveNamespaces(last);
+            let data = self.identify(what).await?;
             let (ids, _) = data.as_chunks::<4>();
             for id in ids.iter().map(|bytes| u32::from_le_bytes(*bytes)) {
                 if id == 0 {
-                    return Ok(active);
+                    return Ok((active, false));
                 }
-                let is_credible = id > last && id <= self.identity.max_namespace;
+                let is_credible = id > last && id <= largest;
                 if !is_credible || active.len() == MAX_NAMESPACES {
-                    self.namespaces_left_out = true;
-                    return Ok(active);
+                    return Ok((active, true));
                 }
                 last = id;
                 active.push(id);
@@ -209,46 +267,59 @@ impl<P: Platform> Controller<P> {
         }
     }
 
-    fn identify_namespace(&mut self, id: u32) -> Result<(), Error> {
-        let Some(io) = &self.io else {
-            return Ok(());
-        };
-        let commands = io.pair.entries() - 1;
-        let limits = Limits::new(self.identity.mdts, commands).within_pages(io.max_pages());
-        let entry = command::identify_namespace(id, self.page_bus());
-        let namespace = match self.identify(Command::IdentifyNamespace, id, entry) {
+    async fn identify_namespace(
+        self: &Arc<Self>,
+        id: u32,
+        identity: &Identity,
+    ) -> Result<Namespace, Error> {
+        let limits = Limits::new(identity.mdts, self.entries() - 1);
+        let what = Identify::Namespace(id);
+        let mut namespace = match self.identify(what).await {
             Ok(data) => Namespace::new(id, &IdentifyNamespace::decode(&data), limits),
             Err(Error::Command(error)) => Namespace::not_identified(id, error.status, limits),
             Err(error) => return Err(error),
         };
-        self.namespaces.push(namespace);
-        Ok(())
+        namespace.has_write_cache = identity.write_cache;
+        Ok(namespace)
     }
 
     /// Sends an Identify command and takes a copy of what it brings.
     ///
-    /// The page is cleared before, so that a controller that writes nothing shows nothing.
-    fn identify(
-        &mut self,
-        name: Command,
-        nsid: u32,
-        entry: crate::wire::SubmissionEntry,
-    ) -> Result<Box<[u8; IDENTIFY_BYTES]>, Error> {
-        for offset in (0..IDENTIFY_BYTES).step_by(8) {
-            self.page.store64(offset, 0);
-        }
-        self.admin(name, nsid, entry)?;
-        let mut data = Box::new([0; IDENTIFY_BYTES]);
-        let (words, _) = data.as_chunks_mut::<8>();
-        for (index, word) in words.iter_mut().enumerate() {
-            *word = self.page.load64(index * 8).to_le_bytes();
-        }
-        Ok(data)
+    /// The memory is zeroed, so a controller that writes nothing shows nothing.
+    async fn identify(self: &Arc<Self>, what: Identify) -> Result<[u8; IDENTIFY_BYTES], Error> {
+        let data = self.admin_read(what.command(), what.entry(), IDENTIFY_BYTES);
+        let (_, data) = data.await?;
+        let mut structure = [0; IDENTIFY_BYTES];
+        structure.copy_from_slice(&data);
+        Ok(structure)
     }
+}
 
-    fn page_bus(&self) -> u64 {
-        debug_assert!(self.page.bus().len() >= PAGE);
-        self.page.bus().addr().get()
+/// Why the controller does not know a queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Introduction {
+    /// The controller has refused it. It does not use the queue's memory.
+    Refused(Error),
+    /// Something went wrong. It may use the queue's memory.
+    Failed(Error),
+}
+
+impl Introduction {
+    /// Of an error of a command that would have created a queue.
+    fn of(error: Error) -> Self {
+        match error {
+            Error::Command(_) => Self::Refused(error),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+/// Whether a command succeeded that the controller need not know.
+fn optional(result: Result<u64, Error>) -> Result<bool, Error> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(Error::Command(_)) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

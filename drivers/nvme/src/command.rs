@@ -182,31 +182,6 @@ impl core::fmt::Display for Command {
     }
 }
 
-/// Identify Controller into the page at `data`.
-pub(crate) fn identify_controller(data: u64) -> SubmissionEntry {
-    identify(Command::IdentifyController, 0x01, 0, data)
-}
-
-/// Identify the up to 1024 active namespaces with identifiers above `after`.
-pub(crate) fn identify_active_namespaces(after: u32, data: u64) -> SubmissionEntry {
-    identify(Command::IdentifyActiveNamespaces, 0x02, after, data)
-}
-
-/// Identify Namespace `nsid` into the page at `data`.
-pub(crate) fn identify_namespace(nsid: u32, data: u64) -> SubmissionEntry {
-    identify(Command::IdentifyNamespace, 0x00, nsid, data)
-}
-
-/// Identify with a Controller or Namespace Structure (CNS) value; `data` is page-aligned.
-fn identify(command: Command, cns: u64, nsid: u32, data: u64) -> SubmissionEntry {
-    SubmissionEntry {
-        nsid,
-        prp1: data,
-        cdw10_11: cns,
-        ..command.entry()
-    }
-}
-
 /// Asks for `pairs` I/O submission and completion queues; at least one.
 pub(crate) fn set_number_of_queues(pairs: u16) -> SubmissionEntry {
     const NUMBER_OF_QUEUES: u64 = 0x07;
@@ -268,35 +243,6 @@ pub(crate) struct DataPointer {
     pub(crate) prp2: u64,
 }
 
-/// Moves `blocks` logical blocks, 1 to 65536, from or to `block` on.
-///
-/// `direction` is [`Command::Read`] or [`Command::Write`].
-pub(crate) fn transfer(
-    direction: Command,
-    nsid: u32,
-    block: u64,
-    blocks: u32,
-    data: DataPointer,
-) -> SubmissionEntry {
-    debug_assert!((1..=65536).contains(&blocks));
-    SubmissionEntry {
-        nsid,
-        prp1: data.prp1,
-        prp2: data.prp2,
-        cdw10_11: block,
-        cdw12_13: u64::from(blocks.wrapping_sub(1) & 0xffff),
-        ..direction.entry()
-    }
-}
-
-/// Makes everything written to the namespace before durable.
-pub(crate) fn flush(nsid: u32) -> SubmissionEntry {
-    SubmissionEntry {
-        nsid,
-        ..Command::Flush.entry()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,31 +282,6 @@ mod tests {
     }
 
     #[test]
-    fn read_is_laid_out_as_specified() {
-        let data = DataPointer {
-            prp1: 0x1000,
-            prp2: 0x2000,
-        };
-        let entry = transfer(Command::Read, 7, 0x1_0000_0002, 65536, data);
-        assert_eq!(dword(&entry, 0), 0x02);
-        assert_eq!(dword(&entry, 1), 7);
-        assert_eq!(dword(&entry, 6), 0x1000);
-        assert_eq!(dword(&entry, 8), 0x2000);
-        assert_eq!(dword(&entry, 10), 2);
-        assert_eq!(dword(&entry, 11), 1);
-        assert_eq!(dword(&entry, 12), 0xffff);
-        assert_eq!(dword(&entry, 13), 0);
-    }
-
-    #[test]
-    fn one_block_is_zero_in_the_command() {
-        let data = DataPointer { prp1: 0, prp2: 0 };
-        let entry = transfer(Command::Write, 1, 0, 1, data);
-        assert_eq!(dword(&entry, 0), 0x01);
-        assert_eq!(dword(&entry, 12), 0);
-    }
-
-    #[test]
     fn queues_are_created_contiguous_and_polled() {
         let entry = create_completion_queue(1, 64, 0x5000);
         assert_eq!(dword(&entry, 0), 0x05);
@@ -376,16 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn admin_commands_carry_cns_and_feature() {
-        assert_eq!(dword(&identify_controller(0x1000), 10), 1);
-        assert_eq!(dword(&identify_active_namespaces(9, 0x1000), 10), 2);
-        assert_eq!(dword(&identify_active_namespaces(9, 0x1000), 1), 9);
-        assert_eq!(dword(&identify_namespace(4, 0x1000), 10), 0);
-        assert_eq!(dword(&identify_namespace(4, 0x1000), 1), 4);
+    fn features_are_numbered() {
         let entry = set_number_of_queues(2);
         assert_eq!(dword(&entry, 0), 0x09);
         assert_eq!(dword(&entry, 10), 7);
         assert_eq!(dword(&entry, 11), 0x0001_0001);
-        assert_eq!(dword(&flush(5), 1), 5);
     }
 }

@@ -1,216 +1,284 @@
-//! The controller: the one object that a kernel holds.
+//! The controller: what a kernel holds besides its queues.
 //!
-//! - While a call runs, the device may use the caller's memory. When it returns, with
-//!   whatever result, the device is done with it.
-//! - A controller that fails is disabled and kept from memory before the failing call
-//!   returns. From then on it is *dead*: calls say so and touch nothing.
-//! - Dropping a controller stops it first. Only then does its memory go back.
+//! A handle can be cloned, and all of its calls may be made from any core. One task runs
+//! [`service`](Controller::service), which watches over the controller.
+//!
+//! - A queue belongs to a core. The controller only knows where its rings are, and talks to
+//!   it through two words.
+//! - A controller that fails is reset, up to a few times in a row. Requests wait for that, or
+//!   end with an error; in no case does their memory go back before the device has stopped.
+//! - A controller that does not come back is *dead*: it cannot reach memory, and all
+//!   requests are refused at once. [`reset`](Controller::reset) tries again.
 
-use crate::command::{self, Command};
-use crate::counters::Counters;
-use crate::error::{CommandError, Error, Failure, RequestError, Violation, Waiting};
+use crate::admin::{LogPage, get_log_page};
+use crate::admin_queue::AdminQueue;
+use crate::error::{Error, Failure};
 use crate::identity::Identity;
-use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::namespace::Namespace;
+use crate::notices::{Notice, Notices};
 use crate::platform::Platform;
 use crate::port::Port;
-use crate::queue::QueuePair;
-use crate::transfer::IoQueue;
-use crate::watch::{COMMAND_MICROSECONDS, Watch};
-use crate::wire::SubmissionEntry;
+use crate::queue::Queue;
+use crate::registers::Version;
+use crate::shared::{Options, Shared, State};
+use crate::wire::{IdentifyController, SubmissionEntry};
+use crate::{Command, SharedMemory};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::sync::atomic::Ordering;
+use core::task::Poll;
+use spin::Mutex;
+
+/// Microseconds that an admin command may take unless it is known to take longer.
+pub(crate) const ADMIN_MICROSECONDS: u64 = 10_000_000;
 
 /// An NVMe controller that is in use by this driver.
-#[derive(Debug)]
 pub struct Controller<P: Platform> {
-    pub(crate) port: Port<P>,
-    pub(crate) admin: QueuePair<P::Shared, ()>,
-    /// `None` until the controller has been identified for the first time.
-    pub(crate) io: Option<IoQueue<P::Shared>>,
-    /// One page for identify data.
-    pub(crate) page: P::Shared,
-    pub(crate) identity: Identity,
-    /// In the order of their identifiers.
-    pub(crate) namespaces: Vec<Namespace>,
-    pub(crate) namespaces_left_out: bool,
-    pub(crate) counters: Counters,
-    /// Why the controller cannot be used. `None` while it can be used, and while it is
-    /// being brought up.
-    pub(crate) dead: Option<Failure>,
+    pub(crate) shared: Arc<Shared<P>>,
+}
+
+impl<P: Platform> Clone for Controller<P> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
 }
 
 impl<P: Platform> Controller<P> {
-    /// Who the controller is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+    /// Takes a controller over and brings it up, from whatever state it is in.
+    ///
+    /// If this fails, the device cannot reach memory any more.
+    pub async fn new(platform: P, options: Options) -> Result<Self, Error> {
+        let port = Port::open(platform)?;
+        let admin = AdminQueue::allocate(port.platform())?;
+        let nobody = IdentifyController::decode(&[0; IdentifyController::BYTES]);
+        let state = State {
+            identity: Identity::new(&nobody, Version::new()),
+            namespaces: Vec::new(),
+            namespaces_left_out: false,
+            granted: 0,
+            members: Vec::new(),
+            trouble: None,
+            reason: Failure::SetUp,
+            is_dead: false,
+            is_recovering: false,
+            waiters: Vec::new(),
+            notices: Notices::default(),
+            failures: 0,
+            resets: 0,
+        };
+        let shared = Arc::new(Shared {
+            port,
+            options,
+            admin: Mutex::new(Some(admin)),
+            state: Mutex::new(state),
+            service: atomic_waker::AtomicWaker::new(),
+            is_nudged: Default::default(),
+            is_stopped: Default::default(),
+            lost: Default::default(),
+            retry_delays: Default::default(),
+        });
+        if let Err(failure) = shared.port.settle().await {
+            shared.stop(failure).await;
+            return Err(Error::Failed(failure));
+        }
+        match shared.start().await {
+            Ok(()) => Ok(Self { shared }),
+            Err(error) => {
+                shared.stop(Failure::SetUp).await;
+                Err(error)
+            }
+        }
     }
 
-    /// The active namespaces in the order of their identifiers, also those that this
-    /// driver cannot use.
-    pub fn namespaces(&self) -> &[Namespace] {
-        &self.namespaces
+    /// Who the controller is.
+    pub fn identity(&self) -> Identity {
+        self.shared.state.lock().identity
+    }
+
+    /// The active namespaces in the order of their identifiers, as they were last seen, also
+    /// those that this driver cannot use.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        self.shared.state.lock().namespaces.clone()
+    }
+
+    /// The active namespace with this identifier.
+    pub fn namespace(&self, nsid: u32) -> Option<Namespace> {
+        let state = self.shared.state.lock();
+        let mut namespaces = state.namespaces.iter();
+        namespaces.find(|namespace| namespace.id == nsid).copied()
     }
 
     /// True if there may be more namespaces than [`namespaces`](Self::namespaces) shows:
     /// the driver keeps at most 1024, and stops where a list of the controller makes no
     /// sense.
     pub fn namespaces_left_out(&self) -> bool {
-        self.namespaces_left_out
+        self.shared.state.lock().namespaces_left_out
     }
 
-    /// What one command of a namespace can transfer.
-    pub fn limits(&self, nsid: u32) -> Result<Limits, Error> {
-        Ok(self.namespace(nsid)?.limits)
-    }
-
-    /// What the driver has done so far.
-    pub fn counters(&self) -> &Counters {
-        &self.counters
-    }
-
-    /// Why the controller is dead. `None` if it lives.
-    pub fn dead(&self) -> Option<Failure> {
-        self.dead
-    }
-
-    /// Makes everything that was written to the namespace durable.
+    /// I/O queue pairs that there may be: no more than the controller has granted, nor than
+    /// were asked for. Never 0.
     ///
-    /// Without a volatile write cache everything is durable already, and no command is
-    /// sent.
-    pub fn flush(&mut self, nsid: u32) -> Result<(), Error> {
+    /// Where there are more cores than that, cores share a queue behind a lock: see
+    /// [`Reach`](crate::Reach).
+    pub fn queues(&self) -> u16 {
+        self.shared.state.lock().granted
+    }
+
+    /// Why the controller is dead. `None` if it lives, or is being reset.
+    pub fn failure(&self) -> Option<Failure> {
+        let state = self.shared.state.lock();
+        state.is_dead.then_some(state.reason)
+    }
+
+    /// Times that the controller failed, and times that it came back.
+    pub fn resets(&self) -> (u64, u64) {
+        let state = self.shared.state.lock();
+        (state.failures, state.resets)
+    }
+
+    /// Pieces of memory that are kept for ever, because the device may still use them.
+    pub fn lost(&self) -> u64 {
+        self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Admin commands sent so far.
+    pub fn admin_commands(&self) -> u64 {
+        let admin = self.shared.admin.lock();
+        admin.as_ref().map_or(0, AdminQueue::sent)
+    }
+
+    /// Makes an I/O queue pair, with an interrupt vector or without.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`]: there are [`queues`](Self::queues) of them already. Others: see there.
+    pub async fn queue<B: Memory>(&self, vector: Option<u16>) -> Result<Queue<P, B>, Error> {
         self.alive()?;
-        self.namespace(nsid)?;
-        if !self.identity.write_cache {
-            return Ok(());
-        }
-        let Some(io) = &mut self.io else {
-            return Err(self.fail(Failure::SetUp));
-        };
-        // Each call leaves nothing outstanding, so there is room if the head has followed.
-        if !io.pair.push(command::flush(nsid), 0) {
-            return Err(self.fail(Failure::Protocol(Violation::SubmissionStuck)));
-        }
-        io.pair.ring(&self.port, &mut self.counters);
-        self.counters.flushes += 1;
-        let watch = Watch::new(Waiting::Io, COMMAND_MICROSECONDS);
-        let done = io.pair.wait(&self.port, watch);
-        io.pair.ring(&self.port, &mut self.counters);
-        let (_, entry) = done.map_err(|failure| self.fail(failure))?;
-        self.accept(Command::Flush, nsid, None, entry.status)
+        self.shared.create_queue(vector).await
+    }
+
+    /// The next notice, of those that nobody has taken. Waits for one.
+    ///
+    /// Notices come while [`service`](Self::service) runs.
+    pub async fn next_notice(&self) -> Notice {
+        poll_fn(
+            |cx| match self.shared.state.lock().notices.pop(cx.waker()) {
+                Some(notice) => Poll::Ready(notice),
+                None => Poll::Pending,
+            },
+        )
+        .await
+    }
+
+    /// Resets the controller and brings it up again, dead or not.
+    ///
+    /// Requests in its queues go on afterwards. Namespaces are read anew. Each queue takes
+    /// part on its own core: by [`attend`](crate::attend), or at its next
+    /// [`turn`](Queue::turn).
+    pub async fn reset(&self) -> Result<(), Error> {
+        self.shared.recover(Failure::Reset).await
+    }
+
+    /// Watches over the controller for as long as it is polled: events, commands that are out
+    /// for too long, failures. A task for one core.
+    pub async fn service(&self) {
+        self.shared.serve().await;
     }
 
     /// Shuts the controller down, so that power may go.
     ///
-    /// Everything in its volatile write cache is durable then. Later calls say that the
-    /// controller is out of use; [`reset`](Self::reset) brings it back.
-    pub fn shutdown(&mut self) -> Result<(), Error> {
+    /// Everything in its volatile write cache is durable then. Requests that are in queues end
+    /// with an error. Later ones are refused; [`reset`](Self::reset) brings the controller
+    /// back.
+    pub async fn shutdown(&self) -> Result<(), Error> {
         self.alive()?;
-        // A controller that refuses to delete a queue may be shut down all the same.
-        for (name, entry) in [
-            (
-                Command::DeleteSubmissionQueue,
-                command::delete_submission_queue(IoQueue::<P::Shared>::ID),
-            ),
-            (
-                Command::DeleteCompletionQueue,
-                command::delete_completion_queue(IoQueue::<P::Shared>::ID),
-            ),
-        ] {
-            match self.admin(name, 0, entry) {
-                Ok(_) | Err(Error::Command(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.port
-            .shut_down(self.identity.shutdown_microseconds)
-            .map_err(|failure| self.fail(failure))?;
-        // Disabling the controller now would start it again. It has nothing left to do
-        // with memory, and this makes sure of it.
-        self.port.platform().stop_dma();
-        self.dead = Some(Failure::ShutDown);
-        Ok(())
+        self.shared.shut_down().await
     }
 
-    /// Sends an admin command and waits for it. Returns dwords 0 and 1 of its completion.
-    pub(crate) fn admin(
-        &mut self,
-        name: Command,
-        nsid: u32,
-        entry: SubmissionEntry,
-    ) -> Result<u64, Error> {
-        // One admin command at a time, so there is room if the head has followed.
-        if !self.admin.push(entry, ()) {
-            return Err(self.fail(Failure::Protocol(Violation::SubmissionStuck)));
-        }
-        self.admin.ring(&self.port, &mut self.counters);
-        self.counters.admin += 1;
-        let watch = Watch::new(Waiting::Admin(name), COMMAND_MICROSECONDS);
-        let done = self.admin.wait(&self.port, watch);
-        self.admin.ring(&self.port, &mut self.counters);
-        let ((), entry) = done.map_err(|failure| self.fail(failure))?;
-        self.accept(name, nsid, None, entry.status)?;
-        Ok(entry.result)
+    /// Reads the list of namespaces anew.
+    pub async fn rescan(&self) -> Result<(), Error> {
+        self.alive()?;
+        self.shared.identify_namespaces().await
     }
 
-    /// Turns the status of a completed command into a result.
-    fn accept(
-        &mut self,
-        command: Command,
-        nsid: u32,
-        block: Option<u64>,
-        status: crate::Status,
-    ) -> Result<(), Error> {
-        if status.is_success() {
-            return Ok(());
-        }
-        self.counters.errors += 1;
-        Err(Error::Command(CommandError {
-            command,
-            nsid,
-            block,
-            status,
-        }))
-    }
-
-    /// Keeps a failed controller from memory, and declares it dead.
-    pub(crate) fn fail(&mut self, failure: Failure) -> Error {
-        self.port.quiesce();
-        self.counters.failures += 1;
-        self.dead = Some(failure);
-        Error::Failed(failure)
+    /// Reads the first `bytes` bytes of a log page, at most 8192 and a multiple of 4.
+    ///
+    /// `nsid` is FFFFFFFFh for the controller's own. Events that led there are not cleared.
+    pub async fn log_page(&self, page: LogPage, nsid: u32, bytes: u32) -> Result<Vec<u8>, Error> {
+        self.alive()?;
+        let entry = get_log_page(page, nsid, bytes, 0, true);
+        let read = self
+            .shared
+            .admin_read(Command::GetLogPage, entry, bytes as usize);
+        Ok(read.await?.1)
     }
 
     /// Says whether the controller can be used.
     pub(crate) fn alive(&self) -> Result<(), Error> {
-        match self.dead {
+        match self.failure() {
             None => Ok(()),
             Some(failure) => Err(Error::Dead(failure)),
         }
     }
-
-    /// A namespace that can be used.
-    pub(crate) fn namespace(&self, nsid: u32) -> Result<&Namespace, Error> {
-        let missing = Error::Request(RequestError::NoSuchNamespace { nsid });
-        let index = self
-            .namespaces
-            .binary_search_by_key(&nsid, |namespace| namespace.id)
-            .map_err(|_| missing)?;
-        let namespace = &self.namespaces[index];
-        match namespace.unusable {
-            None => Ok(namespace),
-            Some(reason) => Err(Error::Request(RequestError::UnusableNamespace {
-                nsid,
-                reason,
-            })),
-        }
-    }
 }
 
-impl<P: Platform> Drop for Controller<P> {
-    /// Stops the controller, so that its memory may go.
-    fn drop(&mut self) {
-        if self.dead.is_none() {
-            self.port.quiesce();
+/// Most bytes of the data of an admin command: two pages, which need no list.
+const ADMIN_BYTES: usize = 8192;
+
+impl<P: Platform> Shared<P> {
+    /// Sends an admin command that brings `bytes` bytes of data, at most 8192.
+    pub(crate) async fn admin_read(
+        self: &Arc<Self>,
+        command: Command,
+        mut entry: SubmissionEntry,
+        bytes: usize,
+    ) -> Result<(u64, Vec<u8>), Error> {
+        let memory = self.admin_memory(&mut entry, bytes)?;
+        let (result, memory) = self
+            .admin(command, entry, Some(memory), ADMIN_MICROSECONDS)
+            .await?;
+        let mut data = Vec::with_capacity(bytes);
+        if let Some(memory) = memory {
+            for offset in (0..bytes).step_by(8) {
+                data.extend_from_slice(&memory.load64(offset).to_le_bytes());
+            }
         }
+        data.resize(bytes, 0);
+        Ok((result, data))
+    }
+
+    /// Sends an admin command with data, at most 8192 bytes.
+    pub(crate) async fn admin_write(
+        self: &Arc<Self>,
+        command: Command,
+        mut entry: SubmissionEntry,
+        data: &[u8],
+    ) -> Result<u64, Error> {
+        let memory = self.admin_memory(&mut entry, data.len())?;
+        for (index, bytes) in data.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            memory.store64(index * 8, u64::from_le_bytes(word));
+        }
+        let sent = self.admin(command, entry, Some(memory), ADMIN_MICROSECONDS);
+        Ok(sent.await?.0)
+    }
+
+    /// Zeroed memory for the data of a command, to which the command points afterwards.
+    fn admin_memory(&self, entry: &mut SubmissionEntry, bytes: usize) -> Result<P::Shared, Error> {
+        let bytes = bytes
+            .clamp(1, ADMIN_BYTES)
+            .next_multiple_of(ADMIN_BYTES / 2);
+        let memory = self.port.platform().allocate(bytes)?;
+        entry.prp1 = memory.bus().addr().get();
+        entry.prp2 = match bytes == ADMIN_BYTES {
+            true => entry.prp1 + ADMIN_BYTES as u64 / 2,
+            false => 0,
+        };
+        Ok(memory)
     }
 }

@@ -1,6 +1,8 @@
 //! What the driver has done so far, for whoever wants to watch.
 
-/// Counts since the controller was set up. A reset does not clear them.
+use crate::command::Command;
+
+/// Counts of one queue. A reset does not clear them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
@@ -8,20 +10,35 @@ pub struct Counters {
     pub reads: u64,
     /// Write commands sent.
     pub writes: u64,
-    /// Flush commands sent.
-    pub flushes: u64,
-    /// Admin commands sent.
-    pub admin: u64,
-    /// Bytes in the read and write commands sent, whatever became of them.
+    /// Other commands sent.
+    pub others: u64,
+    /// Bytes of data in the commands sent, whatever became of them.
     pub bytes: u64,
     /// Commands completed with an error status.
     pub errors: u64,
-    /// Writes to submission queue tail doorbells.
+    /// Commands sent again, after an error or a reset.
+    pub retries: u64,
+    /// Commands that the controller was asked to abort.
+    pub aborts: u64,
+    /// Writes to the submission queue tail doorbell.
     pub submission_doorbells: u64,
-    /// Writes to completion queue head doorbells.
+    /// Writes to the completion queue head doorbell.
     pub completion_doorbells: u64,
-    /// Times that the controller failed.
+    /// Times that this queue found something wrong with the controller.
     pub failures: u64,
-    /// Times that the controller was reset by `reset`.
+    /// Times that the queue went live: once at the start, and after each reset.
     pub resets: u64,
+}
+
+impl Counters {
+    /// A command goes out.
+    #[inline]
+    pub(crate) fn sent(&mut self, command: Command, bytes: u64) {
+        self.bytes += bytes;
+        match command {
+            Command::Read => self.reads += 1,
+            Command::Write => self.writes += 1,
+            _ => self.others += 1,
+        }
+    }
 }

@@ -7,9 +7,9 @@ use crate::registers::Version;
 use crate::status::Status;
 use core::fmt;
 
-/// Why a call did not do what it was asked to do.
+/// Why a request, or a call, did not do what it was asked to do.
 ///
-/// Whatever the variant, the device is done with the caller's memory when a call returns.
+/// Whatever the variant, the device is done with a request's memory when the request is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -21,12 +21,18 @@ pub enum Error {
     Request(RequestError),
     /// The controller answered a command with an error status. It goes on working.
     Command(CommandError),
-    /// The controller failed in this call and was kept from memory. What a write has
-    /// changed on the disk is unknown. `reset` may bring the controller back.
+    /// The controller failed while it had commands of the request, and they may not be sent
+    /// again: they have been too often, or it is not known whether they were executed. What a
+    /// write has changed on the disk is unknown. The controller itself may be back already.
     Failed(Failure),
-    /// The controller failed, or was shut down, in an earlier call. Nothing was sent.
-    /// `reset` may bring the controller back.
+    /// The controller failed for good, or was shut down. Nothing was sent. A
+    /// [`reset`](crate::Controller::reset) may bring it back.
     Dead(Failure),
+    /// The queue has no room for a request. Nothing was sent; wait until it has.
+    Full,
+    /// As `Failed`, and nobody can say whether the device has stopped. The request's memory is
+    /// kept for ever: do not wait for it.
+    Lost(Failure),
 }
 
 /// What a controller lacks, or has, so that this driver cannot use it.
@@ -102,24 +108,15 @@ pub enum RequestError {
     },
     /// The device cannot reach this memory as it lies: use other memory and copy.
     Memory(Unmappable),
+    /// Memory is missing, or is more than the command wants, or the device may not use it in
+    /// the direction that the command needs.
+    Access,
+    /// The controller has no such command, or not with these options.
+    Unsupported,
 }
 
-/// Why a list of bus ranges cannot be cut into commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Unmappable {
-    /// A piece starts at an address that is no multiple of 4.
-    Misaligned {
-        /// Where in the transfer the piece starts, in bytes.
-        offset: u64,
-    },
-    /// Two pieces meet inside a block, and not at page boundaries of both. Only page
-    /// boundaries can join pieces in one command, and a block cannot be cut.
-    InsideBlock {
-        /// Where in the transfer the pieces meet, in bytes.
-        offset: u64,
-    },
-}
+/// Why memory cannot be cut into commands.
+pub use phyr::Uncuttable as Unmappable;
 
 /// A command that the controller completed with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,6 +148,12 @@ pub enum Failure {
     Protocol(Violation),
     /// A set-up command failed, so the controller could not be brought up.
     SetUp,
+    /// It says that it has an error that only a reset can cure.
+    Event,
+    /// The caller asked for a reset.
+    Reset,
+    /// One of its queues was dropped before it had stopped.
+    Dropped,
     /// The controller was shut down by the caller.
     ShutDown,
 }
@@ -168,6 +171,8 @@ pub enum Waiting {
     Io,
     /// CSTS.SHST to say that the shutdown is complete.
     Shutdown,
+    /// The cores of its queues.
+    Queues,
 }
 
 /// A completion that no sound controller writes.
@@ -214,6 +219,8 @@ impl fmt::Display for Error {
             Self::Command(what) => what.fmt(f),
             Self::Failed(how) => write!(f, "the controller failed: {how}"),
             Self::Dead(how) => write!(f, "the controller is out of use: {how}"),
+            Self::Full => f.write_str("the queue is full"),
+            Self::Lost(how) => write!(f, "the controller failed and may still run: {how}"),
         }
     }
 }
@@ -266,6 +273,11 @@ impl fmt::Display for RequestError {
             Self::Memory(Unmappable::InsideBlock { offset }) => {
                 write!(f, "the memory is cut inside a block, at byte {offset}")
             }
+            Self::Memory(Unmappable::Length { offset }) => {
+                write!(f, "the block at byte {offset} does not fit into a command")
+            }
+            Self::Access => f.write_str("the memory is not what the command needs"),
+            Self::Unsupported => f.write_str("the controller does not offer that"),
         }
     }
 }
@@ -292,6 +304,9 @@ impl fmt::Display for Failure {
             Self::NotReady => f.write_str("it stopped being ready"),
             Self::Protocol(violation) => violation.fmt(f),
             Self::SetUp => f.write_str("it could not be set up"),
+            Self::Event => f.write_str("it reports an internal error"),
+            Self::Reset => f.write_str("it was reset"),
+            Self::Dropped => f.write_str("one of its queues was given up"),
             Self::ShutDown => f.write_str("it was shut down"),
         }
     }
@@ -305,6 +320,7 @@ impl fmt::Display for Waiting {
             Self::Admin(command) => command.fmt(f),
             Self::Io => f.write_str("an I/O command"),
             Self::Shutdown => f.write_str("its shutdown"),
+            Self::Queues => f.write_str("the cores of its queues"),
         }
     }
 }

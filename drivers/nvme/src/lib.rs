@@ -18,75 +18,53 @@
 //! driver also runs on a host against a model of a controller, which can be made to
 //! misbehave in every way.
 //!
-//! The way of a transfer through the files: `transfer` checks it, `plan` cuts it into
-//! commands, `prp` describes the memory of one, `command` builds the entry, `queue` gives
-//! it a slot and an identifier, `ring` puts it into memory, and `port` rings the doorbell.
-//! `bring_up` is how a controller gets there, `watch` is how the driver waits for it.
+//! A request brings its memory as a value whose type vouches for it, [`Memory`], and the
+//! driver owns that value until the device is done. All that is needed from the machine is one
+//! short trait, [`Platform`]. So the whole driver also runs on a host against a model of a
+//! controller, which can be made to misbehave in every way.
+//!
+//! There is one [`Queue`] for each core, which nobody else uses, and one [`Controller`], which
+//! brings them up and gets them back after a failure. A queue is driven by calls; `reach`
+//! makes futures of them.
+//!
+//! The way of a request through the files: `requests` checks it against the namespace,
+//! `queue/sending` cuts it into commands, `prp` describes the memory of one, `operation` builds
+//! the entry, `slots` gives it an identifier, `rings` puts it into memory and rings the
+//! doorbell, and `queue/completion` takes the answer. `bring_up` is how a controller gets
+//! there, `recovery` how it gets back, `link` what the cores say to each other for that.
 //!
 //! # Rules
 //!
-//! 1. When a call returns, the device is done with the caller's memory, whatever the
-//!    result.
+//! 1. The memory of a request belongs to the driver until the device is done with it,
+//!    whatever becomes of the caller, the future, or the controller.
 //! 2. Everything that the device writes is checked before it is used: an identifier must
 //!    be outstanding, a ring index must be in reach, a size must make sense.
 //! 3. Every wait ends: by an answer, by a time limit, or because the device is seen to be
 //!    gone.
-//! 4. A controller that breaks a rule is stopped and kept from memory. It may be
-//!    [reset](Controller::reset).
-//! 5. After set-up, reading and writing allocate nothing, take no lock, and read no
-//!    register unless they wait for more than a millisecond.
+//! 4. A controller that breaks a rule is stopped, kept from memory, and reset. Memory that it
+//!    might still use when nobody can stop it is never used again.
+//! 5. Reading and writing allocate nothing, take no lock, and read no register.
 //! 6. There is no unsafe block here. What touches hardware is in the platform, and what
 //!    vouches for memory is in its types: this crate only declares their duties, as the
-//!    unsafe traits [`Platform`] and [`SharedMemory`], [`Source`] and [`Target`].
+//!    unsafe traits [`Platform`], [`SharedMemory`] and [`Memory`].
 //!
 //! # Use
 //!
 //! ```no_run
-//! # fn example<P: nvme::Platform>(platform: P, memory: &impl nvme::Target) -> Result<(), nvme::Error> {
-//! let mut controller = nvme::Controller::new(platform)?;
+//! # use std::{cell::RefCell, rc::Rc};
+//! # async fn example<P: nvme::Platform, B: nvme::Memory>(platform: P, memory: B) -> Result<(), nvme::Error> {
+//! use nvme::{Controller, Options, Request, execute};
+//!
+//! let controller = Controller::new(platform, Options::default()).await?;
+//! let queue = Rc::new(RefCell::new(controller.queue(None).await?));
 //! let disk = controller.namespaces()[0];
-//! controller.read(disk.id, 0, memory)?;
-//! controller.shutdown()
+//! // Somewhere else the executor polls `controller.service()` and `attend(queue.clone())`,
+//! // and calls `queue.borrow_mut().turn()` each time that it has polled its tasks.
+//! let request = Request::with_data(disk.read(0, 8)?, memory);
+//! let done = execute(queue, request).await;
+//! done.result?;
+//! controller.shutdown().await
 //! # }
-//! ```
-
-//!
-//! # The interface that replaces the calls which wait
-//!
-//! The driver is becoming asynchronous, with a queue pair per core. Its interface will be:
-//!
-//! ```text
-//! // Memory. The request owns it until the device is done.
-//! unsafe trait Memory { fn ranges(&self) -> Ranges<'_>; fn access(&self) -> Access; }
-//! enum Ranges<'a> { One(DmaRange), List(&'a DmaList) }       // One: a small B is cheap to move
-//! struct Access { device_reads: bool, device_writes: bool }
-//!
-//! // What to do: plain data, built by a namespace, which checks the blocks.
-//! Namespace::{read, write, write_zeroes, deallocate, verify, compare, ..}(first, blocks) -> Result<Operation, RequestError>
-//! Namespace::flush() -> Option<Operation>                    // None: no write cache, nothing to do
-//! Operation::with_fua(), ..                                  // every dword of a command can be set
-//! struct Request<B> { operation: Operation, data: Option<B>, metadata: Option<B> }
-//!
-//! // One queue pair, used by one core.
-//! Queue<P, B>::submit(&mut self, Request<B>) -> Result<Ticket, Refused<B>>   // Refused { request, error }; error Full: wait for room
-//!   poll(&mut self, &Ticket, cx) -> Poll<Done<B>>            // Done { data, metadata, result: Result<u64 /*dwords 0 and 1*/, Error> }
-//!   abandon(&mut self, Ticket)   poll_room(&mut self, cx) -> Poll<()>
-//!   reap(&mut self) -> usize   ring(&mut self)   turn(&mut self) -> Turn  // turn = reap, push what waits, ring: once an executor turn
-//!
-//! // How a queue is reached: a per-core cell, or a lock where cores share a queue.
-//! trait Reach: Clone { type Platform; type Memory; fn with<R>(&self, f: impl FnOnce(&mut Queue<..>) -> R) -> R; }
-//! execute(&reach, Request<B>) -> impl Future<Output = Done<B>>   // dropping it abandons the request
-//! attend(reach) -> impl Future                                    // a task per queue on the queue's core: reset, deadlines
-//!
-//! // The controller: Clone, all methods &self, admin commands behind a short lock.
-//! Controller<P>::new(platform, Options).await -> Result<Controller<P>, Error>
-//!   identity(), namespaces() -> Vec<Namespace>, queues() -> u16 (granted pairs), counters(), failure()
-//!   queue::<B>(vector: Option<u16>).await -> Result<Queue<P, B>, Error>     // then sent to its core
-//!   admin(command, page).await, reset().await, shutdown().await, next_event().await
-//!   service().await                                           // a task on one core: events, trouble, recovery
-//!
-//! // Platform, new: fn pause(&self, microseconds) -> impl Future; fn is_present(&self) -> bool;
-//! //   fn interrupted(&self) -> impl Future (admin vector; default: never); fn stop_dma(&self) -> bool (confirmed?)
 //! ```
 
 #![cfg_attr(not(test), no_std)]
@@ -96,22 +74,27 @@ extern crate alloc;
 
 mod abilities;
 pub mod admin;
+mod admin_queue;
+mod atomics;
 mod bring_up;
 mod command;
 mod controller;
 mod counters;
 mod error;
 mod event;
+mod first;
 mod format;
 pub mod host_memory;
 mod identity;
 mod limits;
+mod link;
 mod logs;
 mod memory;
 mod namespace;
+mod notices;
 pub mod nvm;
+mod operation;
 mod page;
-mod plan;
 mod platform;
 mod port;
 pub mod power;
@@ -119,12 +102,17 @@ pub mod protection;
 mod prp;
 mod queue;
 mod quirks;
+mod reach;
+mod recovery;
 pub mod registers;
+mod requests;
 mod retry;
 mod ring;
+mod rings;
+mod service;
+mod shared;
 mod slots;
 mod status;
-mod transfer;
 mod watch;
 pub mod wire;
 pub mod zones;
@@ -141,9 +129,14 @@ pub use format::{BlockFormat, Placement};
 pub use identity::{Identity, Text};
 pub use limits::Limits;
 pub use logs::SanitizeStatus;
-pub use memory::{Source, Target};
+pub use memory::{Access, Memory, Ranges};
 pub use namespace::{Namespace, Unusable};
+pub use notices::Notice;
+pub use operation::{Done, Operation, Request};
 pub use platform::{OutOfMemory, Platform, Registers, SharedMemory};
+pub use queue::{Queue, Refused, Ticket, Turn};
 pub use quirks::{Device, Quirks, SLOW_MICROSECONDS};
+pub use reach::{Execute, Reach, attend, execute};
 pub use retry::Meaning;
+pub use shared::Options;
 pub use status::Status;

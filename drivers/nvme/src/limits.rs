@@ -63,14 +63,6 @@ impl Limits {
         }
     }
 
-    /// The same controller's limits if no command may have more than `pages` pages.
-    pub(crate) fn within_pages(self, pages: u64) -> Self {
-        Self {
-            max_pages: self.max_pages.min(pages),
-            ..self
-        }
-    }
-
     /// Limits for a namespace with blocks of `block_size` bytes, a power of two or 0.
     ///
     /// Returns `None` if not even one block fits into a command wherever it lies.
@@ -126,7 +118,5 @@ mod tests {
             "with an offset it would take 1025 pages"
         );
         assert!(Limits::new(0, 1).for_blocks(0).is_none());
-        assert!(Limits::new(0, 1).within_pages(2).for_blocks(4096).is_some());
-        assert!(Limits::new(0, 1).within_pages(2).for_blocks(8192).is_none());
     }
 }

@@ -23,6 +23,8 @@ pub struct Namespace {
     pub write_protected: bool,
     /// Why the namespace cannot be used; `None` if it can be used.
     pub unusable: Option<Unusable>,
+    /// The controller has a volatile write cache (VWC), so flushes mean something.
+    pub(crate) has_write_cache: bool,
     /// What one command of the namespace may transfer.
     pub(crate) limits: Limits,
 }
@@ -101,6 +103,7 @@ impl Namespace {
             block_size,
             write_protected: identify.nsattr & 1 != 0,
             unusable,
+            has_write_cache: false,
             limits: limits.unwrap_or(controller),
         }
     }
@@ -113,6 +116,7 @@ impl Namespace {
             block_size: 0,
             write_protected: false,
             unusable: Some(Unusable::NotIdentified(status)),
+            has_write_cache: false,
             limits: controller,
         }
     }

@@ -19,21 +19,8 @@ pub(crate) struct Piece(DmaRange);
 
 impl Piece {
     /// The next piece of at most `max` bytes; the cursor goes on behind it.
-    ///
-    /// Entries of the list that touch are one piece. A list joins them when it is built,
-    /// but ranges that were apart for the processor may touch on the bus.
     pub(crate) fn next(cursor: &mut DmaCursor<'_>, max: u64) -> Option<Self> {
-        let mut range = cursor.next(max)?;
-        while range.len() < max
-            && cursor
-                .peek()
-                .is_some_and(|next| range.try_merge(next).is_ok())
-            && let Some(more) = cursor.next(max - range.len())
-            && let Ok(joined) = range.try_merge(more)
-        {
-            range = joined;
-        }
-        Some(Self(range))
+        cursor.next_joined(max).map(Self)
     }
 
     /// Address of the first byte.
@@ -55,12 +42,6 @@ impl Piece {
     pub(crate) fn behind(self, bytes: u64) -> Option<Self> {
         let rest = self.len().checked_sub(bytes)?;
         self.0.sub(bytes, rest).map(Self)
-    }
-
-    /// True if one command can go from this piece to `next`: this one ends, and `next`
-    /// starts, at a page boundary.
-    pub(crate) const fn is_smooth(self, next: Self) -> bool {
-        page_offset(self.end()) == 0 && page_offset(next.start()) == 0
     }
 }
 

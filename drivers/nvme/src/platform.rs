@@ -70,7 +70,7 @@ pub trait Registers {
 /// - offsets are aligned to the width of the access and lie inside the memory; an
 ///   implementation may panic otherwise;
 /// - the value is dropped only when the device can no longer reach it: the controller is
-///   confirmed disabled, or [`Platform::stop_dma`] has returned;
+///   confirmed disabled, or [`Platform::stop_dma`] has returned `true`;
 /// - whatever was read is not trusted, since the device may write at any time.
 #[expect(
     unsafe_code,
@@ -116,18 +116,33 @@ pub unsafe trait Platform {
 
     /// Memory of at least `bytes` bytes, zeroed, aligned to 4 KiB, contiguous on the bus.
     ///
-    /// The driver calls this while it sets the controller up and never after that.
+    /// The driver calls this while it sets up a controller or a queue, and for the data of
+    /// admin commands; never for reading and writing.
     fn allocate(&self, bytes: usize) -> Result<Self::Shared, OutOfMemory>;
 
     /// Microseconds since some moment in the past.
     ///
     /// The implementer's duty: the value never goes back, and goes on while the driver
-    /// waits. Every waiting loop of the driver ends by this clock.
+    /// waits. Every wait of the driver ends by this clock.
     fn microseconds(&self) -> u64;
 
-    /// Called once in each turn of a waiting loop: a hint to the processor, or a chance to
-    /// do something else for a moment.
-    fn relax(&self);
+    /// Resolves when at least `microseconds` have passed.
+    ///
+    /// The implementer's duty: it does resolve, if somebody polls it. The driver holds one in
+    /// each wait, so how exact it is decides how fast the driver sees an answer that comes
+    /// without an interrupt; but all time limits go by [`microseconds`](Platform::microseconds).
+    fn pause(&self, microseconds: u64) -> impl Future<Output = ()>;
+
+    /// Resolves when the interrupt vector of the admin queue, vector 0, was raised since the
+    /// last time that it resolved. The default never does: the admin queue is polled then.
+    fn interrupted(&self) -> impl Future<Output = ()> {
+        core::future::pending()
+    }
+
+    /// Whether the device is still in the machine: on PCI, whether configuration space still
+    /// shows its vendor. Registers alone cannot tell: a window that nobody answers may read as
+    /// all ones or as zeros.
+    fn is_present(&self) -> bool;
 
     /// Lets the device reach memory: on PCI, turns bus mastering on.
     ///
@@ -136,13 +151,14 @@ pub unsafe trait Platform {
     /// implementer may find it on already.
     fn start_dma(&self);
 
-    /// Keeps the device from memory: on PCI, turns bus mastering off.
+    /// Keeps the device from memory: on PCI, turns bus mastering off. Does not wait.
     ///
-    /// The implementer's duty: when this returns, no access of this device reaches memory
-    /// any more, whatever the device does, until [`start_dma`](Platform::start_dma). The
-    /// driver calls this for a controller that does not confirm that it is disabled. After
-    /// it the driver's caller takes its buffers back.
-    fn stop_dma(&self);
+    /// Returns whether that is certain. The implementer's duty: after `true`, no access of this
+    /// device reaches memory any more, whatever the device does, until
+    /// [`start_dma`](Platform::start_dma). A device that has left the machine counts as
+    /// stopped. The driver calls this for a controller that does not confirm that it is
+    /// disabled. After `true` it gives memory back to its owners; after `false` it never does.
+    fn stop_dma(&self) -> bool;
 }
 
 /// The platform has no memory of the wanted size for the device.

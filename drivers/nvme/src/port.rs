@@ -10,7 +10,8 @@ use crate::error::{Error, Failure, Unsupported, Waiting};
 use crate::platform::{Platform, Registers};
 use crate::registers::{
     ACQ, AQA, ASQ, AdminQueueAttributes, CAP, CC, CRTO, CSTS, Capabilities, Configuration,
-    ControllerStatus, ReadyTimeouts, VS, Version, completion_doorbell, submission_doorbell,
+    ControllerStatus, DOORBELLS, ReadyTimeouts, VS, Version, completion_doorbell,
+    submission_doorbell,
 };
 use crate::watch::Watch;
 use crate::wire::{CompletionEntry, SubmissionEntry};
@@ -26,8 +27,8 @@ const READY_MICROSECONDS: u64 = u8::MAX as u64 * TIMEOUT_UNIT;
 /// Shortest and longest time for a shutdown, whatever the controller says about it.
 const SHUTDOWN_MICROSECONDS: core::ops::RangeInclusive<u64> = 5_000_000..=60_000_000;
 
-/// The highest queue identifier that the driver uses.
-const LAST_QUEUE: u16 = 1;
+/// The highest queue identifier that there must be doorbells for.
+const FIRST_QUEUE: u16 = 1;
 
 /// A controller's registers, with the platform that they belong to.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl<P: Platform> Port<P> {
         let registers = platform.registers();
         let len = registers.len();
         let too_short = |needed| Error::Unsupported(Unsupported::RegisterWindow { len, needed });
-        let smallest = completion_doorbell(LAST_QUEUE, 0) + 4;
+        let smallest = completion_doorbell(FIRST_QUEUE, 0) + 4;
         if len < smallest {
             return Err(too_short(smallest));
         }
@@ -62,7 +63,7 @@ impl<P: Platform> Port<P> {
             return Err(Error::Failed(Failure::Gone));
         }
         let cap = Capabilities::from(bits);
-        let needed = completion_doorbell(LAST_QUEUE, cap.dstrd()) + 4;
+        let needed = completion_doorbell(FIRST_QUEUE, cap.dstrd()) + 4;
         if len < needed {
             return Err(too_short(needed));
         }
@@ -87,6 +88,15 @@ impl<P: Platform> Port<P> {
         self.cap
     }
 
+    /// Number of I/O queue pairs that the register window has doorbells for.
+    pub(crate) fn doorbell_pairs(&self) -> u16 {
+        let stride = 4 << self.cap.dstrd();
+        // The admin queues have the first two doorbells, and `open` has seen that there is
+        // room for the next two.
+        let doorbells = (self.registers().len() - DOORBELLS - 4) / stride + 1;
+        u16::try_from(doorbells / 2 - 1).unwrap_or(u16::MAX)
+    }
+
     pub(crate) fn version(&self) -> Version {
         Version::from(self.registers().read32(VS))
     }
@@ -109,7 +119,11 @@ impl<P: Platform> Port<P> {
         if csts.cfs() {
             Err(Failure::Fatal)
         } else if !csts.rdy() {
-            Err(Failure::NotReady)
+            // A window that nobody answers may read as zeros.
+            match self.platform.is_present() {
+                true => Err(Failure::NotReady),
+                false => Err(Failure::Gone),
+            }
         } else {
             Ok(())
         }
@@ -119,11 +133,11 @@ impl<P: Platform> Port<P> {
     ///
     /// Clearing CC.EN before that has undefined results. If the controller never gets
     /// ready, undefined is what there is.
-    pub(crate) fn settle(&self) -> Result<(), Failure> {
-        let mut watch = Watch::new(Waiting::Enable, self.ready_microseconds());
+    pub(crate) async fn settle(&self) -> Result<(), Failure> {
+        let mut watch = Watch::new(&self.platform, Waiting::Enable, self.ready_microseconds());
         while self.configuration().en() {
             let csts = self.status()?;
-            if csts.rdy() || csts.cfs() || watch.turn_reading_status(self).is_err() {
+            if csts.rdy() || csts.cfs() || watch.turn(&self.platform).await.is_err() {
                 break;
             }
         }
@@ -132,15 +146,15 @@ impl<P: Platform> Port<P> {
 
     /// Disables the controller, which resets it. When this returns `Ok`, the controller has
     /// confirmed that it has stopped: no command is outstanding any more.
-    pub(crate) fn disable(&self) -> Result<(), Failure> {
+    pub(crate) async fn disable(&self) -> Result<(), Failure> {
         let cc = self.configuration();
-        if cc.en() {
+        if cc.en() && u32::from(cc) != u32::MAX {
             let off = cc.with_en(false).with_shn(0);
             self.registers().write32(CC, off.into());
         }
-        let mut watch = Watch::new(Waiting::Disable, self.ready_microseconds());
+        let mut watch = Watch::new(&self.platform, Waiting::Disable, self.ready_microseconds());
         while self.status()?.rdy() {
-            watch.turn_reading_status(self)?;
+            watch.turn(&self.platform).await?;
         }
         if self.registers().read64(CAP) != u64::from(self.cap) {
             return Err(Failure::Gone);
@@ -148,18 +162,21 @@ impl<P: Platform> Port<P> {
         Ok(())
     }
 
-    /// Does everything to keep the device from memory.
+    /// Keeps the device from memory, without waiting. Returns whether that is certain.
     ///
-    /// The controller is asked to stop. Whether it says that it has or not, it cannot reach
-    /// memory after this.
-    pub(crate) fn quiesce(&self) {
-        // A failure changes nothing: the platform has the last word.
-        let _ = self.disable();
-        self.platform.stop_dma();
+    /// The controller is asked to stop as well, but not for its answer: the platform has the
+    /// last word.
+    pub(crate) fn cut_off(&self) -> bool {
+        let cc = self.configuration();
+        if cc.en() && u32::from(cc) != u32::MAX {
+            let off = cc.with_en(false).with_shn(0);
+            self.registers().write32(CC, off.into());
+        }
+        self.platform.stop_dma()
     }
 
     /// Enables a disabled controller with these admin queues, and waits until it is ready.
-    pub(crate) fn enable(&self, queues: AdminQueues) -> Result<(), Failure> {
+    pub(crate) async fn enable(&self, queues: AdminQueues) -> Result<(), Failure> {
         let registers = self.registers();
         let zero_based = (queues.entries - 1) & 0xfff;
         let aqa = AdminQueueAttributes::new()
@@ -168,13 +185,19 @@ impl<P: Platform> Port<P> {
         registers.write32(AQA, aqa.into());
         registers.write64(ASQ, queues.submission);
         registers.write64(ACQ, queues.completion);
-        // NVM command set, pages of 4 KiB, round robin: all zero.
+        // The NVM command set, or all that there are; pages of 4 KiB, round robin.
+        const ALL_COMMAND_SETS: u8 = 6;
+        let css = match self.cap.css_selectable() {
+            true => ALL_COMMAND_SETS,
+            false => 0,
+        };
         let cc = Configuration::new()
+            .with_css(css)
             .with_iosqes(SubmissionEntry::BYTES.trailing_zeros() as u8)
             .with_iocqes(CompletionEntry::BYTES.trailing_zeros() as u8)
             .with_en(true);
         registers.write32(CC, cc.into());
-        let mut watch = Watch::new(Waiting::Enable, self.ready_microseconds());
+        let mut watch = Watch::new(&self.platform, Waiting::Enable, self.ready_microseconds());
         loop {
             let csts = self.status()?;
             if csts.cfs() {
@@ -183,19 +206,19 @@ impl<P: Platform> Port<P> {
             if csts.rdy() {
                 return Ok(());
             }
-            watch.turn_reading_status(self)?;
+            watch.turn(&self.platform).await?;
         }
     }
 
     /// Announces a normal shutdown and waits until it is complete.
     ///
     /// `latency` is the controller's own estimate in microseconds; 0 if it has none.
-    pub(crate) fn shut_down(&self, latency: u32) -> Result<(), Failure> {
+    pub(crate) async fn shut_down(&self, latency: u32) -> Result<(), Failure> {
         let limit =
             u64::from(latency).clamp(*SHUTDOWN_MICROSECONDS.start(), *SHUTDOWN_MICROSECONDS.end());
         let cc = self.configuration().with_shn(1);
         self.registers().write32(CC, cc.into());
-        let mut watch = Watch::new(Waiting::Shutdown, limit);
+        let mut watch = Watch::new(&self.platform, Waiting::Shutdown, limit);
         loop {
             let csts = self.status()?;
             if csts.shst() == ControllerStatus::SHUTDOWN_COMPLETE {
@@ -204,7 +227,7 @@ impl<P: Platform> Port<P> {
             if csts.cfs() {
                 return Err(Failure::Fatal);
             }
-            watch.turn_reading_status(self)?;
+            watch.turn(&self.platform).await?;
         }
     }
 

@@ -18,94 +18,126 @@ pub(crate) const MAX_SLOTS: usize = (1 << SLOT_BITS) - 1;
 
 /// One slot.
 #[derive(Clone, Copy, Debug)]
-struct Slot<T> {
+struct Slot {
     /// Generation of the present command, or of the last one.
     generation: u8,
-    /// What the driver keeps for the outstanding command; `None` if the slot is free.
-    command: Option<T>,
+    /// The device has a command with this slot's identifier.
+    is_outstanding: bool,
 }
 
 /// The slots of one queue.
+///
+/// A slot is [taken](Slots::take), then any number of commands are [issued](Slots::issue) in
+/// it, one after the other, and then it is [released](Slots::release).
 #[derive(Debug)]
-pub(crate) struct Slots<T> {
-    slots: Box<[Slot<T>]>,
+pub(crate) struct Slots {
+    slots: Box<[Slot]>,
     /// Numbers of free slots; the last of the first `free_len` is given out next.
     free: Box<[u8]>,
     free_len: usize,
+    outstanding: usize,
 }
 
-/// A command's slot and identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket {
-    /// Slot number, below the number of slots.
-    pub(crate) slot: usize,
-    /// Command Identifier.
-    pub(crate) cid: u16,
-}
-
-impl<T: Copy> Slots<T> {
+impl Slots {
     /// `count` free slots, at most [`MAX_SLOTS`].
     pub(crate) fn new(count: usize) -> Self {
         let count = count.min(MAX_SLOTS);
         let free = Slot {
             generation: 0,
-            command: None,
+            is_outstanding: false,
         };
         Self {
             slots: alloc::vec![free; count].into_boxed_slice(),
             // The number fits: count is at most MAX_SLOTS.
             free: (0..count).rev().map(|slot| slot as u8).collect(),
             free_len: count,
+            outstanding: 0,
         }
+    }
+
+    /// Number of slots.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Number of slots that nobody has.
+    #[inline]
+    pub(crate) fn free(&self) -> usize {
+        self.free_len
     }
 
     /// Number of commands outstanding.
+    #[inline]
     pub(crate) fn outstanding(&self) -> usize {
-        self.slots.len() - self.free_len
+        self.outstanding
     }
 
-    /// The slot and identifier that [`take`](Self::take) gives out next, if one is free.
-    pub(crate) fn next(&self) -> Option<Ticket> {
-        let slot = usize::from(self.free[self.free_len.checked_sub(1)?]);
-        let generation = self.slots[slot].generation.wrapping_add(1);
-        Some(Ticket {
-            slot,
-            cid: u16::from(generation) << SLOT_BITS | slot as u16,
-        })
+    /// Gives out a slot. Returns `None` if none is free.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<usize> {
+        let last = self.free_len.checked_sub(1)?;
+        let slot = *self.free.get(last)?;
+        self.free_len = last;
+        Some(usize::from(slot))
     }
 
-    /// Gives a slot to a command. Returns `None` if none is free.
-    pub(crate) fn take(&mut self, command: T) -> Option<Ticket> {
-        let ticket = self.next()?;
-        self.free_len -= 1;
-        let slot = &mut self.slots[ticket.slot];
-        slot.generation = slot.generation.wrapping_add(1);
-        slot.command = Some(command);
-        Some(ticket)
+    /// Gives a slot back that was taken.
+    #[inline]
+    pub(crate) fn release(&mut self, slot: usize) {
+        debug_assert!(!self.is_outstanding(slot));
+        if let Some(free) = self.free.get_mut(self.free_len) {
+            *free = slot as u8;
+            self.free_len += 1;
+        }
     }
 
-    /// Frees the slot of the outstanding command `cid` and returns what was kept for it.
-    pub(crate) fn complete(&mut self, cid: u16) -> Result<T, Violation> {
+    /// The identifier for the next command in a slot. From now on it is outstanding.
+    #[inline]
+    pub(crate) fn issue(&mut self, slot: usize) -> u16 {
+        let Some(state) = self.slots.get_mut(slot) else {
+            return u16::MAX; // no slot of this queue
+        };
+        debug_assert!(!state.is_outstanding);
+        state.generation = state.generation.wrapping_add(1);
+        state.is_outstanding = true;
+        self.outstanding += 1;
+        u16::from(state.generation) << SLOT_BITS | slot as u16
+    }
+
+    /// The slot of the outstanding command `cid`, which is not outstanding any more.
+    #[inline]
+    pub(crate) fn complete(&mut self, cid: u16) -> Result<usize, Violation> {
         let unknown = Violation::UnknownCommand { cid };
         let number = usize::from(cid) & ((1 << SLOT_BITS) - 1);
         let slot = self.slots.get_mut(number).ok_or(unknown)?;
-        if u16::from(slot.generation) != cid >> SLOT_BITS {
+        if u16::from(slot.generation) != cid >> SLOT_BITS || !slot.is_outstanding {
             return Err(unknown);
         }
-        let command = slot.command.take().ok_or(unknown)?;
-        self.free[self.free_len] = number as u8;
-        self.free_len += 1;
-        Ok(command)
+        slot.is_outstanding = false;
+        self.outstanding -= 1;
+        Ok(number)
     }
 
-    /// Frees every slot. Identifiers given out before stay unknown for long.
-    pub(crate) fn clear(&mut self) {
-        self.free_len = 0;
-        for (number, slot) in self.slots.iter_mut().enumerate().rev() {
-            slot.command = None;
-            self.free[self.free_len] = number as u8;
-            self.free_len += 1;
+    /// Whether the device has the slot's command.
+    pub(crate) fn is_outstanding(&self, slot: usize) -> bool {
+        self.slots
+            .get(slot)
+            .is_some_and(|state| state.is_outstanding)
+    }
+
+    /// The identifier of the slot's last command.
+    pub(crate) fn cid(&self, slot: usize) -> u16 {
+        let generation = self.slots.get(slot).map_or(0, |state| state.generation);
+        u16::from(generation) << SLOT_BITS | slot as u16
+    }
+
+    /// The device has forgotten all commands. Their identifiers stay unknown for long, and
+    /// the slots stay with whoever has them.
+    pub(crate) fn forget(&mut self) {
+        for slot in &mut self.slots {
+            slot.is_outstanding = false;
         }
+        self.outstanding = 0;
     }
 }
 
@@ -118,29 +150,31 @@ mod tests {
     #[test]
     fn a_completion_is_taken_once() {
         let mut slots = Slots::new(2);
-        let ticket = slots.take('a').expect("free");
-        assert_eq!(slots.complete(ticket.cid), Ok('a'));
-        let unknown = Err(Violation::UnknownCommand { cid: ticket.cid });
-        assert_eq!(slots.complete(ticket.cid), unknown);
-        let again = slots.take('b').expect("free");
-        assert_eq!(again.slot, ticket.slot, "the same slot");
-        assert_ne!(again.cid, ticket.cid, "under another name");
-        assert_eq!(slots.complete(ticket.cid), unknown);
-        assert_eq!(slots.complete(again.cid), Ok('b'));
+        let slot = slots.take().expect("free");
+        let cid = slots.issue(slot);
+        assert_eq!(slots.complete(cid), Ok(slot));
+        let unknown = Err(Violation::UnknownCommand { cid });
+        assert_eq!(slots.complete(cid), unknown);
+        let again = slots.issue(slot);
+        assert_ne!(again, cid, "the same slot under another name");
+        assert_eq!(slots.complete(cid), unknown);
+        assert_eq!(slots.complete(again), Ok(slot));
     }
 
     #[test]
     fn slots_run_out_and_no_identifier_is_all_ones() {
         let mut slots = Slots::new(usize::MAX);
-        for round in 0..300 {
+        for _ in 0..300 {
             let mut cids = Vec::new();
-            while let Some(ticket) = slots.take(round) {
-                assert_ne!(ticket.cid, 0xffff);
-                cids.push(ticket.cid);
+            while let Some(slot) = slots.take() {
+                let cid = slots.issue(slot);
+                assert_ne!(cid, 0xffff);
+                cids.push(cid);
             }
             assert_eq!(cids.len(), MAX_SLOTS);
             for cid in cids {
-                assert_eq!(slots.complete(cid), Ok(round));
+                let slot = slots.complete(cid).expect("outstanding");
+                slots.release(slot);
             }
         }
     }
@@ -148,32 +182,33 @@ mod tests {
     #[test]
     fn after_a_reset_old_identifiers_are_unknown() {
         let mut slots = Slots::new(3);
-        let old: Vec<_> = (0..3).filter_map(|_| slots.take(())).collect();
-        slots.clear();
+        let taken: Vec<_> = (0..3).filter_map(|_| slots.take()).collect();
+        let old: Vec<_> = taken.iter().map(|slot| slots.issue(*slot)).collect();
+        slots.forget();
         assert_eq!(slots.outstanding(), 0);
-        let new: Vec<_> = (0..3).filter_map(|_| slots.take(())).collect();
-        for ticket in old {
-            assert!(slots.complete(ticket.cid).is_err());
+        let new: Vec<_> = taken.iter().map(|slot| slots.issue(*slot)).collect();
+        for cid in old {
+            assert!(slots.complete(cid).is_err());
         }
-        for ticket in new {
-            assert!(slots.complete(ticket.cid).is_ok());
+        for cid in new {
+            assert!(slots.complete(cid).is_ok());
         }
     }
 
     proptest! {
-        /// Any mix of takes and completions, also of made-up identifiers, against a map.
+        /// Any mix of commands and completions, also of made-up identifiers, against a map.
         #[test]
         fn slots_are_a_map(count in 1..9_usize, steps: Vec<(bool, u16)>) {
             let mut slots = Slots::new(count);
             let mut model = HashMap::new();
-            for (number, (take, cid)) in steps.into_iter().enumerate() {
+            for (take, cid) in steps {
                 if take {
-                    let expected = slots.next();
-                    let ticket = slots.take(number);
-                    prop_assert_eq!(ticket, expected);
-                    prop_assert_eq!(ticket.is_some(), model.len() < count);
-                    if let Some(ticket) = ticket {
-                        prop_assert!(model.insert(ticket.cid, number).is_none());
+                    let slot = slots.take();
+                    prop_assert_eq!(slot.is_some(), model.len() < count);
+                    if let Some(slot) = slot {
+                        let cid = slots.issue(slot);
+                        prop_assert_eq!(slots.cid(slot), cid);
+                        prop_assert!(model.insert(cid, slot).is_none());
                     }
                 } else {
                     // Half of the time an identifier that is outstanding.
@@ -181,9 +216,14 @@ mod tests {
                         0 => model.keys().next().copied().unwrap_or(cid),
                         _ => cid,
                     };
-                    prop_assert_eq!(slots.complete(cid).ok(), model.remove(&cid));
+                    let slot = slots.complete(cid).ok();
+                    prop_assert_eq!(slot, model.remove(&cid));
+                    if let Some(slot) = slot {
+                        slots.release(slot);
+                    }
                 }
                 prop_assert_eq!(slots.outstanding(), model.len());
+                prop_assert_eq!(slots.free(), count - model.len());
             }
         }
     }

@@ -58,7 +58,7 @@ mod ring;
 
 pub use buffer::{Buffer, Direction, FromDevice, ToDevice};
 #[cfg(phyros)]
-pub(crate) use duties::Listed;
+pub(crate) use duties::OnTheBus;
 pub use lend::{lend, lend_mut};
 pub use mapping::{DmaError, DmaLimits, DmaMapping, Transfer, map};
 pub use memory::{BufferError, Memory, Owner, Phyrs};

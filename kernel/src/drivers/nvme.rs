@@ -4,7 +4,7 @@ use crate::block::{
     BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Refused, Request,
     Ticket,
 };
-use crate::dma::{self, DmaLimits, DmaMemory, Listed};
+use crate::dma::{self, DmaLimits, DmaMemory, OnTheBus};
 use crate::mmio::RegisterWindow;
 use crate::pci::Function;
 use crate::pci::device::{Device, DeviceError, Owners};
@@ -15,8 +15,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::future::poll_fn;
+use core::pin::pin;
 use core::sync::atomic::{AtomicU64, Ordering};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use phyr::{DmaAddr, DmaRange};
 use spin::Mutex;
 
@@ -103,8 +105,21 @@ unsafe impl nvme::Platform for NvmePlatform {
         crate::time::microseconds()
     }
 
-    fn relax(&self) {
-        core::hint::spin_loop();
+    async fn pause(&self, microseconds: u64) {
+        let until = crate::time::microseconds().saturating_add(microseconds);
+        poll_fn(|cx| {
+            if crate::time::microseconds() >= until {
+                return Poll::Ready(());
+            }
+            core::hint::spin_loop();
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn is_present(&self) -> bool {
+        self.device.is_present()
     }
 
     fn start_dma(&self) {
@@ -113,12 +128,71 @@ unsafe impl nvme::Platform for NvmePlatform {
         unsafe { self.device.enable_bus_master() };
     }
 
-    fn stop_dma(&self) {
+    fn stop_dma(&self) -> bool {
+        // Reading the command register back waits for what was on its way, and a device that has
+        // left the machine is on no bus.
         self.device.disable_bus_master();
+        true
     }
 }
 
-type Controller = nvme::Controller<NvmePlatform>;
+/// A controller with its one queue.
+struct Engine {
+    // Dropped first: the queue of a controller that is shut down just goes.
+    queue: nvme::Queue<NvmePlatform, OnTheBus>,
+    controller: nvme::Controller<NvmePlatform>,
+}
+
+impl Engine {
+    async fn new(platform: NvmePlatform) -> Result<Self, nvme::Error> {
+        let controller = nvme::Controller::new(platform, nvme::Options::default()).await?;
+        let queue = controller.queue(None).await?;
+        Ok(Self { queue, controller })
+    }
+
+    /// Carries out a request.
+    fn execute(&mut self, request: nvme::Request<OnTheBus>) -> nvme::Done<OnTheBus> {
+        let ticket = match self.queue.submit(request) {
+            Ok(ticket) => ticket,
+            Err(refused) => {
+                return nvme::Done {
+                    data: refused.request.data,
+                    metadata: refused.request.metadata,
+                    result: Err(refused.error),
+                };
+            }
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut service = pin!(self.controller.service());
+        let mut scanned = crate::time::microseconds();
+        loop {
+            self.queue.turn();
+            if let Poll::Ready(done) = self.queue.poll(&ticket, &mut cx) {
+                return done;
+            }
+            core::hint::spin_loop();
+            let now = crate::time::microseconds();
+            if now.saturating_sub(scanned) >= self.queue.scan_microseconds() {
+                scanned = now;
+                self.queue.scan();
+                let _ = service.as_mut().poll(&mut cx);
+            } else if self.queue.is_held() {
+                let _ = service.as_mut().poll(&mut cx);
+            }
+        }
+    }
+}
+
+/// Polls a future until it is ready.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = future.as_mut().poll(&mut cx) {
+            return result;
+        }
+    }
+}
 
 /// Why a controller is not used.
 #[derive(Debug)]
@@ -156,11 +230,11 @@ pub struct Found {
 pub fn probe(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Found, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = Registers(device.registers(REGISTERS).map_err(ProbeError::Device)?);
-    let controller =
-        Controller::new(NvmePlatform { device, registers }).map_err(ProbeError::Driver)?;
-    let model = format!("{}", controller.identity().model);
-    let listed: Vec<nvme::Namespace> = controller.namespaces().to_vec();
-    let controller = Arc::new(Mutex::new(controller));
+    let engine =
+        wait(Engine::new(NvmePlatform { device, registers })).map_err(ProbeError::Driver)?;
+    let model = format!("{}", engine.controller.identity().model);
+    let listed = engine.controller.namespaces();
+    let engine = Arc::new(Mutex::new(engine));
     let name = Arc::new(Name::numbered("nvme"));
     let mut found = Found {
         name: name.clone(),
@@ -174,13 +248,13 @@ pub fn probe(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Found, P
             None => found.namespaces.push(Namespace {
                 name: Name::or_next(&format!("{name}n{}", namespace.id)),
                 _controller_name: name.clone(),
-                id: namespace.id,
+                namespace,
                 geometry: Geometry {
                     block_size: namespace.block_size,
                     blocks: namespace.blocks,
                     writable: !namespace.write_protected,
                 },
-                controller: controller.clone(),
+                engine: engine.clone(),
                 done: Mutex::new(Vec::new()),
                 next: AtomicU64::new(0),
             }),
@@ -194,9 +268,9 @@ pub struct Namespace {
     name: Name,
     /// Taken for as long as there is a namespace named after it.
     _controller_name: Arc<Name>,
-    id: u32,
+    namespace: nvme::Namespace,
     geometry: Geometry,
-    controller: Arc<Mutex<Controller>>,
+    engine: Arc<Mutex<Engine>>,
     /// What is done, and has not been asked for.
     done: Mutex<Vec<(u64, Completion)>>,
     next: AtomicU64,
@@ -267,40 +341,60 @@ impl Namespace {
         match request.operation {
             Operation::Read(buffer) => match dma::map(buffer, &LIMITS) {
                 Err((error, buffer)) => failed(buffer.into_memory(), error.into()),
-                Ok(mapping) => match Listed::new(mapping) {
-                    Err(mapping) => failed(mapping.unmap().into_memory(), BlockError::OutOfMemory),
-                    Ok(listed) => {
-                        let mut controller = self.controller.lock();
-                        let result = controller.read(self.id, request.block, &listed);
-                        Completion {
-                            memory: Some(listed.into_mapping().unmap().into_memory()),
-                            result: result.map_err(block_error),
-                        }
-                    }
-                },
+                Ok(mapping) => {
+                    let blocks = mapping.ranges().bytes() / u64::from(self.geometry.block_size);
+                    let operation = self.namespace.read(request.block, blocks);
+                    self.transfer(operation, OnTheBus::FromDevice(mapping))
+                }
             },
             Operation::Write(buffer, Durability::Flushed) => match dma::map(buffer, &LIMITS) {
                 Err((error, buffer)) => failed(buffer.into_memory(), error.into()),
-                Ok(mapping) => match Listed::new(mapping) {
-                    Err(mapping) => failed(mapping.unmap().into_memory(), BlockError::OutOfMemory),
-                    Ok(listed) => {
-                        let mut controller = self.controller.lock();
-                        let result = controller.write(self.id, request.block, &listed);
-                        Completion {
-                            memory: Some(listed.into_mapping().unmap().into_memory()),
-                            result: result.map_err(block_error),
-                        }
+                Ok(mapping) => {
+                    let blocks = mapping.ranges().bytes() / u64::from(self.geometry.block_size);
+                    let operation = self.namespace.write(request.block, blocks);
+                    self.transfer(operation, OnTheBus::ToDevice(mapping))
+                }
+            },
+            Operation::Flush => {
+                let result = match self.namespace.flush() {
+                    None => Ok(()),
+                    Some(operation) => {
+                        let request = nvme::Request::new(operation);
+                        let done = self.engine.lock().execute(request);
+                        done.result.map(|_| ()).map_err(block_error)
                     }
-                },
-            },
-            Operation::Flush => Completion {
-                memory: None,
-                result: self.controller.lock().flush(self.id).map_err(block_error),
-            },
+                };
+                Completion {
+                    memory: None,
+                    result,
+                }
+            }
             _ => Completion {
                 memory: request.into_memory(),
                 result: Err(BlockError::Unsupported),
             },
+        }
+    }
+
+    fn transfer(
+        &self,
+        operation: Result<nvme::Operation, nvme::RequestError>,
+        memory: OnTheBus,
+    ) -> Completion {
+        let operation = match operation {
+            Ok(operation) => operation,
+            Err(error) => {
+                return Completion {
+                    memory: Some(memory.into_memory()),
+                    result: Err(block_error(nvme::Error::Request(error))),
+                };
+            }
+        };
+        let request = nvme::Request::with_data(operation, memory);
+        let done = self.engine.lock().execute(request);
+        Completion {
+            memory: done.data.map(OnTheBus::into_memory),
+            result: done.result.map(|_| ()).map_err(block_error),
         }
     }
 }

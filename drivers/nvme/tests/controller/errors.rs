@@ -5,14 +5,14 @@ use nvme::{Command, CommandError, Error};
 
 /// Reads 64 blocks from block 0 with a bad block in between, in commands of two.
 fn read_with_bad_block(config: Config, bad: &[(u64, u8, u8)]) -> (Bench, Error) {
-    let mut bench = Bench::new(config);
+    let bench = Bench::new(config);
     for (block, sct, sc) in bad {
         let bad = status(*sct, *sc).with_dnr(*sc % 2 == 1);
         bench.machine.model().bad_blocks.insert(*block, bad);
     }
     let bus = bench.pages(64);
     let target = list(&[(bus, 64 * 4096)]);
-    let error = bench.controller.read(1, 0, &target);
+    let error = bench.read(1, 0, &target);
     let error = error.expect_err("a block is bad");
     bench.check();
     (bench, error)
@@ -54,7 +54,7 @@ fn the_status_code_type_counts() {
 
 #[test]
 fn every_status_is_an_error_with_a_name() {
-    let mut bench = Bench::new(config());
+    let bench = Bench::new(config());
     let bus = bench.pages(1);
     let target = list(&[(bus, 4096)]);
     for sct in 0..8 {
@@ -64,7 +64,7 @@ fn every_status_is_an_error_with_a_name() {
             }
             let bad = status(sct, sc);
             bench.machine.model().bad_blocks.insert(9, bad);
-            match bench.controller.read(1, 9, &target) {
+            match bench.read(1, 9, &target) {
                 Err(Error::Command(error)) => {
                     assert_eq!(error.status, bad);
                     assert!(!error.status.name().is_empty());
@@ -74,11 +74,8 @@ fn every_status_is_an_error_with_a_name() {
         }
     }
     bench.machine.model().bad_blocks.clear();
-    bench
-        .controller
-        .read(1, 9, &target)
-        .expect("it still works");
-    assert_eq!(bench.controller.counters().errors, 8 * 256 - 1);
+    bench.read(1, 9, &target).expect("it still works");
+    assert_eq!(bench.counters().errors, 8 * 256 - 1);
 }
 
 /// Of several errors the lowest block is told, whichever came first: what is before it is
@@ -116,11 +113,11 @@ fn an_error_stops_the_rest_of_the_transfer() {
 
 #[test]
 fn a_write_error_is_a_write_error() {
-    let mut bench = Bench::new(config());
+    let bench = Bench::new(config());
     let read_only = status(1, 0x82).with_dnr(true);
     bench.machine.model().bad_blocks.insert(8, read_only);
     let bus = bench.pages(1);
-    let error = bench.controller.write(1, 8, &list(&[(bus, 4096)]));
+    let error = bench.write(1, 8, &list(&[(bus, 4096)]));
     assert_eq!(
         error,
         Err(Error::Command(CommandError {
@@ -134,24 +131,24 @@ fn a_write_error_is_a_write_error() {
 
 #[test]
 fn a_flush_error_is_told() {
-    let mut bench = Bench::new(config());
+    let bench = Bench::new(config());
     let fault = status(2, 0x80);
     bench.machine.model().bad_blocks.insert(u64::MAX, fault);
-    let error = bench.controller.flush(1).expect_err("it fails");
+    let error = bench.flush(1).expect_err("it fails");
     assert_eq!(
         error.to_string(),
         "Flush of namespace 1: Write Fault (SCT 2h, SC 80h)"
     );
     bench.machine.model().bad_blocks.clear();
-    bench.controller.flush(1).expect("it works again");
+    bench.flush(1).expect("it works again");
 }
 
 #[test]
 fn a_controller_that_refuses_to_delete_queues_is_shut_down_all_the_same() {
-    let mut bench = Bench::new(config());
+    let bench = Bench::new(config());
     let internal = status(0, 6);
     bench.machine.model().bad_admin.insert(0x00, internal);
-    bench.controller.shutdown().expect("it shuts down");
+    bench.shutdown().expect("it shuts down");
     // The model takes offence at queues that are left, which here is its own fault.
     bench.machine.model().offences.clear();
 }

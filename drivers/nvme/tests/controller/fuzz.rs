@@ -3,9 +3,9 @@
 //! Every run ends with the same questions: are the right bytes in the right place, is every
 //! other byte as it was, and has the driver kept the rules?
 
-use crate::model::{Bench, CANARY, Config, Machine, Mischief, Ours, PAGE, disk, list};
+use crate::model::{Bench, CANARY, Config, Machine, Mischief, Ours, PAGE, bring_up, disk, list};
+use nvme::Error;
 use nvme::registers::Capabilities;
-use nvme::{Controller, Error};
 use proptest::prelude::*;
 use std::ops::Range;
 
@@ -147,7 +147,7 @@ fn blocks_except(bench: &Bench, nsid: u32, except: Range<u64>) -> Vec<((u32, u64
 
 /// Does a step. An error is returned, and only then may anything be different from what
 /// was asked for.
-fn take(bench: &mut Bench, bus: u64, step: &Step) -> Result<(), Error> {
+fn take(bench: &Bench, bus: u64, step: &Step) -> Result<(), Error> {
     let Step::Transfer {
         is_write,
         nsid,
@@ -157,8 +157,8 @@ fn take(bench: &mut Bench, bus: u64, step: &Step) -> Result<(), Error> {
     } = step
     else {
         return match step {
-            Step::Flush(nsid) => bench.controller.flush(*nsid),
-            _ => bench.controller.reset(),
+            Step::Flush(nsid) => bench.flush(*nsid),
+            _ => bench.reset(),
         };
     };
     let (nsid, memory) = (*nsid, lay_out(pieces, bus, *nsid, *shuffle));
@@ -174,7 +174,7 @@ fn take(bench: &mut Bench, bus: u64, step: &Step) -> Result<(), Error> {
         bench.set_contents(&memory, &data);
         let all = bench.contents(&whole);
         let around = blocks_except(bench, nsid, block..block + blocks);
-        let result = bench.controller.write(nsid, block, &memory);
+        let result = bench.write(nsid, block, &memory);
         // Nothing of a write touches memory, whether it succeeds or not.
         assert!(bench.contents(&whole) == all, "memory was written");
         let after = blocks_except(bench, nsid, block..block + blocks);
@@ -182,7 +182,7 @@ fn take(bench: &mut Bench, bus: u64, step: &Step) -> Result<(), Error> {
         result?;
         assert!(bench.disk(nsid, block, blocks) == data, "wrong data");
     } else {
-        let result = bench.controller.read(nsid, block, &memory);
+        let result = bench.read(nsid, block, &memory);
         let data = bench.contents(&memory);
         // Without the memory that was asked for, only canaries are left.
         bench.set_contents(&memory, &vec![CANARY; memory.bytes() as usize]);
@@ -225,10 +225,10 @@ proptest! {
         config in config(),
         steps in prop::collection::vec(step(), 1..12),
     ) {
-        let mut bench = Bench::new(config);
+        let bench = Bench::new(config);
         let bus = bench.pages(PAGES as usize);
         for step in &steps {
-            if let Err(error) = take(&mut bench, bus, step) {
+            if let Err(error) = take(&bench, bus, step) {
                 panic!("{step:?}: {error}");
             }
             bench.check();
@@ -244,20 +244,20 @@ proptest! {
         last in step(),
     ) {
         config.tick = 2000;
-        let mut bench = Bench::new(config);
+        let bench = Bench::new(config);
         let bus = bench.pages(PAGES as usize);
         for (step, mischief, after) in &steps {
             bench.machine.model().mischief = Some((*after, *mischief));
-            if let Err(error) = take(&mut bench, bus, step) {
+            if let Err(error) = take(&bench, bus, step) {
                 prop_assert!(matches!(error, Error::Failed(_)), "{}", error);
-                prop_assert!(bench.controller.dead().is_some());
+                prop_assert!(bench.dead().is_some());
                 prop_assert!(!bench.machine.model().memory.dma);
             }
             bench.check();
             bench.machine.model().repair();
-            prop_assert_eq!(bench.controller.reset(), Ok(()));
+            prop_assert_eq!(bench.reset(), Ok(()));
         }
-        prop_assert_eq!(take(&mut bench, bus, &last), Ok(()));
+        prop_assert_eq!(take(&bench, bus, &last), Ok(()));
     }
 
     /// Identify data may be anything. Namespaces that come out of it as usable have sizes
@@ -293,7 +293,7 @@ proptest! {
         };
         config.cap.set_mqes(3);
         let machine = Machine::new(config);
-        match Controller::new(machine.clone()) {
+        match bring_up(&machine) {
             Ok(controller) => {
                 for namespace in controller.namespaces() {
                     if namespace.unusable.is_none() {
@@ -301,7 +301,7 @@ proptest! {
                         prop_assert!(size.is_power_of_two() && size >= 512);
                         prop_assert!(namespace.blocks > 0);
                         prop_assert!(namespace.blocks.checked_mul(size).is_some());
-                        let limits = controller.limits(namespace.id).expect("usable");
+                        let limits = namespace.limits();
                         prop_assert!(limits.max_transfer_bytes >= size);
                         prop_assert_eq!(limits.max_transfer_bytes % size, 0);
                     }
@@ -324,7 +324,7 @@ proptest! {
             ..Config::default()
         };
         let machine = Machine::new(config);
-        let result = Controller::new(machine.clone());
+        let result = bring_up(&machine);
         prop_assert_eq!(&machine.model().offences, &[""; 0]);
         drop(result);
         prop_assert_eq!(machine.model().memory.mapped_pages(), 0);

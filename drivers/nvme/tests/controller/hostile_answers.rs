@@ -15,7 +15,7 @@ fn config() -> Config {
 /// Reads 64 blocks while `mischief` happens at the `nth` completion. Returns whether that
 /// has succeeded; then the data are right. Afterwards the controller works again.
 fn read_during(mischief: Mischief, nth: usize) -> bool {
-    let mut bench = Bench::new(config());
+    let bench = Bench::new(config());
     bench.machine.model().mischief = Some((nth, mischief));
     let bus = bench.pages(64);
     let target = list(&[(bus, 64 * 4096)]);
@@ -91,7 +91,7 @@ fn a_device_that_is_pulled_out_while_it_comes_up_is_gone() {
 #[test]
 fn a_device_that_is_pulled_out_while_it_works_ends_the_request() {
     for left in 0..40 {
-        let mut bench = Bench::new(config());
+        let bench = Bench::new(config());
         bench.machine.model().gone_after = Some(left);
         let bus = bench.pages(64);
         let target = list(&[(bus, 64 * 4096)]);
@@ -112,7 +112,7 @@ fn a_device_that_changes_its_identity_at_each_look_does_no_harm() {
         config.seed = seed * 7919;
         let machine = Machine::new(config);
         machine.model().fickle = true;
-        if let Ok(mut bench) = Bench::start(machine.clone()) {
+        if let Ok(bench) = Bench::start(machine.clone()) {
             let bus = bench.pages(1);
             let _ = bench.read(1, 0, &list(&[(bus, 4096)]));
             let _ = bench.reset();
@@ -152,7 +152,7 @@ fn absurd_identify_data_are_refused_or_lived_with() {
 #[test]
 fn a_lost_command_is_a_timeout_of_its_request() {
     for after in [0, 1, 6, 7, 20] {
-        let mut bench = Bench::new(config());
+        let bench = Bench::new(config());
         let mut fate = Fate::of_next(0x02, Then::Lose);
         fate.after = after;
         bench.machine.model().fates.push(fate);
@@ -174,7 +174,7 @@ fn a_lost_command_is_a_timeout_of_its_request() {
 #[test]
 fn any_grant_of_queues_is_lived_with() {
     for granted in [(1, 1), (1, 64), (64, 1), (2, 3), (0xfff, 0xfff)] {
-        let mut bench = Bench::new(Config {
+        let bench = Bench::new(Config {
             granted,
             ..config()
         });

@@ -15,5 +15,6 @@ mod hostile_answers;
 mod model;
 mod namespaces;
 mod play;
+mod recovery;
 mod splitting;
 mod transfers;

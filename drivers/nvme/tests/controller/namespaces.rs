@@ -52,8 +52,8 @@ fn a_list_that_makes_no_sense_ends_where_it_stops_making_sense() {
         let mut config = many(&[1, 2, 3]);
         config.false_list = Some(ids.to_vec());
         let bench = Bench::new(config);
-        let namespaces = bench.controller.namespaces().iter();
-        let ids: Vec<_> = namespaces.map(|ns| ns.id).collect();
+        let namespaces = bench.controller.namespaces();
+        let ids: Vec<_> = namespaces.iter().map(|ns| ns.id).collect();
         (ids, bench.controller.namespaces_left_out())
     };
     assert_eq!(with(&[1, 2, 2, 3]), (vec![1, 2], true));
@@ -85,17 +85,16 @@ fn a_huge_number_of_namespaces_is_not_counted_through() {
 fn verdict(change: impl FnOnce(&mut nvme::wire::IdentifyNamespace)) -> Option<Unusable> {
     let mut config = Config::default();
     change(&mut config.namespaces[0].1);
-    let mut bench = Bench::new(config);
+    let bench = Bench::new(config);
     let namespace = bench.controller.namespaces()[0];
     let bus = bench.pages(16);
-    let read = bench.controller.read(1, 0, &list(&[(bus, 0x1_0000)]));
+    let read = bench.read(1, 0, &list(&[(bus, 0x1_0000)]));
     match namespace.unusable {
         None => assert_eq!(read, Ok(())),
         Some(reason) => {
             let refused = Error::Request(RequestError::UnusableNamespace { nsid: 1, reason });
             assert_eq!(read, Err(refused));
-            assert_eq!(bench.controller.flush(1), Err(refused));
-            assert_eq!(bench.controller.limits(1), Err(refused));
+            assert_eq!(bench.limits(1), Err(refused));
             assert_eq!(bench.commands(), [], "nothing was sent");
         }
     }
@@ -175,15 +174,15 @@ fn a_namespace_whose_identify_fails_does_not_hide_the_others() {
 
 #[test]
 fn namespaces_are_kept_apart() {
-    let mut bench = Bench::new(many(&[1, 7]));
+    let bench = Bench::new(many(&[1, 7]));
     let bus = bench.pages(1);
     let list = list(&[(bus, 4096)]);
-    bench.controller.read(7, 3, &list).expect("it reads");
+    bench.read(7, 3, &list).expect("it reads");
     assert_eq!(bench.contents(&list), bench.disk(7, 3, 8));
     assert_ne!(bench.contents(&list), bench.disk(1, 3, 8));
     for nsid in [0, 2, u32::MAX] {
         assert_eq!(
-            bench.controller.read(nsid, 0, &list),
+            bench.read(nsid, 0, &list),
             Err(Error::Request(RequestError::NoSuchNamespace { nsid }))
         );
     }
@@ -193,13 +192,13 @@ fn namespaces_are_kept_apart() {
 fn write_protected_namespaces_are_read_only() {
     let mut config = Config::default();
     config.namespaces[0].1.nsattr = 1;
-    let mut bench = Bench::new(config);
+    let bench = Bench::new(config);
     assert!(bench.controller.namespaces()[0].write_protected);
     let bus = bench.pages(1);
     let list = list(&[(bus, 4096)]);
-    bench.controller.read(1, 0, &list).expect("it reads");
+    bench.read(1, 0, &list).expect("it reads");
     assert_eq!(
-        bench.controller.write(1, 0, &list),
+        bench.write(1, 0, &list),
         Err(Error::Request(RequestError::WriteProtected { nsid: 1 }))
     );
 }

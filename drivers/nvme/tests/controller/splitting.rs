@@ -4,7 +4,7 @@ use crate::model::{Bench, Config, PAGE, list};
 use nvme::Limits;
 
 fn limits(config: Config) -> Limits {
-    Bench::new(config).controller.limits(1).expect("limits")
+    Bench::new(config).limits(1).expect("limits")
 }
 
 #[test]
@@ -25,10 +25,10 @@ fn limits_are_the_smallest_of_all_bounds() {
 
 /// The commands of one long read.
 fn commands(config: Config, offset: u64, pages: u64) -> Vec<u64> {
-    let mut bench = Bench::new(config);
+    let bench = Bench::new(config);
     let bus = bench.pages(pages as usize + 1);
     let target = list(&[(bus + offset, pages * PAGE)]);
-    bench.controller.read(1, 5, &target).expect("it reads");
+    bench.read(1, 5, &target).expect("it reads");
     let commands = bench.commands();
     let blocks: u64 = commands.iter().map(|(_, _, _, blocks)| blocks).sum();
     assert_eq!(bench.contents(&target), bench.disk(1, 5, blocks));
@@ -81,7 +81,7 @@ fn lists_around_a_full_page_are_read_as_written() {
 
 #[test]
 fn rough_edges_between_blocks_are_cuts() {
-    let mut bench = Bench::new(Config::default());
+    let bench = Bench::new(Config::default());
     let bus = bench.pages(16);
     let target = list(&[
         (bus + 0x100, 0x400),
@@ -90,7 +90,7 @@ fn rough_edges_between_blocks_are_cuts() {
         (bus + 0x8000, 0x200),
         (bus + 0x9000, 0x200),
     ]);
-    bench.controller.read(1, 0, &target).expect("it reads");
+    bench.read(1, 0, &target).expect("it reads");
     assert_eq!(bench.contents(&target), bench.disk(1, 0, 13));
     assert_eq!(
         bench.commands(),
@@ -101,7 +101,7 @@ fn rough_edges_between_blocks_are_cuts() {
 /// A block may be cut at page boundaries, however small the pieces are.
 #[test]
 fn smooth_edges_inside_blocks_are_no_cuts() {
-    let mut bench = Bench::new(Config::with_disk(64, 14));
+    let bench = Bench::new(Config::with_disk(64, 14));
     let bus = bench.pages(16);
     let target = list(&[
         (bus + 0xffc, 4),
@@ -109,21 +109,21 @@ fn smooth_edges_inside_blocks_are_no_cuts() {
         (bus + 0x9000, 0x2000),
         (bus + 0x5000, 0xffc),
     ]);
-    bench.controller.read(1, 7, &target).expect("it reads");
+    bench.read(1, 7, &target).expect("it reads");
     assert_eq!(bench.contents(&target), bench.disk(1, 7, 1));
     assert_eq!(bench.commands(), [(2, 1, 7, 1)]);
 }
 
 #[test]
 fn writes_are_cut_as_reads_are() {
-    let mut bench = Bench::new(Config::with_disk(4096, 12).mdts(2));
+    let bench = Bench::new(Config::with_disk(4096, 12).mdts(2));
     let bus = bench.pages(16);
     let source = list(&[(bus + 12, 10 * PAGE)]);
     let data: Vec<u8> = (0..10 * PAGE)
         .map(|byte| ((byte * byte) >> 7) as u8)
         .collect();
     bench.set_contents(&source, &data);
-    bench.controller.write(1, 11, &source).expect("it writes");
+    bench.write(1, 11, &source).expect("it writes");
     assert_eq!(bench.disk(1, 11, 10), data);
     assert_eq!(
         bench.commands(),

@@ -219,21 +219,6 @@ impl Deref for Ours {
     }
 }
 
-// SAFETY: the device is the model. Its bus addresses are positions in a vector that it owns and
-// never lends, it looks each of them up, and without unsafe code: no list leads it anywhere else.
-unsafe impl nvme::Source for Ours {
-    fn ranges(&self) -> &DmaList {
-        &self.0
-    }
-}
-
-// SAFETY: as above.
-unsafe impl nvme::Target for Ours {
-    fn ranges(&self) -> &DmaList {
-        &self.0
-    }
-}
-
 /// A list of (bus address, length).
 pub(crate) fn list(pieces: &[(u64, u64)]) -> Ours {
     let mut list = DmaList::new();

@@ -5,6 +5,7 @@ mod cache;
 mod cmb;
 mod config;
 mod events;
+mod executor;
 mod fates;
 mod features;
 mod format;
@@ -35,7 +36,7 @@ pub(crate) use events::Event;
 pub(crate) use fates::{AbortPolicy, Fate, Then};
 pub(crate) use memory::{CANARY, Memory, Ours, PAGE, list};
 pub(crate) use mischief::Mischief;
-pub(crate) use platform::{Bench, Machine};
+pub(crate) use platform::{Bench, Data, Machine, bring_up, bring_up_with_queue};
 
 use nvme::Status;
 use nvme::registers::{AdminQueueAttributes, Configuration};
@@ -151,6 +152,16 @@ pub(crate) struct Model {
     /// Number of calls of `stop_dma` and of allocations.
     pub(crate) stops: usize,
     pub(crate) allocations: usize,
+    /// Who waits for the clock.
+    pub(crate) timers: Vec<(u64, std::task::Waker)>,
+    /// A controller reset is the end of all mischief.
+    pub(crate) heals_by_reset: bool,
+    /// I/O commands that cover this block are never completed.
+    pub(crate) deaf_to_block: Option<u64>,
+    /// Whatever is on its way when the bench goes is no offence.
+    pub(crate) forgives: bool,
+    /// `stop_dma` cannot be confirmed, and does nothing.
+    pub(crate) ignores_stop: bool,
     ticks: u64,
     random: u64,
 }
@@ -222,6 +233,11 @@ impl Model {
             doorbells: 0,
             stops: 0,
             allocations: 0,
+            timers: Vec::new(),
+            heals_by_reset: false,
+            deaf_to_block: None,
+            forgives: false,
+            ignores_stop: false,
             ticks: 0,
             random: config.seed | 1,
             config,
@@ -232,7 +248,14 @@ impl Model {
 
     /// True if the device may still touch memory on its own.
     pub(crate) fn is_busy(&self) -> bool {
-        !self.fetched.is_empty() && self.memory.dma
+        self.fetched.iter().any(|fetched| fetched.queue != 0) && self.memory.dma
+    }
+
+    /// True if nothing will change unless the driver does something.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let is_deaf = self.all_ones || self.all_zeros || self.silent;
+        let is_settling = self.ready_at.is_some() || self.shut_down_at.is_some();
+        (self.fetched.is_empty() || (is_deaf && !self.never_stops)) && !is_settling
     }
 
     /// Heals whatever mischief has done. The controller is as after power-on.
@@ -263,6 +286,9 @@ impl Model {
         self.submission.clear();
         self.completion.clear();
         self.fetched.clear();
+        if self.heals_by_reset {
+            self.silent = false;
+        }
         self.cfs = false;
         self.shst = 0;
         self.shut_down_at = None;
@@ -410,6 +436,7 @@ impl Model {
         let answer = match fetched.queue {
             _ if matches!(fetched.held, Held::Ends(_)) => fetched.held.status(),
             0 if self.deaf_to == Some(fetched.entry.cdw0.opcode()) => return,
+            _ if fetched.queue != 0 && self.is_deaf_to(&fetched.entry) => return,
             0 => self.admin(&fetched),
             _ => Some(self.io(&fetched.entry)),
         };
@@ -423,6 +450,13 @@ impl Model {
             return;
         }
         self.post(&fetched, result, status);
+    }
+
+    /// Commands that are fetched and forgotten.
+    fn is_deaf_to(&self, entry: &SubmissionEntry) -> bool {
+        let blocks = entry.cdw10_11..=entry.cdw10_11 + (entry.cdw12_13 & 0xffff);
+        self.deaf_to_block
+            .is_some_and(|block| blocks.contains(&block))
     }
 
     /// A device that has gone wild moves data but says nothing.

@@ -1,12 +1,20 @@
 //! The machine that the driver believes to run on.
 
+use super::executor::{Executor, Reach};
 use super::memory::{Ours, PAGE};
 use super::{Config, Model};
 use crate::allocation;
-use nvme::{Controller, Error, OutOfMemory, Platform, Registers, SharedMemory};
+use nvme::{
+    Access, Controller, Counters, Done, Error, Failure, Limits, Memory, Namespace, Operation,
+    Options, OutOfMemory, Platform, Queue, Ranges, Registers, Request, RequestError, SharedMemory,
+    attend, execute,
+};
 use phyr::{DmaAddr, DmaList, DmaRange};
 use std::cell::{RefCell, RefMut};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 /// The platform: a way to the model.
 #[derive(Clone)]
@@ -17,13 +25,33 @@ impl Machine {
         Self(Rc::new(RefCell::new(Model::new(config))))
     }
 
+    pub(crate) fn model(&self) -> RefMut<'_, Model> {
+        self.0.borrow_mut()
+    }
+
     /// One turn of the device, and time for it.
     pub(crate) fn tick(&self) {
         allocation::of_the_model(|| self.model().tick());
     }
 
-    pub(crate) fn model(&self) -> RefMut<'_, Model> {
-        self.0.borrow_mut()
+    /// Nobody has anything to do: the device works, and time passes. Where the device has
+    /// nothing to do either, it passes at once until somebody waits for no longer.
+    pub(crate) fn pass(&self) {
+        let mut model = self.model();
+        if model.is_quiet() {
+            let next = model.timers.iter().map(|(until, _)| *until).min();
+            let next = next.expect("nobody waits for anything: a wake-up was lost");
+            model.clock = model.clock.max(next);
+        }
+        model.tick();
+        let now = model.clock;
+        let due: Vec<Waker> = model
+            .timers
+            .extract_if(.., |(until, _)| *until <= now)
+            .map(|(_, waker)| waker)
+            .collect();
+        drop(model);
+        due.into_iter().for_each(Waker::wake);
     }
 }
 
@@ -60,8 +88,16 @@ unsafe impl Platform for Machine {
         self.model().clock
     }
 
-    fn relax(&self) {
-        self.tick();
+    fn pause(&self, microseconds: u64) -> impl Future<Output = ()> {
+        Pause {
+            machine: self.clone(),
+            until: self.model().clock + microseconds,
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        let model = self.model();
+        !model.all_ones && !model.all_zeros
     }
 
     fn start_dma(&self) {
@@ -72,10 +108,35 @@ unsafe impl Platform for Machine {
         model.memory.dma = true;
     }
 
-    fn stop_dma(&self) {
+    fn stop_dma(&self) -> bool {
         let mut model = self.model();
         model.stops += 1;
+        if model.ignores_stop {
+            return false;
+        }
         model.memory.dma = false;
+        true
+    }
+}
+
+/// A time that passes.
+struct Pause {
+    machine: Machine,
+    until: u64,
+}
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        allocation::of_the_model(|| {
+            let mut model = self.machine.model();
+            if model.clock >= self.until {
+                return Poll::Ready(());
+            }
+            model.timers.push((self.until, cx.waker().clone()));
+            Poll::Pending
+        })
     }
 }
 
@@ -140,16 +201,108 @@ impl Drop for Shared {
     }
 }
 
+/// Memory of a request. The ranges may be anybody's, or pages that go with the value.
+pub(crate) struct Data {
+    list: DmaList,
+    access: Access,
+    owned: Option<(Machine, u64, usize)>,
+}
+
+impl Data {
+    /// Ranges that stay whoever's they are.
+    pub(crate) fn lent(list: &Ours, access: Access) -> Self {
+        Self {
+            list: list.try_clone().expect("memory for the list"),
+            access,
+            owned: None,
+        }
+    }
+
+    /// Pages of its own. They are unmapped when it is dropped, and whatever the device does to
+    /// them then is a fault.
+    pub(crate) fn owned(machine: &Machine, pages: usize, access: Access) -> Self {
+        let bus = machine.model().memory.map(pages).expect("memory for data");
+        let range = DmaRange::new(DmaAddr::new(bus), pages as u64 * PAGE).expect("a range");
+        Self {
+            list: DmaList::from(range),
+            access,
+            owned: Some((machine.clone(), bus, pages)),
+        }
+    }
+
+    pub(crate) fn list(&self) -> &DmaList {
+        &self.list
+    }
+}
+
+impl std::fmt::Debug for Data {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.list.fmt(f)
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if let Some((machine, bus, pages)) = &self.owned {
+            machine.model().memory.unmap(*bus, *pages);
+        }
+    }
+}
+
+// SAFETY: the device is the model. Its bus addresses are positions in a vector that it owns and
+// never lends, it looks each of them up, and without unsafe code: no list leads it anywhere else.
+unsafe impl Memory for Data {
+    fn ranges(&self) -> Ranges<'_> {
+        Ranges::List(&self.list)
+    }
+    fn access(&self) -> Access {
+        self.access
+    }
+}
+
 /// A controller in use, and the machine around it.
 pub(crate) struct Bench {
     pub(crate) controller: Controller<Machine>,
     pub(crate) machine: Machine,
+    pub(crate) executor: Executor,
+    pub(crate) queue: Reach,
+}
+
+/// One queue, and a driver that gives up at the first sign of trouble: most tests are about
+/// one command or one failure.
+pub(crate) fn strict() -> Options {
+    let mut options = Options::default();
+    options.retries = 0;
+    options.resets = 0;
+    options
+}
+
+/// Brings a controller up.
+pub(crate) fn bring_up(machine: &Machine) -> Result<Controller<Machine>, Error> {
+    let executor = Executor::new(machine.clone());
+    executor.block_on(Controller::new(machine.clone(), strict()))
+}
+
+/// Brings a controller up with a queue.
+pub(crate) fn bring_up_with_queue(
+    machine: &Machine,
+) -> Result<(Controller<Machine>, Queue<Machine, Data>), Error> {
+    let executor = Executor::new(machine.clone());
+    executor.block_on(async {
+        let controller = Controller::new(machine.clone(), strict()).await?;
+        let queue = controller.queue(None).await?;
+        Ok((controller, queue))
+    })
 }
 
 impl Bench {
     /// Brings a controller up that should come up.
     pub(crate) fn new(config: Config) -> Self {
-        match Self::start(Machine::new(config)) {
+        Self::with_options(config, strict())
+    }
+
+    pub(crate) fn with_options(config: Config, options: Options) -> Self {
+        match Self::start_with(Machine::new(config), options) {
             Ok(bench) => bench,
             Err(error) => panic!("{error}"),
         }
@@ -157,38 +310,127 @@ impl Bench {
 
     /// Brings a controller up that may not come up.
     pub(crate) fn start(machine: Machine) -> Result<Self, Error> {
-        let controller = Controller::new(machine.clone())?;
-        Ok(Self {
+        Self::start_with(machine, strict())
+    }
+
+    fn start_with(machine: Machine, options: Options) -> Result<Self, Error> {
+        let executor = Executor::new(machine.clone());
+        let (controller, queue) = executor.block_on(async {
+            let controller = Controller::new(machine.clone(), options).await?;
+            let queue = controller.queue(None).await?;
+            Ok::<_, Error>((controller, Rc::new(RefCell::new(queue))))
+        })?;
+        let bench = Self {
             controller,
             machine,
-        })
-    }
-
-    /// Reads blocks until `memory` is full.
-    pub(crate) fn read(&mut self, nsid: u32, block: u64, memory: &Ours) -> Result<(), Error> {
-        self.controller.read(nsid, block, memory)
-    }
-
-    /// Writes all of `memory`.
-    pub(crate) fn write(&mut self, nsid: u32, block: u64, memory: &Ours) -> Result<(), Error> {
-        self.controller.write(nsid, block, memory)
-    }
-
-    pub(crate) fn flush(&mut self, nsid: u32) -> Result<(), Error> {
-        self.controller.flush(nsid)
-    }
-
-    pub(crate) fn reset(&mut self) -> Result<(), Error> {
-        self.controller.reset()
-    }
-
-    pub(crate) fn shutdown(&mut self) -> Result<(), Error> {
-        self.controller.shutdown()
+            executor,
+            queue,
+        };
+        let service = bench.controller.clone();
+        bench.executor.spawn(async move { service.service().await });
+        bench.add(bench.queue.clone());
+        Ok(bench)
     }
 
     /// Ends the use of the controller, whatever state it is in.
     pub(crate) fn end(self) {
         drop(self);
+    }
+
+    /// Looks after another queue.
+    pub(crate) fn add(&self, queue: Reach) {
+        self.executor.spawn(attend(queue.clone()));
+        self.executor.queues.borrow_mut().push(queue);
+    }
+
+    /// Runs everything until `future` is ready.
+    pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        self.executor.block_on(future)
+    }
+
+    /// Lets so many microseconds pass.
+    pub(crate) fn sleep(&self, microseconds: u64) {
+        self.run(self.machine.pause(microseconds));
+    }
+
+    pub(crate) fn namespace(&self, nsid: u32) -> Result<Namespace, Error> {
+        let missing = Error::Request(RequestError::NoSuchNamespace { nsid });
+        self.controller.namespace(nsid).ok_or(missing)
+    }
+
+    /// Carries out a request.
+    pub(crate) fn execute(&self, request: Request<Data>) -> Done<Data> {
+        self.run(execute(self.queue.clone(), request))
+    }
+
+    /// Carries out what needs no memory.
+    pub(crate) fn perform(&self, operation: Operation) -> Result<u64, Error> {
+        self.execute(Request::new(operation)).result
+    }
+
+    /// Reads blocks until `memory` is full.
+    pub(crate) fn read(&self, nsid: u32, block: u64, memory: &Ours) -> Result<(), Error> {
+        let blocks = self.blocks(nsid, memory)?;
+        let operation = self.namespace(nsid)?.read(block, blocks);
+        let operation = operation.map_err(Error::Request)?;
+        let data = Data::lent(memory, Access::FROM_DEVICE);
+        let done = self.execute(Request::with_data(operation, data));
+        done.result.map(|_| ())
+    }
+
+    /// Writes all of `memory`.
+    pub(crate) fn write(&self, nsid: u32, block: u64, memory: &Ours) -> Result<(), Error> {
+        let blocks = self.blocks(nsid, memory)?;
+        let operation = self.namespace(nsid)?.write(block, blocks);
+        let operation = operation.map_err(Error::Request)?;
+        let data = Data::lent(memory, Access::TO_DEVICE);
+        let done = self.execute(Request::with_data(operation, data));
+        done.result.map(|_| ())
+    }
+
+    /// Blocks that fill `memory`.
+    fn blocks(&self, nsid: u32, memory: &Ours) -> Result<u64, Error> {
+        let namespace = self.namespace(nsid)?;
+        if namespace.unusable.is_some() {
+            return Ok(1);
+        }
+        let block_size = namespace.block_size;
+        let bytes = memory.bytes();
+        match bytes.checked_div(u64::from(block_size)) {
+            Some(blocks) if bytes.is_multiple_of(u64::from(block_size)) => Ok(blocks),
+            None => Ok(1),
+            Some(_) => Err(Error::Request(RequestError::Length { bytes, block_size })),
+        }
+    }
+
+    pub(crate) fn flush(&self, nsid: u32) -> Result<(), Error> {
+        match self.namespace(nsid)?.flush() {
+            None => Ok(()),
+            Some(operation) => self.perform(operation).map(|_| ()),
+        }
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        *self.queue.borrow().counters()
+    }
+
+    /// What one command of a namespace can transfer.
+    pub(crate) fn limits(&self, nsid: u32) -> Result<Limits, Error> {
+        let namespace = self.namespace(nsid)?;
+        namespace.read(0, 1).map_err(Error::Request)?;
+        Ok(namespace.limits())
+    }
+
+    pub(crate) fn reset(&self) -> Result<(), Error> {
+        self.run(self.controller.reset())
+    }
+
+    pub(crate) fn shutdown(&self) -> Result<(), Error> {
+        self.run(self.controller.shutdown())
+    }
+
+    pub(crate) fn dead(&self) -> Option<Failure> {
+        self.controller.failure()
     }
 
     /// Maps pages for data, full of canaries. Returns the bus address.
@@ -236,8 +478,9 @@ impl Bench {
 impl Drop for Bench {
     /// Whatever a test was about, the driver has kept the rules.
     fn drop(&mut self) {
-        if !std::thread::panicking() {
+        if !std::thread::panicking() && !self.machine.model().forgives {
             self.check();
         }
+        self.executor.clear();
     }
 }

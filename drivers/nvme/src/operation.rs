@@ -1,0 +1,222 @@
+//! What a request is to do: the plain data that commands are made of.
+//!
+//! A request may be larger than a command. So an [`Operation`] is not a command but what all
+//! commands of one request have in common, with the rule by which they differ, its [`Shape`].
+//! The queue makes the commands, one after the other, as there is room for them.
+//!
+//! An operation comes from a [`Namespace`](crate::Namespace), which has checked its blocks.
+//! It says nothing about memory but how much there must be.
+
+use crate::command::Command;
+use crate::wire::SubmissionEntry;
+
+/// How an operation becomes commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Logical blocks in order: each command takes as many as it can. Dwords 10 and 11 are
+    /// the first block (SLBA), the lower half of dword 12 the number of blocks (NLB).
+    Blocks,
+    /// Logical blocks in order, named by ranges of a Dataset Management command, which the
+    /// queue writes to memory of its own.
+    Ranges,
+    /// One command as it is. Its data, if any, is transferred as a whole.
+    Whole,
+}
+
+/// How the commands of one operation are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cut {
+    /// Bytes of data memory for each block; 0 if the command moves no data.
+    pub(crate) block_bytes: u32,
+    /// Bytes of separate metadata for each block; 0 if there is none.
+    pub(crate) metadata_bytes: u32,
+    /// Most blocks in a command, not 0.
+    pub(crate) max_blocks: u32,
+    /// Most memory pages in a command, counting those at both ends that are only partly used.
+    /// For [`Shape::Ranges`], where `max_blocks` is for a range: most ranges in a command.
+    pub(crate) max_pages: u32,
+}
+
+impl Cut {
+    /// A command without data, of one block.
+    pub(crate) const NO_DATA: Self = Self {
+        block_bytes: 0,
+        metadata_bytes: 0,
+        max_blocks: 1,
+        max_pages: u32::MAX,
+    };
+}
+
+/// What a request is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    pub(crate) command: Command,
+    pub(crate) shape: Shape,
+    /// The command may be sent again if nobody knows whether it was executed.
+    pub(crate) idempotent: bool,
+    /// The Initial Logical Block Reference Tag (dword 14) counts with the blocks.
+    pub(crate) counts_reference: bool,
+    pub(crate) cut: Cut,
+    pub(crate) nsid: u32,
+    /// Blocks of the operation. For [`Shape::Whole`] with data: 1, of `block_bytes` bytes.
+    pub(crate) blocks: u64,
+    pub(crate) cdw2_3: u64,
+    pub(crate) cdw10_11: u64,
+    pub(crate) cdw12_13: u64,
+    pub(crate) cdw14_15: u64,
+}
+
+impl Operation {
+    /// Force Unit Access (FUA), in dwords 12 and 13.
+    const FUA: u64 = 1 << 30;
+
+    /// One command, without data and options.
+    pub(crate) fn whole(command: Command, nsid: u32) -> Self {
+        Self {
+            command,
+            shape: Shape::Whole,
+            idempotent: false,
+            counts_reference: false,
+            cut: Cut::NO_DATA,
+            nsid,
+            blocks: 1,
+            cdw2_3: 0,
+            cdw10_11: 0,
+            cdw12_13: 0,
+            cdw14_15: 0,
+        }
+    }
+
+    /// A command for each so many blocks from `first` on, with data. The caller has checked
+    /// that the namespace has these blocks, and that a command of `n` blocks moves `n` times
+    /// `cut.block_bytes` bytes, since that is what the device will do.
+    #[inline]
+    pub(crate) fn of_blocks(
+        command: Command,
+        nsid: u32,
+        first: u64,
+        blocks: u64,
+        cut: Cut,
+    ) -> Self {
+        Self {
+            shape: Shape::Blocks,
+            idempotent: true,
+            cut,
+            blocks,
+            cdw10_11: first,
+            ..Self::whole(command, nsid)
+        }
+    }
+
+    /// As it is, and it does no harm to execute it twice: after a reset it is sent again.
+    pub(crate) fn with_idempotence(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// A read or write that is answered only when the data is in durable memory (FUA).
+    pub fn with_fua(mut self) -> Self {
+        self.cdw12_13 |= Self::FUA;
+        self
+    }
+
+    /// What it does.
+    pub fn command(&self) -> Command {
+        self.command
+    }
+
+    /// Its namespace.
+    pub fn namespace(&self) -> u32 {
+        self.nsid
+    }
+
+    /// Bytes of data memory that it takes.
+    pub fn bytes(&self) -> u64 {
+        // Saturated, no list is as long.
+        self.blocks.saturating_mul(u64::from(self.cut.block_bytes))
+    }
+
+    /// Bytes of separate metadata memory that it takes.
+    pub fn metadata_bytes(&self) -> u64 {
+        let bytes = u64::from(self.cut.metadata_bytes);
+        self.blocks.saturating_mul(bytes)
+    }
+
+    /// The first block, if it has blocks.
+    pub(crate) fn first_block(&self) -> Option<u64> {
+        match self.shape {
+            Shape::Blocks | Shape::Ranges => Some(self.cdw10_11),
+            Shape::Whole => None,
+        }
+    }
+
+    /// The command for `blocks` blocks, `offset` blocks from the first one. Without pointers.
+    #[inline]
+    pub(crate) fn entry(&self, offset: u64, blocks: u32) -> SubmissionEntry {
+        let mut entry = SubmissionEntry {
+            nsid: self.nsid,
+            cdw2_3: self.cdw2_3,
+            cdw10_11: self.cdw10_11,
+            cdw12_13: self.cdw12_13,
+            cdw14_15: self.cdw14_15,
+            ..self.command.entry()
+        };
+        if self.shape == Shape::Blocks {
+            entry.cdw10_11 = self.cdw10_11.wrapping_add(offset);
+            entry.cdw12_13 |= u64::from(blocks.wrapping_sub(1) & 0xffff);
+            if self.counts_reference {
+                let tag = (self.cdw14_15 as u32).wrapping_add(offset as u32);
+                entry.cdw14_15 = self.cdw14_15 >> 32 << 32 | u64::from(tag);
+            }
+        }
+        entry
+    }
+}
+
+/// Most ranges in a Dataset Management command.
+pub(crate) const MAX_RANGES: u64 = 256;
+
+/// Most blocks in one of them.
+pub(crate) const RANGE_BLOCKS: u64 = u32::MAX as u64;
+
+/// A request for a queue: what to do, with which memory.
+#[derive(Debug)]
+pub struct Request<B> {
+    /// What to do.
+    pub operation: Operation,
+    /// The data; `None` where the command moves none.
+    pub data: Option<B>,
+    /// Separate metadata; `None` where the command has none.
+    pub metadata: Option<B>,
+}
+
+impl<B> Request<B> {
+    /// A request without memory.
+    pub fn new(operation: Operation) -> Self {
+        Self {
+            operation,
+            data: None,
+            metadata: None,
+        }
+    }
+
+    /// A request with data.
+    pub fn with_data(operation: Operation, data: B) -> Self {
+        Self {
+            operation,
+            data: Some(data),
+            metadata: None,
+        }
+    }
+}
+
+/// A request that is over: its memory is the caller's again.
+#[derive(Debug)]
+pub struct Done<B> {
+    /// The data. It is lost, `None`, only if [`Error::Lost`](crate::Error::Lost) says so.
+    pub data: Option<B>,
+    /// Separate metadata.
+    pub metadata: Option<B>,
+    /// Dwords 0 and 1 of the last completion, or the first error, by the order of blocks.
+    pub result: Result<u64, crate::Error>,
+}

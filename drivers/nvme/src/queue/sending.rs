@@ -1,0 +1,425 @@
+//! From a request to commands.
+//!
+//! A request is checked as a whole before anything of it is sent. Then it takes a slot, its
+//! home, and its commands are made while there is room: a slot, and an entry of the ring.
+//! What does not fit waits in a row. Requests in the row take turns, command by command, so a
+//! long one delays the others only by a command each.
+//!
+//! The request that matters most is short: memory in one piece, on at most two pages. It
+//! fits into one command, its PRPs are two numbers, and nothing has to be cut.
+
+use super::table::{Active, Command, Stage};
+use super::{Body, Mode, Refused, Ticket};
+use crate::command::{DataPointer, Direction};
+use crate::error::{Error, RequestError, Unmappable, Violation};
+use crate::memory::Memory;
+use crate::operation::{MAX_RANGES, Operation, RANGE_BLOCKS, Request, Shape};
+use crate::page::{PAGE, page_offset};
+use crate::platform::{Platform, SharedMemory};
+use crate::prp::{self, ListMemory};
+use phyr::{DmaCursor, DmaRange, Gaps, Limits, Place};
+
+/// The next command of a request.
+struct Next {
+    /// Blocks that it takes.
+    blocks: u64,
+    /// Where its data starts.
+    place: Place,
+}
+
+impl<P: Platform, B: Memory> Body<P, B> {
+    #[inline]
+    pub(super) fn submit(&mut self, request: Request<B>) -> Result<Ticket, Refused<B>> {
+        if let Mode::Dead(failure) = self.mode {
+            let error = Error::Dead(failure);
+            return Err(Refused { request, error });
+        }
+        let single = match short(&request) {
+            Some(range) => Some(range),
+            None => match self.check(&request) {
+                Ok(()) => None,
+                Err(error) => return Err(Refused { request, error }),
+            },
+        };
+        let Some(home) = self.slots.take() else {
+            let error = Error::Full;
+            return Err(Refused { request, error });
+        };
+        let place = match (&single, &request.data) {
+            (None, Some(data)) => data.ranges().cursor().place(),
+            _ => Place::default(),
+        };
+        self.serials[home] = self.serials[home].wrapping_add(1);
+        let ticket = Ticket {
+            slot: home,
+            serial: self.serials[home],
+        };
+        let active = self.requests[home].insert(Active::new(request, place));
+        let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
+        match single {
+            Some(range) if is_quiet => {
+                let blocks = active.operation.blocks;
+                active.given = blocks;
+                active.commands = 1;
+                let mut entry = active.operation.entry(0, blocks as u32);
+                let data = two_pages(range);
+                entry.prp1 = data.prp1;
+                entry.prp2 = data.prp2;
+                self.commands[home] = Command {
+                    stage: Stage::Out,
+                    home: home as u8,
+                    sent: self.scans,
+                    blocks,
+                    ..Command::default()
+                };
+                entry.cdw0.set_cid(self.slots.issue(home));
+                self.rings.push(&entry);
+                self.counters.sent(active.operation.command, range.len());
+            }
+            Some(_) => {
+                if let Some(data) = &active.data {
+                    active.place = data.ranges().cursor().place();
+                }
+                self.wait(home);
+            }
+            None => {
+                self.wait(home);
+                if is_quiet {
+                    self.pump();
+                }
+            }
+        }
+        Ok(ticket)
+    }
+
+    /// Says whether a request can be sent.
+    #[cold]
+    fn check(&self, request: &Request<B>) -> Result<(), Error> {
+        let operation = &request.operation;
+        let refused = |reason| Err(Error::Request(reason));
+        if operation.blocks == 0 || operation.cut.max_blocks == 0 {
+            return refused(RequestError::Length {
+                bytes: 0,
+                block_size: operation.cut.block_bytes,
+            });
+        }
+        // A command that moves data without any would move it to or from address 0.
+        let moves = operation.command.direction() != Direction::Nothing;
+        if moves && operation.bytes() == 0 && operation.shape != Shape::Ranges {
+            return refused(RequestError::Access);
+        }
+        for (memory, bytes) in [
+            (&request.data, operation.bytes()),
+            (&request.metadata, operation.metadata_bytes()),
+        ] {
+            match memory {
+                None if bytes == 0 => {}
+                None => return refused(RequestError::Access),
+                Some(memory) => {
+                    if bytes == 0 || !memory.access().allows(operation.command.direction()) {
+                        return refused(RequestError::Access);
+                    }
+                    let given = memory.ranges().bytes();
+                    if given != bytes {
+                        return refused(RequestError::Length {
+                            bytes: given,
+                            block_size: operation.cut.block_bytes,
+                        });
+                    }
+                }
+            }
+        }
+        if let Some(data) = &request.data {
+            self.limits(operation).check(data.ranges().cursor())?;
+        }
+        Ok(())
+    }
+
+    /// What one command of an operation may describe.
+    fn limits(&self, operation: &Operation) -> Limits {
+        let cut = operation.cut;
+        let block = u64::from(cut.block_bytes);
+        Limits {
+            max_bytes: block * u64::from(cut.max_blocks),
+            max_pages: u64::from(cut.max_pages.min(self.max_pages)),
+            page_size: PAGE,
+            alignment: 4,
+            gaps: Gaps::AtPages,
+            ..Limits::of_blocks(block)
+        }
+    }
+
+    /// Puts a request into the row of those that have more to send.
+    pub(super) fn wait(&mut self, home: usize) {
+        if let Some(active) = &mut self.requests[home]
+            && !active.is_waiting
+        {
+            active.is_waiting = true;
+            self.waiting.push_back(home as u8);
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    #[inline]
+    pub(super) fn pump(&mut self) {
+        if self.mode == Mode::Live && !(self.again.is_empty() && self.waiting.is_empty()) {
+            self.pump_all();
+        }
+    }
+
+    #[cold]
+    fn pump_all(&mut self) {
+        for _ in 0..self.again.len() {
+            let Some(slot) = self.again.pop_front() else {
+                break;
+            };
+            let is_due = self.commands[usize::from(slot)].not_before <= self.scans;
+            if !is_due || self.rings.is_full() {
+                self.again.push_back(slot);
+            } else if let Err(error) = self.send_again(usize::from(slot)) {
+                self.give_up(usize::from(slot), error);
+            }
+        }
+        let mut without_slot = 0;
+        while !self.rings.is_full()
+            && without_slot < self.waiting.len()
+            && let Some(home) = self.waiting.pop_front()
+        {
+            let home = usize::from(home);
+            let Some(active) = &mut self.requests[home] else {
+                continue;
+            };
+            active.is_waiting = false;
+            if !active.wants_more() {
+                continue;
+            }
+            let slot = match self.commands[home].stage {
+                Stage::None => Some(home),
+                // Whoever waits for a first slot goes before whoever wants another one.
+                _ if self.slots.free() <= self.room.len() => None,
+                Stage::Out | Stage::Again => self.slots.take(),
+            };
+            let Some(slot) = slot else {
+                // The request's own slot comes back in any case.
+                active.is_waiting = true;
+                self.waiting.push_back(home as u8);
+                without_slot += 1;
+                continue;
+            };
+            without_slot = 0;
+            match self.send_next(slot, home) {
+                Ok(()) => self.wait_if_more(home),
+                Err(error) => self.refuse_next(slot, home, error),
+            }
+        }
+        let is_stuck = self.rings.is_full() && self.slots.outstanding() == 0;
+        if is_stuck {
+            // All commands are complete, and the device says that it has not read them.
+            self.violation(Violation::SubmissionStuck);
+        }
+    }
+
+    fn wait_if_more(&mut self, home: usize) {
+        if self.requests[home].as_ref().is_some_and(Active::wants_more) {
+            self.wait(home);
+        }
+    }
+
+    /// Makes the next command of a request, in a slot that has none.
+    fn send_next(&mut self, slot: usize, home: usize) -> Result<(), Error> {
+        let Some(active) = &self.requests[home] else {
+            return Ok(());
+        };
+        let next = self.next_command(active);
+        let offset = active.given;
+        let command = &mut self.commands[slot];
+        *command = Command {
+            home: home as u8,
+            offset,
+            blocks: next.blocks,
+            ..Command::default()
+        };
+        let behind = self.put(slot, home, next.place)?;
+        if let Some(active) = &mut self.requests[home] {
+            active.given += self.commands[slot].blocks;
+            active.place = behind;
+            active.commands += 1;
+        }
+        Ok(())
+    }
+
+    /// Sends the command of a slot once more.
+    fn send_again(&mut self, slot: usize) -> Result<(), Error> {
+        let home = usize::from(self.commands[slot].home);
+        let offset = self.commands[slot].offset;
+        let Some(active) = &self.requests[home] else {
+            return Ok(());
+        };
+        let bytes = offset * u64::from(active.operation.cut.block_bytes);
+        let place = match &active.data {
+            Some(data) => data.ranges().cursor_behind(bytes).place(),
+            None => Place::default(),
+        };
+        self.counters.retries += 1;
+        self.put(slot, home, place).map(|_| ())
+    }
+
+    /// How much the next command takes.
+    fn next_command(&self, active: &Active<B>) -> Next {
+        let operation = &active.operation;
+        let left = active.left();
+        let most = match operation.shape {
+            Shape::Ranges => {
+                let of_range = RANGE_BLOCKS.min(u64::from(operation.cut.max_blocks));
+                of_range * MAX_RANGES.min(u64::from(operation.cut.max_pages))
+            }
+            Shape::Blocks | Shape::Whole => u64::from(operation.cut.max_blocks),
+        };
+        let blocks = match &active.data {
+            None => most,
+            Some(data) => {
+                let cursor = data.ranges().cursor_at(active.place);
+                self.limits(operation).next_run(cursor) / u64::from(operation.cut.block_bytes)
+            }
+        };
+        Next {
+            blocks: blocks.min(left),
+            place: active.place,
+        }
+    }
+
+    /// Puts the command of a slot into the ring. Returns where its data ends.
+    ///
+    /// Its blocks may become fewer if the metadata does not lie in one piece.
+    fn put(&mut self, slot: usize, home: usize, place: Place) -> Result<Place, Error> {
+        let Some(active) = &self.requests[home] else {
+            return Ok(place);
+        };
+        let operation = &active.operation;
+        let command = &mut self.commands[slot];
+        let mut metadata_bus = 0;
+        if let Some(metadata) = &active.metadata {
+            let size = u64::from(operation.cut.metadata_bytes);
+            let mut cursor = metadata.ranges().cursor_behind(command.offset * size);
+            let piece = cursor.next_joined(command.blocks * size);
+            let offset = command.offset * size;
+            let piece = piece.filter(|piece| piece.len() >= size);
+            let piece = piece.ok_or(Unmappable::InsideBlock { offset })?;
+            if !piece.addr().is_aligned(4) {
+                return Err(Unmappable::Misaligned { offset }.into());
+            }
+            metadata_bus = piece.addr().get();
+            command.blocks = command.blocks.min(piece.len() / size);
+        }
+        if command.blocks == 0 {
+            let offset = command.offset * u64::from(operation.cut.block_bytes);
+            return Err(Unmappable::Length { offset }.into());
+        }
+        let mut entry = operation.entry(command.offset, command.blocks as u32);
+        entry.mptr = metadata_bus;
+        let list = ListMemory {
+            bus: self.lists_bus + (slot * self.list_pages) as u64 * PAGE,
+            pages: self.list_pages,
+        };
+        let base = slot * self.list_pages * PAGE as usize;
+        let lists = &self.lists;
+        let mut bytes = 0;
+        let mut behind = place;
+        if let Some(data) = &active.data {
+            let mut cursor: DmaCursor<'_> = data.ranges().cursor_at(place);
+            bytes = command.blocks * u64::from(operation.cut.block_bytes);
+            let pointer = prp::build(&mut cursor, bytes, list, |at, value| {
+                lists.store64(base + at, value);
+            })
+            // The cut keeps to what PRPs can describe. It would be about the memory if not.
+            .map_err(|_| Unmappable::InsideBlock {
+                offset: command.offset * u64::from(operation.cut.block_bytes),
+            })?;
+            entry.prp1 = pointer.prp1;
+            entry.prp2 = pointer.prp2;
+            behind = cursor.place();
+        } else if operation.shape == Shape::Ranges {
+            let first = operation.cdw10_11 + command.offset;
+            let ranges = write_ranges(first, command.blocks, operation, |index, value| {
+                lists.store64(base + index * 8, value);
+            });
+            entry.prp1 = list.bus;
+            entry.cdw10_11 = DEALLOCATE << 32 | (ranges - 1);
+        }
+        command.stage = Stage::Out;
+        command.sent = self.scans;
+        command.is_aborted = false;
+        entry.cdw0.set_cid(self.slots.issue(slot));
+        self.rings.push(&entry);
+        self.counters.sent(operation.command, bytes);
+        Ok(behind)
+    }
+
+    /// A request's next command cannot be made: the request ends with what was sent.
+    fn refuse_next(&mut self, slot: usize, home: usize, error: Error) {
+        if slot != home {
+            self.slots.release(slot);
+        }
+        if let Some(active) = &mut self.requests[home] {
+            active.note(active.given, error);
+        }
+        self.end_if_over(home);
+    }
+}
+
+/// Attribute Deallocate (AD) of a Dataset Management command, in dword 11.
+const DEALLOCATE: u64 = 1 << 2;
+
+/// Writes the ranges of a Dataset Management command, two words each: attributes and length,
+/// first block. Returns their number.
+fn write_ranges(
+    first: u64,
+    blocks: u64,
+    operation: &Operation,
+    mut store: impl FnMut(usize, u64),
+) -> u64 {
+    let most = RANGE_BLOCKS.min(u64::from(operation.cut.max_blocks));
+    let mut done = 0;
+    let mut ranges = 0;
+    while done < blocks {
+        let now = most.min(blocks - done);
+        store(ranges * 2, now << 32);
+        store(ranges * 2 + 1, first + done);
+        done += now;
+        ranges += 1;
+    }
+    ranges as u64
+}
+
+/// The memory of a request, if it is in one piece on at most two pages, fits into one command
+/// and needs nothing but that.
+#[inline]
+fn short<B: Memory>(request: &Request<B>) -> Option<DmaRange> {
+    let operation = &request.operation;
+    let data = request.data.as_ref()?;
+    let range = data.ranges().single()?;
+    let start = range.addr().get();
+    let fits = range.len() == operation.bytes()
+        && operation.blocks <= u64::from(operation.cut.max_blocks)
+        && page_offset(start) + range.len() <= 2 * PAGE
+        && start % 4 == 0
+        && operation.cut.max_pages > 1
+        && operation.metadata_bytes() == 0
+        && request.metadata.is_none()
+        && data.access().allows(operation.command.direction());
+    fits.then_some(range)
+}
+
+/// The PRPs of memory in one piece on at most two pages.
+#[inline]
+fn two_pages(range: DmaRange) -> DataPointer {
+    let start = range.addr().get();
+    let is_one = page_offset(start) + range.len() <= PAGE;
+    DataPointer {
+        prp1: start,
+        prp2: match is_one {
+            true => 0,
+            false => (start & !(PAGE - 1)).wrapping_add(PAGE),
+        },
+    }
+}

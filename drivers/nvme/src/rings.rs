@@ -1,0 +1,127 @@
+//! The rings of a queue pair, in memory and with their doorbells.
+//!
+//! Entries go in by [`push`](Rings::push) and come out by [`next`](Rings::next). The device
+//! hears of both only by [`ring`](Rings::ring): one doorbell write for each ring that has
+//! changed, however much has, and none for a ring that has not.
+//!
+//! - A completion is handed out only if queue and submission head fit. One that does not fit
+//!   means that the device cannot be trusted any more.
+//! - The completion ring is as long as the submission ring, and there are fewer slots than
+//!   entries. So completions never overflow, whenever their doorbell is rung.
+
+use crate::error::Violation;
+use crate::page::PAGE;
+use crate::platform::{OutOfMemory, Platform, SharedMemory};
+use crate::port::Port;
+use crate::ring::{CompletionRing, SubmissionRing};
+use crate::wire::{CompletionEntry, SubmissionEntry};
+
+/// A submission ring and the completion ring of the same number and length.
+#[derive(Debug)]
+pub(crate) struct Rings<M> {
+    id: u16,
+    entries: u16,
+    submission: SubmissionRing,
+    completion: CompletionRing,
+    /// First the submission ring, then the completion ring.
+    memory: M,
+}
+
+/// Which doorbells were rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rung {
+    pub(crate) submission: bool,
+    pub(crate) completion: bool,
+}
+
+impl<M: SharedMemory> Rings<M> {
+    /// Takes memory for rings with `entries` entries, at least 2.
+    pub(crate) fn allocate<P>(platform: &P, id: u16, entries: u16) -> Result<Self, OutOfMemory>
+    where
+        P: Platform<Shared = M>,
+    {
+        let bytes = completion_base(entries) + CompletionRing::bytes(entries);
+        Ok(Self {
+            id,
+            entries,
+            submission: SubmissionRing::new(entries),
+            completion: CompletionRing::new(entries),
+            memory: platform.allocate(bytes)?,
+        })
+    }
+
+    /// Makes both rings as new. The controller does not use them any more, or not yet.
+    pub(crate) fn reset(&mut self) {
+        let base = completion_base(self.entries);
+        for offset in (0..CompletionRing::bytes(self.entries)).step_by(8) {
+            self.memory.store64(base + offset, 0);
+        }
+        self.submission = SubmissionRing::new(self.entries);
+        self.completion = CompletionRing::new(self.entries);
+    }
+
+    pub(crate) fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    /// Bus address of the submission queue.
+    pub(crate) fn submission_bus(&self) -> u64 {
+        self.memory.bus().addr().get()
+    }
+
+    /// Bus address of the completion queue.
+    pub(crate) fn completion_bus(&self) -> u64 {
+        self.submission_bus() + completion_base(self.entries) as u64
+    }
+
+    /// True if no command can be pushed before the device has fetched one.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.submission.is_full()
+    }
+
+    /// Puts a command behind the others. The caller has seen that there is room.
+    #[inline]
+    pub(crate) fn push(&mut self, entry: &SubmissionEntry) {
+        self.submission.push(&self.memory, entry);
+    }
+
+    /// Takes the next completion, if there is one.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<CompletionEntry>, Violation> {
+        let base = completion_base(self.entries);
+        let Some(entry) = self.completion.peek(&self.memory, base) else {
+            return Ok(None);
+        };
+        self.completion.pop();
+        if entry.sq_id != self.id {
+            let sq_id = entry.sq_id;
+            return Err(Violation::WrongQueue { sq_id });
+        }
+        self.submission.retire(entry.sq_head)?;
+        Ok(Some(entry))
+    }
+
+    /// Tells the device of all commands pushed, and of all completions taken.
+    ///
+    /// Completions first: the device has room for the answers before it has the commands.
+    #[inline]
+    pub(crate) fn ring<P: Platform>(&mut self, port: &Port<P>) -> Rung {
+        let mut rung = Rung::default();
+        if let Some(head) = self.completion.commit() {
+            port.ring_completion(self.id, head);
+            rung.completion = true;
+        }
+        if let Some(tail) = self.submission.commit() {
+            port.ring_submission(self.id, tail);
+            rung.submission = true;
+        }
+        rung
+    }
+}
+
+/// Where the completion ring starts in a pair's memory: on the page behind the other ring.
+#[inline]
+fn completion_base(entries: u16) -> usize {
+    SubmissionRing::bytes(entries).next_multiple_of(PAGE as usize)
+}
