@@ -58,10 +58,8 @@ fn the_rings_are_used_by_one_side_at_a_time() {
         }
         shared.rings.with_mut(|rings| {
             // SAFETY: the queue has answered, and waits for `Live`.
-            unsafe {
-                assert_eq!(*rings, 1, "the rings were not clean");
-                *rings = 2;
-            }
+            let old = unsafe { rings.replace(2) };
+            assert_eq!(old, 1, "the rings were not clean");
         });
         shared.link.command(Order::Live);
         core.join().unwrap();
