@@ -5,7 +5,9 @@
 //! and starts from whatever state firmware or a failure has left. The device may reach memory
 //! only from the moment on when it has confirmed that it is disabled.
 
-use crate::admin::Identify;
+use crate::admin::{
+    AsynchronousEvents, CommandSet, Feature, HostBehaviour, Identify, Save, set_feature,
+};
 use crate::admin_queue::MAX_EVENT_REQUESTS;
 use crate::command::{self, Command};
 use crate::controller::ADMIN_MICROSECONDS;
@@ -14,12 +16,16 @@ use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::link::Order;
 use crate::memory::Memory;
-use crate::namespace::Namespace;
+use crate::namespace::{Description, Namespace};
 use crate::platform::Platform;
 use crate::port::AdminQueues;
 use crate::queue::Queue;
+use crate::quirks::Quirks;
 use crate::shared::{Member, Shared};
-use crate::wire::{IdentifyController, IdentifyNamespace, SubmissionEntry};
+use crate::wire::{
+    Descriptors, IdentifyController, IdentifyNamespace, NvmController, NvmNamespace,
+    SubmissionEntry, ZonedController, ZonedNamespace,
+};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -75,37 +81,36 @@ impl<P: Platform> Shared<P> {
         if !offers(sqes, 6) || !offers(cqes, 4) {
             return Err(Error::Unsupported(Unsupported::EntrySize { sqes, cqes }));
         }
-        self.state.lock().identity = Identity::new(&identify, version);
+        let device = self.port.platform().device();
+        let quirks = device.map(Quirks::of).unwrap_or_default();
+        self.state.lock().identity = Identity::new(&identify, version).with_quirks(quirks);
         Ok(())
     }
 
     /// Turns on what the driver makes use of. A controller that refuses does without.
     async fn set_features(self: &Arc<Self>) -> Result<(), Error> {
-        const ASYNCHRONOUS_EVENTS: u64 = 0x0b;
-        const HOST_BEHAVIOUR: u64 = 0x16;
-        const NAMESPACES_CHANGED: u32 = 1 << 8;
         let identity = self.state.lock().identity;
+        let abilities = &identity.abilities;
         self.retry_delays.store(0, Ordering::Relaxed);
-        if identity.abilities.events & NAMESPACES_CHANGED != 0 {
-            // Changed namespaces, and all critical warnings.
-            const EVENTS: u64 = 0x11f;
-            let entry = SubmissionEntry {
-                cdw10_11: ASYNCHRONOUS_EVENTS | EVENTS << 32,
-                ..Command::SetFeatures.entry()
-            };
+        let offered = AsynchronousEvents::from(abilities.events);
+        if offered.namespaces() {
+            // All critical warnings, which every controller can report.
+            let events = offered.with_health(0x1f).with_telemetry(false);
+            let events = events.with_access(false).with_firmware(false);
+            let feature = Feature::AsynchronousEvents;
+            let entry = set_feature(feature, 0, events.into_bits(), Save::No);
             optional(self.simple(Command::SetFeatures, entry).await)?;
         }
-        if identity.abilities.retry_delays != [0; 3] {
-            let entry = SubmissionEntry {
-                cdw10_11: HOST_BEHAVIOUR,
-                ..Command::SetFeatures.entry()
-            };
-            // Byte 0: Advanced Command Retry Enable (ACRE). The structure has 512 bytes.
-            let mut behaviour = [0; 512];
-            behaviour[0] = 1;
-            let set = self.admin_write(Command::SetFeatures, entry, &behaviour);
-            if optional(set.await)? {
-                let [first, second, third] = identity.abilities.retry_delays.map(u64::from);
+        let behaviour = HostBehaviour {
+            advanced_retry: abilities.retry_delays != [0; 3],
+            extended_formats: abilities.extended_formats,
+        };
+        if behaviour != HostBehaviour::default() {
+            let entry = set_feature(Feature::HostBehaviour, 0, 0, Save::No);
+            let data = behaviour.encode();
+            let set = self.admin_write(Command::SetFeatures, entry, &data);
+            if optional(set.await)? && behaviour.advanced_retry {
+                let [first, second, third] = abilities.retry_delays.map(u64::from);
                 let delays = first | second << 16 | third << 32;
                 self.retry_delays.store(delays, Ordering::Relaxed);
             }
@@ -210,13 +215,14 @@ impl<P: Platform> Shared<P> {
     pub(crate) async fn identify_namespaces(self: &Arc<Self>) -> Result<(), Error> {
         const INVALID_FIELD: u8 = 0x02;
         let identity = self.state.lock().identity;
+        let set = self.identify_command_set(&identity).await?;
         let mut namespaces = Vec::new();
         let mut left_out = false;
         match self.list_active_namespaces(identity.max_namespace).await {
             Ok((active, is_cut)) => {
                 left_out = is_cut;
                 for id in active {
-                    namespaces.push(self.identify_namespace(id, &identity).await?);
+                    namespaces.push(self.identify_namespace(id, &identity, set.as_ref()).await?);
                 }
             }
             // Controllers before version 1.1 have no such list.
@@ -226,7 +232,7 @@ impl<P: Platform> Shared<P> {
                 let most = MAX_NAMESPACES as u32;
                 left_out |= identity.max_namespace > most;
                 for id in 1..=identity.max_namespace.min(most) {
-                    namespaces.push(self.identify_namespace(id, &identity).await?);
+                    namespaces.push(self.identify_namespace(id, &identity, set.as_ref()).await?);
                 }
                 // An inactive namespace is described by zeros.
                 namespaces.retain(|namespace| !namespace.looks_inactive());
@@ -271,22 +277,90 @@ impl<P: Platform> Shared<P> {
         self: &Arc<Self>,
         id: u32,
         identity: &Identity,
+        set: Option<&NvmController>,
     ) -> Result<Namespace, Error> {
         let limits = Limits::new(identity.mdts, self.entries() - 1);
-        let what = Identify::Namespace(id);
-        let mut namespace = match self.identify(what).await {
-            Ok(data) => Namespace::new(id, &IdentifyNamespace::decode(&data), limits),
-            Err(Error::Command(error)) => Namespace::not_identified(id, error.status, limits),
+        let data = match self.identify(Identify::Namespace(id)).await {
+            Ok(data) => data,
+            Err(Error::Command(error)) => {
+                return Ok(Namespace::not_identified(id, error.status, limits));
+            }
             Err(error) => return Err(error),
         };
-        namespace.has_write_cache = identity.write_cache;
+        let mut description = Description {
+            identify: IdentifyNamespace::decode(&data),
+            ..Description::default()
+        };
+        if identity.has_descriptors()
+            && let Some(data) = self.try_identify(Identify::Descriptors(id)).await?
+        {
+            description.descriptors = Descriptors::decode(&data);
+        }
+        if identity.abilities.extended_formats {
+            let what = Identify::NamespaceOf(id, CommandSet::Nvm);
+            let data = self.try_identify(what).await?;
+            description.extended = data.map(|data| NvmNamespace::decode(&data));
+        }
+        if description.descriptors.csi == Some(CommandSet::Zoned.csi()) {
+            let what = Identify::NamespaceOf(id, CommandSet::Zoned);
+            let controller = Identify::ControllerOf(CommandSet::Zoned);
+            if let Some(namespace) = self.try_identify(what).await?
+                && let Some(controller) = self.try_identify(controller).await?
+            {
+                let zoned = ZonedNamespace::decode(&namespace);
+                description.zoned = Some((zoned, ZonedController::decode(&controller)));
+            }
+        }
+        if identity.quirks.false_identifiers() {
+            description.descriptors = Descriptors {
+                csi: description.descriptors.csi,
+                ..Descriptors::default()
+            };
+            description.identify.nguid = [0; 16];
+            description.identify.eui64 = [0; 8];
+        }
+        let namespace = Namespace::new(id, &description, limits);
+        let namespace = namespace.with_controller(
+            &description.identify,
+            set,
+            &identity.abilities,
+            identity.write_cache,
+        );
         Ok(namespace)
+    }
+
+    /// What the controller says of the NVM command set. It may say nothing.
+    async fn identify_command_set(
+        self: &Arc<Self>,
+        identity: &Identity,
+    ) -> Result<Option<NvmController>, Error> {
+        // Controllers before version 2.0 say it only if they have several command sets.
+        if !self.port.cap().css_selectable() && identity.version.major() < 2 {
+            return Ok(None);
+        }
+        let data = self.try_identify(Identify::ControllerOf(CommandSet::Nvm));
+        Ok(data.await?.map(|data| NvmController::decode(&data)))
+    }
+
+    /// Identifies something that the controller need not have.
+    async fn try_identify(
+        self: &Arc<Self>,
+        what: Identify,
+    ) -> Result<Option<[u8; IDENTIFY_BYTES]>, Error> {
+        match self.identify(what).await {
+            Ok(data) => Ok(Some(data)),
+            Err(Error::Command(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends an Identify command and takes a copy of what it brings.
     ///
     /// The memory is zeroed, so a controller that writes nothing shows nothing.
-    async fn identify(self: &Arc<Self>, what: Identify) -> Result<[u8; IDENTIFY_BYTES], Error> {
+    pub(crate) async fn identify(
+        self: &Arc<Self>,
+        what: Identify,
+    ) -> Result<[u8; IDENTIFY_BYTES], Error> {
         let data = self.admin_read(what.command(), what.entry(), IDENTIFY_BYTES);
         let (_, data) = data.await?;
         let mut structure = [0; IDENTIFY_BYTES];

@@ -113,6 +113,20 @@ pub enum RequestError {
     Access,
     /// The controller has no such command, or not with these options.
     Unsupported,
+    /// The blocks that are copied overlap with those that are written. Copy through memory.
+    Overlap,
+    /// There is no zone that starts at this block.
+    NoZone {
+        /// The block.
+        block: u64,
+    },
+    /// The request cannot be cut, and does not fit into one command. Send less.
+    TooLong {
+        /// Blocks of the request.
+        blocks: u64,
+        /// Most blocks of a command, with this memory.
+        most: u64,
+    },
 }
 
 /// Why memory cannot be cut into commands.
@@ -204,6 +218,12 @@ impl From<OutOfMemory> for Error {
     }
 }
 
+impl From<RequestError> for Error {
+    fn from(reason: RequestError) -> Self {
+        Self::Request(reason)
+    }
+}
+
 impl From<Unmappable> for Error {
     fn from(reason: Unmappable) -> Self {
         Self::Request(RequestError::Memory(reason))
@@ -277,6 +297,11 @@ impl fmt::Display for RequestError {
                 write!(f, "the block at byte {offset} does not fit into a command")
             }
             Self::Access => f.write_str("the memory is not what the command needs"),
+            Self::Overlap => f.write_str("the blocks overlap with those they are copied to"),
+            Self::NoZone { block } => write!(f, "there is no zone at block {block}"),
+            Self::TooLong { blocks, most } => {
+                write!(f, "{blocks} blocks are too many for one command of {most}")
+            }
             Self::Unsupported => f.write_str("the controller does not offer that"),
         }
     }

@@ -1,6 +1,8 @@
 //! Who the controller says it is.
 
 use crate::abilities::Abilities;
+use crate::host_memory::Wanted;
+use crate::quirks::Quirks;
 use crate::registers::Version;
 use crate::wire::IdentifyController;
 use core::fmt;
@@ -31,6 +33,10 @@ pub struct Identity {
     pub controller: u16,
     /// What the controller can do beyond what every controller can.
     pub abilities: Abilities,
+    /// What it is known to do otherwise. The abilities already take account of that.
+    pub quirks: Quirks,
+    /// Host memory that it would like to borrow.
+    pub host_memory: Option<Wanted>,
 }
 
 impl Identity {
@@ -47,7 +53,32 @@ impl Identity {
             shutdown_microseconds: identify.rtd3e,
             controller: identify.cntlid,
             abilities: Abilities::new(identify),
+            quirks: Quirks::new(),
+            host_memory: Wanted::new(identify),
         }
+    }
+
+    /// The same controller, with what is known of it.
+    pub(crate) fn with_quirks(mut self, quirks: Quirks) -> Self {
+        self.quirks = quirks;
+        let abilities = &mut self.abilities;
+        abilities
+            .io
+            .set_verify(abilities.io.verify() || quirks.verifies());
+        if quirks.no_write_zeroes() {
+            abilities.io.set_write_zeroes(false);
+        }
+        if quirks.no_deepest_power_state() {
+            abilities.power = abilities.power.without_deepest();
+        }
+        self
+    }
+
+    /// True if it can be asked what identifies its namespaces (CNS 03h, since version 1.3).
+    pub(crate) fn has_descriptors(&self) -> bool {
+        let version = (self.version.major(), self.version.minor());
+        let is_sound = !self.quirks.no_descriptors() && !self.quirks.old_identify();
+        version >= (1, 3) && is_sound
     }
 }
 
@@ -99,6 +130,31 @@ impl<const N: usize> fmt::Debug for Text<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quirks_take_and_give_abilities() {
+        let identify = IdentifyController {
+            oncs: 8,
+            npss: 4,
+            ..IdentifyController::default()
+        };
+        let version = Version::from(0x0001_0300);
+        let plain = Identity::new(&identify, version).with_quirks(Quirks::new());
+        assert!(plain.abilities.io.write_zeroes() && !plain.abilities.io.verify());
+        assert!(plain.has_descriptors());
+        assert_eq!(plain.abilities.power.states().len(), 5);
+        let quirks = Quirks::new()
+            .with_no_write_zeroes(true)
+            .with_verifies(true)
+            .with_no_descriptors(true)
+            .with_no_deepest_power_state(true);
+        let odd = plain.with_quirks(quirks);
+        assert!(!odd.abilities.io.write_zeroes() && odd.abilities.io.verify());
+        assert!(!odd.has_descriptors());
+        assert_eq!(odd.abilities.power.states().len(), 4);
+        let old = Identity::new(&identify, Version::from(0x0001_0200));
+        assert!(!old.has_descriptors());
+    }
 
     #[test]
     fn padding_goes_and_inner_spaces_stay() {

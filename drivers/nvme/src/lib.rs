@@ -89,6 +89,7 @@ mod identity;
 mod limits;
 mod link;
 mod logs;
+mod management;
 mod memory;
 mod namespace;
 mod notices;

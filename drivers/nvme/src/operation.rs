@@ -8,6 +8,7 @@
 //! It says nothing about memory but how much there must be.
 
 use crate::command::Command;
+use crate::protection::{Guard, Protection};
 use crate::wire::SubmissionEntry;
 
 /// How an operation becomes commands.
@@ -19,6 +20,14 @@ pub(crate) enum Shape {
     /// Logical blocks in order, named by ranges of a Dataset Management command, which the
     /// queue writes to memory of its own.
     Ranges,
+    /// Logical blocks in order that are written with others: the sources of a Copy command,
+    /// which the queue describes in memory of its own.
+    Sources {
+        /// The first block that is copied.
+        from: u64,
+        /// The guard of the namespace, which decides how sources are described.
+        guard: Guard,
+    },
     /// One command as it is. Its data, if any, is transferred as a whole.
     Whole,
 }
@@ -33,7 +42,8 @@ pub(crate) struct Cut {
     /// Most blocks in a command, not 0.
     pub(crate) max_blocks: u32,
     /// Most memory pages in a command, counting those at both ends that are only partly used.
-    /// For [`Shape::Ranges`], where `max_blocks` is for a range: most ranges in a command.
+    /// For [`Shape::Ranges`] and [`Shape::Sources`], where `max_blocks` is for a range: most
+    /// ranges in a command.
     pub(crate) max_pages: u32,
 }
 
@@ -54,8 +64,10 @@ pub struct Operation {
     pub(crate) shape: Shape,
     /// The command may be sent again if nobody knows whether it was executed.
     pub(crate) idempotent: bool,
-    /// The Initial Logical Block Reference Tag (dword 14) counts with the blocks.
-    pub(crate) counts_reference: bool,
+    /// All of it is one command, or it is refused.
+    pub(crate) is_single: bool,
+    /// The protection whose reference tag, in dwords 3 and 14, counts with the blocks.
+    pub(crate) protection: Option<Protection>,
     pub(crate) cut: Cut,
     pub(crate) nsid: u32,
     /// Blocks of the operation. For [`Shape::Whole`] with data: 1, of `block_bytes` bytes.
@@ -69,6 +81,10 @@ pub struct Operation {
 impl Operation {
     /// Force Unit Access (FUA), in dwords 12 and 13.
     const FUA: u64 = 1 << 30;
+    /// Limited Retry (LR).
+    const LIMITED_RETRY: u64 = 1 << 31;
+    /// Deallocate (DEAC) of Write Zeroes.
+    const DEALLOCATE: u64 = 1 << 25;
 
     /// One command, without data and options.
     pub(crate) fn whole(command: Command, nsid: u32) -> Self {
@@ -76,7 +92,8 @@ impl Operation {
             command,
             shape: Shape::Whole,
             idempotent: false,
-            counts_reference: false,
+            is_single: false,
+            protection: None,
             cut: Cut::NO_DATA,
             nsid,
             blocks: 1,
@@ -108,6 +125,23 @@ impl Operation {
         }
     }
 
+    /// One command that is made already, without data.
+    pub(crate) fn of_entry(command: Command, entry: &SubmissionEntry) -> Self {
+        Self {
+            cdw2_3: entry.cdw2_3,
+            cdw10_11: entry.cdw10_11,
+            cdw12_13: entry.cdw12_13,
+            cdw14_15: entry.cdw14_15,
+            ..Self::whole(command, entry.nsid)
+        }
+    }
+
+    /// As it is, with `bytes` bytes of data in one command.
+    pub(crate) fn with_data(mut self, bytes: u32) -> Self {
+        self.cut.block_bytes = bytes;
+        self
+    }
+
     /// As it is, and it does no harm to execute it twice: after a reset it is sent again.
     pub(crate) fn with_idempotence(mut self) -> Self {
         self.idempotent = true;
@@ -117,6 +151,22 @@ impl Operation {
     /// A read or write that is answered only when the data is in durable memory (FUA).
     pub fn with_fua(mut self) -> Self {
         self.cdw12_13 |= Self::FUA;
+        self
+    }
+
+    /// A request whose data may be elsewhere, too: the controller is to give up early rather
+    /// than to try for long (Limited Retry).
+    pub fn with_limited_retry(mut self) -> Self {
+        self.cdw12_13 |= Self::LIMITED_RETRY;
+        self
+    }
+
+    /// A Write Zeroes that may deallocate its blocks (Deallocate, DEAC). For other commands
+    /// than that, it is as it was.
+    pub fn with_deallocation(mut self) -> Self {
+        if self.command == Command::WriteZeroes {
+            self.cdw12_13 |= Self::DEALLOCATE;
+        }
         self
     }
 
@@ -145,7 +195,7 @@ impl Operation {
     /// The first block, if it has blocks.
     pub(crate) fn first_block(&self) -> Option<u64> {
         match self.shape {
-            Shape::Blocks | Shape::Ranges => Some(self.cdw10_11),
+            Shape::Blocks | Shape::Ranges | Shape::Sources { .. } => Some(self.cdw10_11),
             Shape::Whole => None,
         }
     }
@@ -161,13 +211,21 @@ impl Operation {
             cdw14_15: self.cdw14_15,
             ..self.command.entry()
         };
-        if self.shape == Shape::Blocks {
-            entry.cdw10_11 = self.cdw10_11.wrapping_add(offset);
-            entry.cdw12_13 |= u64::from(blocks.wrapping_sub(1) & 0xffff);
-            if self.counts_reference {
-                let tag = (self.cdw14_15 as u32).wrapping_add(offset as u32);
-                entry.cdw14_15 = self.cdw14_15 >> 32 << 32 | u64::from(tag);
+        match self.shape {
+            Shape::Blocks => {
+                entry.cdw10_11 = self.cdw10_11.wrapping_add(offset);
+                entry.cdw12_13 |= u64::from(blocks.wrapping_sub(1) & 0xffff);
             }
+            Shape::Sources { .. } => entry.cdw10_11 = self.cdw10_11.wrapping_add(offset),
+            Shape::Ranges | Shape::Whole => {}
+        }
+        if let Some(protection) = &self.protection
+            && offset != 0
+        {
+            let first = self.cdw14_15 & 0xffff_ffff | (self.cdw2_3 >> 32) << 32;
+            let tag = protection.reference(first, offset);
+            entry.cdw2_3 = (tag >> 32) << 32;
+            entry.cdw14_15 = (self.cdw14_15 >> 32) << 32 | tag & 0xffff_ffff;
         }
         entry
     }
@@ -197,6 +255,15 @@ impl<B> Request<B> {
             operation,
             data: None,
             metadata: None,
+        }
+    }
+
+    /// A request with data, and with metadata in memory of its own.
+    pub fn with_metadata(operation: Operation, data: B, metadata: B) -> Self {
+        Self {
+            operation,
+            data: Some(data),
+            metadata: Some(metadata),
         }
     }
 

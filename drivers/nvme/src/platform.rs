@@ -18,6 +18,7 @@
 //! - The caller's duty: no reference to shared memory is ever formed; there is only this
 //!   interface.
 
+use crate::quirks::Device;
 use core::fmt;
 use phyr::DmaRange;
 
@@ -137,6 +138,12 @@ pub unsafe trait Platform {
     /// last time that it resolved. The default never does: the admin queue is polled then.
     fn interrupted(&self) -> impl Future<Output = ()> {
         core::future::pending()
+    }
+
+    /// Which device it is, so that the driver knows its [quirks](crate::Quirks). The default does
+    /// not say.
+    fn device(&self) -> Option<Device> {
+        None
     }
 
     /// Whether the device is still in the machine: on PCI, whether configuration space still

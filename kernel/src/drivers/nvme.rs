@@ -118,6 +118,14 @@ unsafe impl nvme::Platform for NvmePlatform {
         .await;
     }
 
+    fn device(&self) -> Option<nvme::Device> {
+        let function = self.device.function();
+        Some(nvme::Device {
+            vendor: function.vendor,
+            device: function.device,
+        })
+    }
+
     fn is_present(&self) -> bool {
         self.device.is_present()
     }
@@ -245,6 +253,14 @@ pub fn probe(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Found, P
     for namespace in listed {
         match namespace.unusable {
             Some(reason) => found.unusable.push((namespace.id, format!("{reason}"))),
+            // A block device has nowhere to put metadata, and writes where it likes.
+            None if !namespace.is_plain() => {
+                let reason = format!("blocks of {} bytes", namespace.format);
+                found.unusable.push((namespace.id, reason));
+            }
+            None if namespace.zoned.is_some() => {
+                found.unusable.push((namespace.id, "it is zoned".into()));
+            }
             None => found.namespaces.push(Namespace {
                 name: Name::or_next(&format!("{name}n{}", namespace.id)),
                 _controller_name: name.clone(),

@@ -10,12 +10,14 @@
 
 use super::table::{Active, Command, Stage};
 use super::{Body, Mode, Refused, Ticket};
-use crate::command::{DataPointer, Direction};
+use crate::command::{Command as Op, DataPointer, Direction};
 use crate::error::{Error, RequestError, Unmappable, Violation};
 use crate::memory::Memory;
+use crate::nvm::{CopyRange, copy};
 use crate::operation::{MAX_RANGES, Operation, RANGE_BLOCKS, Request, Shape};
 use crate::page::{PAGE, page_offset};
 use crate::platform::{Platform, SharedMemory};
+use crate::protection::{Checks, Tags};
 use crate::prp::{self, ListMemory};
 use phyr::{DmaCursor, DmaRange, Gaps, Limits, Place};
 
@@ -103,9 +105,12 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 block_size: operation.cut.block_bytes,
             });
         }
-        // A command that moves data without any would move it to or from address 0.
-        let moves = operation.command.direction() != Direction::Nothing;
-        if moves && operation.bytes() == 0 && operation.shape != Shape::Ranges {
+        // A command that moves data without any would move it to or from address 0. Some have
+        // data of the queue's, and what is done to a zone has none, whatever the opcode says.
+        let moves = operation.command.direction() != Direction::Nothing
+            && !matches!(operation.shape, Shape::Ranges | Shape::Sources { .. })
+            && operation.command != Op::ZoneManagementSend;
+        if moves && operation.bytes() == 0 {
             return refused(RequestError::Access);
         }
         for (memory, bytes) in [
@@ -130,7 +135,15 @@ impl<P: Platform, B: Memory> Body<P, B> {
             }
         }
         if let Some(data) = &request.data {
-            self.limits(operation).check(data.ranges().cursor())?;
+            let limits = self.limits(operation);
+            limits.check(data.ranges().cursor())?;
+            let run = limits.next_run(data.ranges().cursor());
+            if operation.is_single && run != operation.bytes() {
+                return refused(RequestError::TooLong {
+                    blocks: operation.blocks,
+                    most: run / u64::from(operation.cut.block_bytes.max(1)),
+                });
+            }
         }
         Ok(())
     }
@@ -269,7 +282,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         let operation = &active.operation;
         let left = active.left();
         let most = match operation.shape {
-            Shape::Ranges => {
+            Shape::Ranges | Shape::Sources { .. } => {
                 let of_range = RANGE_BLOCKS.min(u64::from(operation.cut.max_blocks));
                 of_range * MAX_RANGES.min(u64::from(operation.cut.max_pages))
             }
@@ -345,6 +358,12 @@ impl<P: Platform, B: Memory> Body<P, B> {
             });
             entry.prp1 = list.bus;
             entry.cdw10_11 = DEALLOCATE << 32 | (ranges - 1);
+        } else if let Shape::Sources { from, .. } = operation.shape {
+            let first = from + command.offset;
+            entry.prp1 = list.bus;
+            entry.cdw12_13 |= write_sources(first, command.blocks, operation, |index, value| {
+                lists.store64(base + index * 8, value);
+            });
         }
         command.stage = Stage::Out;
         command.sent = self.scans;
@@ -389,6 +408,42 @@ fn write_ranges(
         ranges += 1;
     }
     ranges as u64
+}
+
+/// Writes the sources of a Copy command. Returns what dword 12 says of them: their number, how
+/// they are described, and what is checked of them, which is what is checked of the copy.
+/// There are never more of them than fit into a page.
+fn write_sources(
+    first: u64,
+    blocks: u64,
+    operation: &Operation,
+    mut store: impl FnMut(usize, u64),
+) -> u64 {
+    const WRITE_CHECKS: u32 = 26;
+    let Shape::Sources { guard, .. } = operation.shape else {
+        return 0;
+    };
+    let most = u64::from(operation.cut.max_blocks);
+    let (mut done, mut ranges, mut index) = (0, 0, 0);
+    while done < blocks {
+        let now = most.min(blocks - done);
+        let block = first + done;
+        let source = CopyRange {
+            block,
+            blocks: now as u32,
+            tags: operation.protection.map(|_| Tags::of_block(block, guard)),
+        };
+        let bytes = source.encode(guard);
+        let (words, _) = bytes[..CopyRange::bytes(guard)].as_chunks::<8>();
+        for word in words {
+            store(index, u64::from_le_bytes(*word));
+            index += 1;
+        }
+        done += now;
+        ranges += 1;
+    }
+    let checks = Checks::from((operation.cdw12_13 >> WRITE_CHECKS) as u8 & 0xf);
+    copy(operation.nsid, 0, ranges, guard, checks).cdw12_13
 }
 
 /// The memory of a request, if it is in one piece on at most two pages, fits into one command

@@ -41,7 +41,8 @@ fn a_controller_comes_up_and_says_who_it_is() {
 fn set_up_commands_come_in_order() {
     let bench = Bench::new(Config::default());
     let log = bench.machine.model().admin_log.clone();
-    assert_eq!(log, [0x06, 0x09, 0x06, 0x06, 0x0c, 0x05, 0x01]);
+    // Identify: the controller, the list, the namespace and what identifies it.
+    assert_eq!(log, [0x06, 0x09, 0x06, 0x06, 0x06, 0x0c, 0x05, 0x01]);
 }
 
 #[test]

@@ -6,15 +6,25 @@
 
 mod allocation;
 mod bring_up;
+mod commands;
 mod corpus;
 mod device;
 mod errors;
+mod events;
+mod features;
 mod fuzz;
 mod hostile;
 mod hostile_answers;
+mod identity;
+mod logs;
+mod management;
 mod model;
 mod namespaces;
 mod play;
+mod protection;
+mod queues;
 mod recovery;
+mod retries;
 mod splitting;
 mod transfers;
+mod zoned;

@@ -1,12 +1,12 @@
 //! What kind of controller the model is.
 
 use super::cmb::ControllerMemory;
-use nvme::Status;
 use nvme::registers::Capabilities;
 use nvme::wire::{
     ExtendedLbaFormat, IdentifyController, IdentifyNamespace, LbaFormat, NvmController,
     NvmNamespace, ZonedController, ZonedNamespace,
 };
+use nvme::{Device, Status};
 use std::collections::BTreeMap;
 
 /// Everything about a controller that a test may want different.
@@ -65,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) controller_memory: Option<ControllerMemory>,
     /// Microseconds of a sanitize operation.
     pub(crate) sanitize_time: u64,
+    /// Which device the machine says that it is.
+    pub(crate) device: Option<Device>,
     /// Bytes of all identify data that are something else: offset and value.
     pub(crate) patches: Vec<(u16, u8)>,
 }
@@ -129,6 +131,7 @@ impl Default for Config {
             zoned: ZonedController::default(),
             controller_memory: None,
             sanitize_time: 2_000_000,
+            device: None,
             patches: Vec::new(),
         }
     }

@@ -5,9 +5,9 @@ use super::memory::{Ours, PAGE};
 use super::{Config, Model};
 use crate::allocation;
 use nvme::{
-    Access, Controller, Counters, Done, Error, Failure, Limits, Memory, Namespace, Operation,
-    Options, OutOfMemory, Platform, Queue, Ranges, Registers, Request, RequestError, SharedMemory,
-    attend, execute,
+    Access, Controller, Counters, Device, Done, Error, Failure, Limits, Memory, Namespace,
+    Operation, Options, OutOfMemory, Platform, Queue, Ranges, Registers, Request, RequestError,
+    SharedMemory, attend, execute,
 };
 use phyr::{DmaAddr, DmaList, DmaRange};
 use std::cell::{RefCell, RefMut};
@@ -93,6 +93,10 @@ unsafe impl Platform for Machine {
             machine: self.clone(),
             until: self.model().clock + microseconds,
         }
+    }
+
+    fn device(&self) -> Option<Device> {
+        self.model().config.device
     }
 
     fn is_present(&self) -> bool {

@@ -1,0 +1,82 @@
+//! Several queue pairs: how many, with which vectors, side by side.
+
+use crate::model::{Bench, Config, Data};
+use nvme::{Access, Error, Options, Request, execute};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+fn bench(granted: (u16, u16), wanted: u16) -> Bench {
+    let mut config = Config::with_disk(4096, 12);
+    config.granted = granted;
+    let mut options = Options::default();
+    options.queues = wanted;
+    Bench::with_options(config, options)
+}
+
+#[test]
+fn queues_are_granted_and_no_more() {
+    assert_eq!(bench((3, 5), 8).controller.queues(), 3);
+    assert_eq!(bench((5, 2), 8).controller.queues(), 2);
+    assert_eq!(bench((64, 64), 4).controller.queues(), 4);
+    let bench = bench((3, 3), 8);
+    // One is the bench's.
+    let second = bench.run(bench.controller.queue::<Data>(None));
+    let third = bench.run(bench.controller.queue::<Data>(None));
+    let fourth = bench.run(bench.controller.queue::<Data>(None));
+    assert!(second.is_ok() && third.is_ok());
+    assert!(matches!(fourth, Err(Error::Full)));
+}
+
+#[test]
+fn queues_work_side_by_side() {
+    let bench = bench((64, 64), 4);
+    let disk = bench.namespace(1).expect("a namespace");
+    let mut queues = vec![bench.queue.clone()];
+    for vector in 1..4 {
+        let queue = bench.run(bench.controller.queue(Some(vector)));
+        let queue = Rc::new(RefCell::new(queue.expect("a queue")));
+        bench.add(queue.clone());
+        queues.push(queue);
+    }
+    let done = Rc::new(RefCell::new(Vec::new()));
+    for (index, queue) in queues.iter().enumerate() {
+        let block = index as u64 * 100;
+        let data = Data::owned(&bench.machine, 50, Access::FROM_DEVICE);
+        let read = disk.read(block, 50).expect("a read");
+        let future = execute(queue.clone(), Request::with_data(read, data));
+        let done = done.clone();
+        bench.executor.spawn(async move {
+            let result = future.await;
+            done.borrow_mut().push((block, result));
+        });
+    }
+    bench.sleep(100_000);
+    let done = done.take();
+    assert_eq!(done.len(), 4);
+    for (block, done) in done {
+        assert_eq!(done.result, Ok(0));
+        let data = done.data.expect("the memory comes back");
+        assert!(bench.contents(data.list()) == bench.disk(1, block, 50));
+    }
+    drop(queues);
+}
+
+#[test]
+fn a_queue_has_its_vector() {
+    let bench = bench((64, 64), 4);
+    let disk = bench.namespace(1).expect("a namespace");
+    let queue = bench.run(bench.controller.queue(Some(7))).expect("a queue");
+    let queue = Rc::new(RefCell::new(queue));
+    bench.add(queue.clone());
+    assert!(!bench.machine.model().interrupts.take(7));
+    let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
+    let read = disk.read(0, 1).expect("a read");
+    let done = bench.run(execute(queue, Request::with_data(read, data)));
+    assert_eq!(done.result, Ok(0));
+    assert!(bench.machine.model().interrupts.take(7));
+    // The bench's own queue is polled.
+    let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
+    let done = bench.execute(Request::with_data(read, data));
+    assert_eq!(done.result, Ok(0));
+    assert!(!bench.machine.model().interrupts.take(7));
+}
