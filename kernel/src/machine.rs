@@ -74,7 +74,7 @@ pub fn init(rsdp: Option<u64>) {
         let platform = Platform::discover(rsdp.map(PhysAddr::new), &FirmwareMemory);
         for (signature, flaw) in &platform.flaws {
             println!(
-                "acpi: table {} is ignored: {flaw}",
+                "acpi: table {} is ignored, or a part of it: {flaw}",
                 signature.escape_ascii()
             );
         }

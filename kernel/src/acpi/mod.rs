@@ -4,7 +4,8 @@
 //! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT).
 //! Everything is copied out of firmware memory, checked against its checksum and its length, and
 //! then read from a slice; no pointer of the firmware's is followed without that.
-//! A table that is damaged is as good as missing, and [`Platform::flaws`] says which one and why.
+//! A table that is damaged is as good as missing, or ends where it is damaged, if what comes before is sound
+//! by itself (MADT). [`Platform::flaws`] says which one and why.
 
 mod madt;
 mod mcfg;
@@ -29,7 +30,7 @@ pub trait Firmware {
     fn read(&self, range: Phyr) -> Option<Vec<u8>>;
 }
 
-/// Why a table was not used.
+/// Why a table, or a part of it, was not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
     /// The address does not lead to readable memory, or the length is absurd.
@@ -72,7 +73,7 @@ pub struct Platform {
     pub hpet: Option<Hpet>,
     /// The power-management timer.
     pub pm_timer: Option<PmTimer>,
-    /// Tables that were damaged, by signature.
+    /// Tables that were damaged, by signature; they are not used, or not all of them is.
     pub flaws: Vec<([u8; 4], Flaw)>,
 }
 
@@ -110,11 +111,12 @@ impl Platform {
         match &signature {
             b"MCFG" => self.ecam = mcfg::read(&load()?)?,
             b"APIC" => {
-                let madt = madt::read(&load()?)?;
+                let (madt, flaw) = madt::read(&load()?)?;
                 self.local_apic = Some(madt.local_apic);
                 self.cpus = madt.cpus;
                 self.io_apics = madt.io_apics;
                 self.overrides = madt.overrides;
+                return flaw.map_or(Ok(()), Err);
             }
             b"HPET" => self.hpet = Some(timers::read_hpet(&load()?)?),
             b"FACP" => self.pm_timer = timers::read_pm_timer(&load()?)?,

@@ -38,6 +38,11 @@ impl Table {
         Ok(Self(bytes))
     }
 
+    #[cfg(test)]
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -79,42 +79,59 @@ impl fmt::Display for NoTrampoline {
     }
 }
 
-/// Starts all cores that the firmware lists, and waits until they take part. Returns those that do
-/// not, by their APIC identifiers.
+/// Starts all cores that the firmware lists, and waits until they take part. Returns those that were
+/// tried and do not, by their APIC identifiers.
+///
+/// A core that takes part is never reset, however often it is listed.
 ///
 /// Memory, clock and the boot core's APIC are ready; it runs on the boot core.
 pub(crate) fn start_all(listed: &[Cpu]) -> Vec<(u32, Absent)> {
-    let present: Vec<u32> = super::online()
-        .map(|core| local::of(core).apic_id())
-        .collect();
-    let others: Vec<u32> = listed
-        .iter()
-        .map(|cpu| cpu.apic_id)
-        .filter(|id| !present.contains(id))
-        .collect();
-    if others.is_empty() {
+    let mut others = listed.iter().filter(|cpu| !is_here(cpu.apic_id)).peekable();
+    if others.peek().is_none() {
         return Vec::new();
     }
     let trampoline = match place_trampoline() {
         Ok(trampoline) => trampoline,
         Err(error) => {
-            println!("cores: {} cores stay off: {error}", others.len());
+            println!("cores: {} cores stay off: {error}", others.count());
             return Vec::new();
         }
     };
-    let mut absent = Vec::new();
-    for apic_id in others {
-        if let Err(reason) = start(apic_id, &trampoline) {
-            println!("cores: the core with APIC id {apic_id} is left out: {reason}");
-            absent.push((apic_id, reason));
+    let mut absent: Vec<(u32, Absent)> = Vec::new();
+    let mut patience = PATIENCE;
+    for Cpu { apic_id } in listed.iter().copied() {
+        // Looked at only now: it may be the twin of one that has come a moment ago.
+        if is_here(apic_id) || absent.iter().any(|(tried, _)| *tried == apic_id) {
+            continue;
+        }
+        let Err(reason) = start(apic_id, &trampoline, patience) else {
+            continue;
+        };
+        println!("cores: the core with APIC id {apic_id} is left out: {reason}");
+        absent.push((apic_id, reason));
+        match reason {
+            // A list of cores that do not exist must not hold up the boot for long.
+            Absent::Silent => patience /= 2,
+            // Nobody else can come; or one is on its way that may still use what all use to come.
+            Absent::TooMany | Absent::Lost => {
+                println!("cores: those that are listed after it are not started");
+                break;
+            }
+            Absent::Stacks(_) | Absent::Unreachable(_) => {}
         }
     }
-    let may_be_on_its_way = |(_, reason): &(u32, Absent)| matches!(reason, Absent::Silent);
+    let may_be_on_its_way =
+        |(_, reason): &(u32, Absent)| matches!(reason, Absent::Silent | Absent::Lost);
     if absent.iter().any(may_be_on_its_way) {
         // Should it come after all, it finds code that halts it.
         core::mem::forget(trampoline);
     }
     absent
+}
+
+/// Whether the core of this APIC identifier takes part.
+fn is_here(apic_id: u32) -> bool {
+    super::online().any(|core| local::of(core).apic_id() == apic_id)
 }
 
 fn place_trampoline() -> Result<Trampoline, NoTrampoline> {
@@ -128,8 +145,8 @@ fn place_trampoline() -> Result<Trampoline, NoTrampoline> {
 /// The segments of the core that is being started.
 static SEGMENTS: AtomicPtr<Segments> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Starts one core.
-fn start(apic_id: u32, trampoline: &Trampoline) -> Result<CoreId, Absent> {
+/// Starts one core. `patience` is how long it may take.
+fn start(apic_id: u32, trampoline: &Trampoline, patience: Duration) -> Result<CoreId, Absent> {
     // Numbers are not used twice: stacks of a lost core may be in use.
     let number = |core: &CoreId| stacks::of(*core).is_none();
     let core = (0..MAX_CORES).filter_map(CoreId::new).find(number);
@@ -149,7 +166,7 @@ fn start(apic_id: u32, trampoline: &Trampoline) -> Result<CoreId, Absent> {
         if !wait_until(UNTIL_REPEATED, has_come) {
             apic::send_startup(apic_id, trampoline.number())?;
         }
-        Ok(wait_until(PATIENCE, has_come))
+        Ok(wait_until(patience, has_come))
     };
     match attempt() {
         Ok(true) => Ok(core),

@@ -143,8 +143,9 @@ fn values_per_core_are_not_shared() {
 
 #[vm_test(machine = "smp=2", timeout = 60)]
 fn a_core_that_does_not_come_is_left_out() {
-    // One that is there already, one that does not exist, and one that cannot exist.
-    let listed = [1, 77, 0x0100_0000].map(|apic_id| Cpu { apic_id });
+    // Some that are there already, one that does not exist, twice, and one that cannot exist. A reset of
+    // the boot core would end this test; of the other one, the check at its end.
+    let listed = [0, 1, 77, 0x0100_0000, 77, 1, 0].map(|apic_id| Cpu { apic_id });
     let absent = bring_up::start_all(&listed);
     assert_eq!(absent.len(), 2, "{absent:?}");
     assert_eq!(absent[0], (77, Absent::Silent));
