@@ -73,7 +73,8 @@ pub const BOOT_CONFIG: BootloaderConfig = {
     config
 };
 
-/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts. Call it once, first.
+/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, and a task that looks
+/// after the slots. Call it once, first.
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
     cores::init_boot();
@@ -91,4 +92,7 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     machine::init(info.rsdp_addr.into_option());
     interrupts::init();
     cores::start_others();
+    if let Some(pci) = &machine::machine().pci {
+        pci::hotplug::start(pci);
+    }
 }

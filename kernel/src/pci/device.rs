@@ -58,6 +58,24 @@ impl<C: ConfigRead> ConfigRegionAccess for Access<'_, C> {
     unsafe fn write(&self, _: PciAddress, _: u16, _: u32) {}
 }
 
+/// Shows bridges as endpoints. The list of capabilities begins at the same place in both headers (PCI-to-PCI
+/// Bridge specification 1.2, section 3.2.5.12), but `pci_types` follows it in endpoints only.
+struct AsEndpoint<'a, C>(&'a C);
+
+impl<C: ConfigRead> ConfigRegionAccess for AsEndpoint<'_, C> {
+    unsafe fn read(&self, address: PciAddress, offset: u16) -> u32 {
+        let word = self.0.read(address, offset);
+        let is_bridge = offset == header::TYPE && word >> 16 & 0x7f == header::TYPE_BRIDGE;
+        if is_bridge {
+            word & !(0x7f << 16)
+        } else {
+            word
+        }
+    }
+
+    unsafe fn write(&self, _: PciAddress, _: u16, _: u32) {}
+}
+
 impl Function {
     pub(super) fn read(config: &impl ConfigRead, address: PciAddress, bars: Vec<Bar>) -> Self {
         let pci_header = PciHeader::new(address);
@@ -91,9 +109,10 @@ impl Function {
 
     /// The message-signalled-interrupt capability with a table, as `pci_types` decodes it.
     pub(super) fn msix(&self, config: &impl ConfigRead) -> Option<MsixCapability> {
-        let endpoint = EndpointHeader::from_header(PciHeader::new(self.address), Access(config))?;
+        let header = PciHeader::new(self.address);
+        let endpoint = EndpointHeader::from_header(header, AsEndpoint(config))?;
         endpoint
-            .capabilities(Access(config))
+            .capabilities(AsEndpoint(config))
             .take(LONGEST_LIST)
             .find_map(|capability| match capability {
                 PciCapability::MsiX(msix) => Some(msix),

@@ -245,6 +245,7 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, reachable: bool, bus: &mu
                 last_bus: (numbers >> 16) as u8,
                 low,
                 high,
+                message: hotplug::message(config, node.address, capability),
                 capability,
             });
         }

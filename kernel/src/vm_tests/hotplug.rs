@@ -1,11 +1,13 @@
 //! Controllers that come and go on QEMU's root ports.
 
 use crate::drivers::nvme;
+use crate::executor::block_on;
 use crate::machine::machine;
-use crate::pci::hotplug::{Event, Events};
+use crate::pci::hotplug::{self, Event, Events};
 use crate::pci::{ConfigRead, Function, PciAddress};
 use crate::time;
 use alloc::vec::Vec;
+use embassy_futures::yield_now;
 use vm_test::{control, vm_test};
 
 /// Looks until the host says that a controller is gone. QEMU lets it go when its slot is dark.
@@ -125,4 +127,46 @@ fn a_controller_that_is_torn_out_is_missed_and_can_be_replaced() {
     look();
     assert_eq!(news(&mut events), [Event::Arrived(function.clone())]);
     check(function);
+}
+
+/// Runs the machine's own tasks until the host's doing has interrupted.
+fn until_interrupted(host: impl FnOnce()) {
+    let before = hotplug::interrupts();
+    host();
+    block_on(async {
+        while hotplug::interrupts() == before {
+            yield_now().await;
+        }
+    });
+}
+
+#[vm_test(machine = "disks=1,spares=1,hotplug")]
+fn the_machine_sees_what_comes_and_what_wants_to_go_by_interrupt() {
+    let mut events = machine().pci.as_ref().unwrap().events();
+    news(&mut events);
+    block_on(yield_now());
+    for round in 0..3 {
+        until_interrupted(|| control::plug(1));
+        let Event::Arrived(function) = block_on(events.next()) else {
+            panic!("a function arrives in round {round}");
+        };
+        check(&function);
+        let address = function.address;
+        until_interrupted(|| control::unplug(1));
+        assert_eq!(block_on(events.next()), Event::Leaving(address));
+        assert_eq!(block_on(events.next()), Event::Removed(address));
+        while !control::is_gone(1) {}
+    }
+    assert_eq!(controllers().len(), 1);
+}
+
+#[vm_test(machine = "hotplug")]
+fn the_machine_misses_what_is_torn_out_without_a_word() {
+    let mut events = machine().pci.as_ref().unwrap().events();
+    news(&mut events);
+    control::tear_out(0);
+    let Event::Removed(_) = block_on(events.next()) else {
+        panic!("nobody asks before a device is torn out");
+    };
+    assert_eq!(controllers(), []);
 }

@@ -17,10 +17,14 @@ mod events;
 mod slot;
 #[cfg(test)]
 mod tests;
+#[cfg(phyros)]
+mod watch;
 
 pub use events::{Event, Events};
 pub use slot::Port;
-pub(super) use slot::find;
+pub(super) use slot::{find, message};
+#[cfg(phyros)]
+pub use watch::{interrupts, start};
 
 use super::bar::Need;
 use super::device::Owners;
@@ -132,12 +136,16 @@ impl<C: ConfigSpace> Tree<C> {
         } = &mut *state;
         let mut is_busy = false;
         for slot in slots {
+            let mut has_more = true;
             for _ in 0..MOST_STEPS {
                 let port = slot.port.clone();
                 let is_behind = |address| is_behind(&port, address);
                 let driven = self.owners.drives_any(is_behind);
                 let event = match slot.look(config, now, driven) {
-                    Step::Nothing => break,
+                    Step::Nothing => {
+                        has_more = false;
+                        break;
+                    }
                     Step::Again => continue,
                     Step::Arrived => {
                         let mut found = scan::scan_behind(config, &port);
@@ -161,7 +169,7 @@ impl<C: ConfigSpace> Tree<C> {
                     unplaced.retain(|(address, _)| !is_behind(*address));
                 }
             }
-            is_busy |= slot.is_busy();
+            is_busy |= has_more || slot.is_busy();
         }
         is_busy
     }

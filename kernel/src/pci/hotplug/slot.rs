@@ -17,6 +17,9 @@
 //!   is gone, whatever the slot says.
 //! - Presence that has *changed* since the last look, with something present both times, is a replacement: the
 //!   old one is announced gone before the new one is looked at.
+//! - A message is sent when the first event is set, and no other while one is. So a slot counts as looked at only
+//!   when no event was set any more.
+//! - What is switched counts as switched at once. That is so in virtual machines; hardware would say when it is done.
 //! - A new arrival is not touched while a driver of the last one still holds its addresses.
 
 use super::super::device::find_capability;
@@ -29,6 +32,7 @@ mod express {
     pub(super) const ID: u8 = 0x10;
     /// The capability's own register, in the upper half of its first word.
     pub(super) const SLOT_IMPLEMENTED: u32 = 1 << 24;
+    pub(super) const MESSAGE_SHIFT: u32 = 25;
     pub(super) const SLOT_CAPABILITIES: u16 = 0x14;
     pub(super) const HAS_POWER_CONTROLLER: u32 = 1 << 1;
     pub(super) const HAS_POWER_INDICATOR: u32 = 1 << 4;
@@ -45,6 +49,8 @@ mod express {
     pub(super) const BUTTON_PRESSED: u32 = 1 << 16;
     pub(super) const PRESENCE_CHANGED: u32 = 1 << 19;
     pub(super) const PRESENT: u32 = 1 << 22;
+    /// A write to the control register was carried out, and so was one of the status beside it.
+    pub(super) const COMMAND_COMPLETED: u32 = 1 << 20;
     /// What stays set until it is written: button, power fault, latch, presence, command completed, link.
     pub(super) const LATCHED: u32 = (0b1_1111 | 1 << 8) << 16;
 }
@@ -71,6 +77,8 @@ pub struct Port {
     pub low: Option<Phyr>,
     /// What it forwards of prefetchable memory.
     pub high: Option<Phyr>,
+    /// The number of the message that it sends when something happens.
+    pub message: u16,
     /// Where its PCI Express capability is.
     pub(in crate::pci) capability: u16,
 }
@@ -82,6 +90,11 @@ pub(in crate::pci) fn find(config: &impl ConfigRead, address: PciAddress) -> Opt
     let slot = config.read(address, at + express::SLOT_CAPABILITIES);
     // All ones is a port that is gone.
     (has_slot && slot & express::HOT_PLUG_CAPABLE != 0 && slot != u32::MAX).then_some(at)
+}
+
+/// The number of the message for events of the slot.
+pub(in crate::pci) fn message(config: &impl ConfigRead, port: PciAddress, capability: u16) -> u16 {
+    (config.read(port, capability) >> express::MESSAGE_SHIFT) as u16 & 0x1f
 }
 
 /// What a look has led to.
@@ -141,7 +154,7 @@ impl Slot {
             has_indicator: slot & express::HAS_POWER_INDICATOR != 0,
         };
         let word = slot.read(config);
-        slot.write(config, word);
+        slot.forget_events(config, word);
         slot
     }
 
@@ -156,7 +169,7 @@ impl Slot {
         let word = self.read(config);
         let is_here = word != u32::MAX;
         if is_here && word & express::LATCHED != 0 {
-            self.write(config, word);
+            self.forget_events(config, word);
         }
         let present = is_here && word & express::PRESENT != 0;
         let pressed = is_here && word & express::BUTTON_PRESSED != 0;
@@ -207,6 +220,10 @@ impl Slot {
             state => (state, Step::Nothing),
         };
         self.state = state;
+        let has_events = is_here && word & express::LATCHED & !express::COMMAND_COMPLETED != 0;
+        if step == Step::Nothing && has_events {
+            return Step::Again;
+        }
         step
     }
 
@@ -254,6 +271,17 @@ impl Slot {
             self.port.address,
             self.port.capability + express::SLOT_CONTROL,
         )
+    }
+
+    /// Forgets the events that are set in this word, and leaves the control bits as they are in it.
+    ///
+    /// QEMU takes the lower half of such a word for the events, and keeps them all if an interrupt is enabled whose
+    /// event is not set. So interrupts are off meanwhile. Turning them on sends a message for what has come since.
+    fn forget_events(&self, config: &impl ConfigSpace, word: u32) {
+        self.write(config, word & !express::INTERRUPTS);
+        if word & express::INTERRUPTS != 0 {
+            self.write(config, word & 0xffff);
+        }
     }
 
     /// Writes the control bits, and forgets the events whose bits are set.
