@@ -5,6 +5,7 @@
 
 mod broken;
 mod ends;
+mod hotplug;
 mod machines;
 mod shell;
 mod support;

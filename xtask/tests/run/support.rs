@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use harness::workspace;
 use sha2::{Digest, Sha256};
@@ -94,29 +94,93 @@ pub(crate) fn run(arguments: &[&str]) -> Outcome {
 
 /// `cargo xtask run` with somebody at the keyboard, who waits for the prompt and then types this.
 pub(crate) fn type_in(arguments: &[&str], keys: &[u8]) -> Outcome {
-    let all = [&["run", "--timeout", LIMIT], arguments].concat();
-    let mut command = xtask(&all);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the program under test starts");
-    let mut keyboard = child.stdin.take().expect("it was asked for");
-    let mut screen = child.stdout.take().expect("it was asked for");
-    let mut shown = Vec::new();
-    let mut byte = [0];
-    while !shown.ends_with(PROMPT) && screen.read(&mut byte).is_ok_and(|count| count == 1) {
-        shown.push(byte[0]);
+    let mut seat = Seat::take(arguments);
+    seat.press(keys);
+    seat.watch_the_end()
+}
+
+/// Somebody at the keyboard of a machine that runs, who types a line when there is a prompt.
+pub(crate) struct Seat {
+    child: Child,
+    keyboard: ChildStdin,
+    screen: ChildStdout,
+    shown: Vec<u8>,
+}
+
+impl Seat {
+    /// `cargo xtask run` with these arguments, up to its first prompt.
+    pub(crate) fn take(arguments: &[&str]) -> Self {
+        let all = [&["run", "--timeout", LIMIT], arguments].concat();
+        let mut command = xtask(&all);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the program under test starts");
+        let mut seat = Self {
+            keyboard: child.stdin.take().expect("it was asked for"),
+            screen: child.stdout.take().expect("it was asked for"),
+            child,
+            shown: Vec::new(),
+        };
+        seat.read_to_prompt();
+        seat
     }
-    keyboard
-        .write_all(keys)
-        .expect("the program reads its input");
-    screen
-        .read_to_end(&mut shown)
-        .expect("the program's output can be read");
-    drop(keyboard);
-    let output = child.wait_with_output().expect("the program ends");
-    Outcome::new(output.status, &shown, &output.stderr)
+
+    /// Types a command, and returns what is shown up to the next prompt. If the machine ends before it comes, that
+    /// is all there is.
+    pub(crate) fn ask(&mut self, command: &str) -> String {
+        let before = self.shown.len();
+        self.press(format!("{command}\r").as_bytes());
+        self.read_to_prompt();
+        String::from_utf8_lossy(&self.shown[before..]).replace('\r', "")
+    }
+
+    /// Types a command again and again, until what it shows is as it should be.
+    pub(crate) fn until(&mut self, command: &str, is_so: impl Fn(&str) -> bool) -> String {
+        loop {
+            let answer = self.ask(command);
+            if is_so(&answer) {
+                return answer;
+            }
+            let ended = self.child.try_wait().expect("it is our child");
+            assert!(
+                ended.is_none(),
+                "`{command}` never showed what it should:\n{}",
+                String::from_utf8_lossy(&self.shown)
+            );
+        }
+    }
+
+    /// Switches the machine off.
+    pub(crate) fn leave(mut self) -> Outcome {
+        self.press(b"poweroff\r");
+        self.watch_the_end()
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        // A machine that has ended reads no more. What it has shown is told by whoever asks.
+        let _ = self.keyboard.write_all(keys);
+    }
+
+    fn read_to_prompt(&mut self) {
+        let mut byte = [0];
+        let start = self.shown.len();
+        while !self.shown[start..].ends_with(PROMPT)
+            && self.screen.read(&mut byte).is_ok_and(|count| count == 1)
+        {
+            self.shown.push(byte[0]);
+        }
+    }
+
+    fn watch_the_end(mut self) -> Outcome {
+        self.screen
+            .read_to_end(&mut self.shown)
+            .expect("the program's output can be read");
+        drop(self.keyboard);
+        let output = self.child.wait_with_output().expect("the program ends");
+        Outcome::new(output.status, &self.shown, &output.stderr)
+    }
 }
 
 /// A folder that goes away, and paths in it as text.
