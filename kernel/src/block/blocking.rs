@@ -44,5 +44,8 @@ impl dyn BlockDevice + '_ {
 
 /// Runs the core until a future is ready.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
-    embassy_futures::block_on(future)
+    #[cfg(phyros)]
+    return crate::executor::block_on(future);
+    #[cfg(not(phyros))]
+    return embassy_futures::block_on(future);
 }

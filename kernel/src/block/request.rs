@@ -113,6 +113,21 @@ pub enum Refusal {
 }
 
 impl Request {
+    /// The bytes of the memory that came with it.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match &self.operation {
+            Operation::Read(buffer) => buffer.len(),
+            Operation::Write(buffer, _) | Operation::Compare(buffer) => buffer.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether no memory came with it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many blocks it is about.
     #[inline]
     pub fn blocks(&self, geometry: &Geometry) -> Result<u64, BlockError> {

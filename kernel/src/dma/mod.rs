@@ -57,8 +57,6 @@ mod ranges;
 mod ring;
 
 pub use buffer::{Buffer, Direction, FromDevice, ToDevice};
-#[cfg(phyros)]
-pub(crate) use duties::OnTheBus;
 pub use lend::{lend, lend_mut};
 pub use mapping::{DmaError, DmaLimits, DmaMapping, Transfer, map};
 pub use memory::{BufferError, Memory, Owner, Phyrs};

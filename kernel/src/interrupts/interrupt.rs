@@ -5,9 +5,8 @@ use super::message::Message;
 use super::{COUNTS, DEVICE_VECTORS, OWNED, WAITERS, first_vector};
 use crate::cores::{self, CoreId, MAX_CORES};
 use alloc::boxed::Box;
-use core::cell::Cell;
 use core::future::poll_fn;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use spin::Mutex;
 
@@ -33,7 +32,7 @@ pub struct Interrupt {
     index: usize,
     id: u64,
     /// The count at the last look.
-    seen: Cell<u32>,
+    seen: AtomicU32,
     /// The line of an I/O APIC that raises the vector, if it is no message.
     #[cfg(phyros)]
     pub(super) line: Option<super::legacy::Line>,
@@ -52,7 +51,7 @@ impl Interrupt {
             core,
             index,
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            seen: Cell::new(count(core, index)),
+            seen: AtomicU32::new(count(core, index)),
             #[cfg(phyros)]
             line: None,
         }
@@ -79,7 +78,10 @@ impl Interrupt {
     /// Only what [`drain`](super::drain) has taken notice of counts.
     pub fn take_raised(&self) -> bool {
         let count = count(self.core, self.index);
-        self.seen.replace(count) != count
+        // No read-modify-write: one user looks at a time, and at worst one is told twice.
+        let seen = self.seen.load(Ordering::Relaxed);
+        self.seen.store(count, Ordering::Relaxed);
+        seen != count
     }
 
     /// Ready if the vector has been raised since the last look. Otherwise the task is woken when it is.

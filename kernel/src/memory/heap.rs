@@ -6,7 +6,7 @@
 
 use super::frames::{self, Frames};
 use super::window::PAGE;
-use core::alloc::Layout;
+use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicU64, Ordering};
 use talc::TalcLock;
 use talc::base::Talc;
@@ -55,5 +55,42 @@ unsafe impl Source for FrameSource {
     }
 }
 
+/// The heap, which counts what is asked of it: a path that must not allocate can be shown not to.
+struct Heap(TalcLock<spin::Mutex<()>, FrameSource>);
+
+static REQUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// How often memory was asked for, made longer, or given back, since boot.
+pub fn requests() -> u64 {
+    REQUESTS.load(Ordering::Relaxed)
+}
+
+// SAFETY: all calls go to talc's heap as they are.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's duty is the same.
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's duty is the same.
+        unsafe { self.0.dealloc(memory, layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's duty is the same.
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, len: usize) -> *mut u8 {
+        REQUESTS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's duty is the same.
+        unsafe { self.0.realloc(memory, layout, len) }
+    }
+}
+
 #[cfg_attr(phyros, global_allocator)]
-static HEAP: TalcLock<spin::Mutex<()>, FrameSource> = TalcLock::new(FrameSource);
+static HEAP: Heap = Heap(TalcLock::new(FrameSource));

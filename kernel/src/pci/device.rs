@@ -309,12 +309,13 @@ impl<C: ConfigSpace> Device<C> {
     }
 
     /// Keeps the device from memory. Reading the register back waits for what was on its way.
-    pub fn disable_bus_master(&self) {
+    ///
+    /// Returns whether that is certain: the device has taken the bit, or is not there any more.
+    pub fn disable_bus_master(&self) -> bool {
         self.set(header::COMMAND_INTX_DISABLE);
-        self.claim
-            .owners
-            .config
-            .read(self.claim.function.address, header::COMMAND);
+        let config = &self.claim.owners.config;
+        let command = config.read(self.claim.function.address, header::COMMAND);
+        command & header::COMMAND_BUS_MASTER == 0 || !self.is_present()
     }
 
     /// Whether the device still answers: a removed one reads as all ones.

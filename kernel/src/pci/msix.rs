@@ -223,6 +223,13 @@ impl<C: ConfigSpace, W: Words> Msix<C, W> {
         Ok(())
     }
 
+    /// Keeps an entry from interrupting, but does not wait: an interrupt may still be on its way.
+    pub fn hush(&self, entry: u16) -> Result<(), MsixError> {
+        self.check(entry)?;
+        self.set_control(entry, MASKED);
+        Ok(())
+    }
+
     /// Lets an entry interrupt. What it would have done while it was masked, it does now.
     pub fn unmask(&self, entry: u16) -> Result<(), MsixError> {
         self.check(entry)?;

@@ -48,6 +48,12 @@ pub fn volume(name: &str) -> Option<Volume> {
     volumes().into_iter().find(is_it)
 }
 
+/// The NVMe controllers in use at this moment: to be asked for counters, reset, or looked into.
+#[cfg(phyros)]
+pub fn controllers() -> Vec<Arc<crate::drivers::nvme::hub::Hub>> {
+    probe::hubs()
+}
+
 /// Makes everything written to any disk durable. To be called before the machine ends.
 ///
 /// A disk that fails is named on the console; the others are flushed all the same.
@@ -67,50 +73,80 @@ pub fn flush() -> bool {
     good
 }
 
-/// Looking for controllers.
+/// Controllers that come and go.
 #[cfg(phyros)]
 mod probe {
     use crate::block::blocking::wait;
-    use crate::drivers::nvme;
+    use crate::drivers::nvme::{self, hub::Hub};
+    use crate::executor;
     use crate::machine::machine;
+    use crate::pci::PciAddress;
+    use crate::pci::ecam::Ecam;
+    use crate::pci::hotplug::{Event, Events, Tree};
     use crate::println;
     use alloc::sync::Arc;
+    use alloc::vec::Vec;
     use spin::Mutex;
 
     static DONE: Mutex<bool> = Mutex::new(false);
 
-    /// Brings up the controllers that the machine started with.
-    pub(super) fn once() {
-        let mut done = DONE.lock();
-        if !*done {
-            wait(all());
-        }
-        *done = true;
+    /// The controllers in use.
+    static HUBS: Mutex<Vec<Arc<Hub>>> = Mutex::new(Vec::new());
+
+    /// The controllers in use at this moment.
+    pub(super) fn hubs() -> Vec<Arc<Hub>> {
+        HUBS.lock().clone()
     }
 
-    async fn all() {
-        let Some(owners) = &machine().owners else {
+    /// Brings up the controllers that the machine started with, and begins to follow the others.
+    pub(super) fn once() {
+        let mut done = DONE.lock();
+        if core::mem::replace(&mut *done, true) {
+            return;
+        }
+        let Some(tree) = &machine().pci else {
             return;
         };
-        let functions = machine().functions();
-        let controllers = functions
-            .iter()
-            .filter(|function| nvme::is_controller(function));
-        for function in controllers {
-            match nvme::probe(owners, function) {
-                Ok(found) => {
-                    for (id, reason) in &found.unusable {
-                        println!("{}: namespace {id} is not used: {reason}", found.name);
-                    }
-                    for namespace in found.namespaces {
-                        super::add(Arc::new(namespace), &found.model).await;
-                    }
-                }
-                Err(error) => println!(
-                    "the NVMe controller at {} is not used: {error}",
-                    function.address
-                ),
+        let mut events = tree.events();
+        wait(async {
+            while let Some(event) = events.try_next() {
+                follow(tree, event).await;
             }
+        });
+        executor::spawn(follow_all(tree, events)).detach();
+    }
+
+    async fn follow_all(tree: &'static Tree<Ecam>, mut events: Events) {
+        loop {
+            let event = events.next().await;
+            follow(tree, event).await;
+        }
+    }
+
+    async fn follow(tree: &Tree<Ecam>, event: Event) {
+        match event {
+            Event::Arrived(function) if nvme::is_controller(&function) => {
+                match nvme::probe(tree.owners(), &function).await {
+                    Ok(hub) => HUBS.lock().push(hub),
+                    Err(error) => println!(
+                        "the NVMe controller at {} is not used: {error}",
+                        function.address
+                    ),
+                }
+            }
+            Event::Arrived(_) => {}
+            Event::Leaving(address) | Event::Removed(address) => leave(address).await,
+        }
+    }
+
+    async fn leave(address: PciAddress) {
+        let hub = {
+            let mut hubs = HUBS.lock();
+            let at = hubs.iter().position(|hub| hub.address() == address);
+            at.map(|at| hubs.swap_remove(at))
+        };
+        if let Some(hub) = hub {
+            hub.leave().await;
         }
     }
 }

@@ -19,6 +19,7 @@ mod messages;
 mod pci;
 mod protection;
 mod shootdown;
+mod streams;
 mod transfers;
 
 use crate::block::BlockDevice;

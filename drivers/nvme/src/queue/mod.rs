@@ -62,6 +62,24 @@ pub struct Ticket {
     serial: u32,
 }
 
+impl Ticket {
+    /// The ticket as one number, for those who hand on nothing else.
+    #[inline]
+    pub fn into_number(self) -> u64 {
+        u64::from(self.serial) << 32 | self.slot as u64
+    }
+
+    /// The ticket of a number that [`into_number`](Self::into_number) has given. One that was made
+    /// up belongs to no request.
+    #[inline]
+    pub fn from_number(number: u64) -> Self {
+        Self {
+            slot: number as u32 as usize,
+            serial: (number >> 32) as u32,
+        }
+    }
+}
+
 /// A request that a queue does not take.
 #[derive(Debug)]
 pub struct Refused<B> {
@@ -209,6 +227,12 @@ impl<P: Platform, B: Memory> Queue<P, B> {
     /// Commands that the device has now.
     pub fn outstanding(&self) -> usize {
         self.body().slots.outstanding()
+    }
+
+    /// Requests in the queue, in whatever state: a request keeps a slot until it is given back.
+    pub fn requests(&self) -> usize {
+        let slots = &self.body().slots;
+        slots.len() - slots.free()
     }
 
     /// True if no request is in the queue, in whatever state.

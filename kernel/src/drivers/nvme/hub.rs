@@ -1,0 +1,297 @@
+//! A controller with a queue on each core.
+//!
+//! A request goes into the queue of the core that makes it. So nobody waits for another core, and
+//! a lock is taken only where the controller grants fewer queues than there are cores: the last
+//! queue is then shared by all cores from there on.
+//!
+//! Each queue has a task on its core, and the controller has one on the core that found it. When
+//! the controller goes, all of them end: first the requests, by errors; then the queues, when each request
+//! has been asked for or abandoned; then the device is nobody's.
+
+use super::namespace::Namespace;
+use super::platform::NvmePlatform;
+use super::queue::{Access, Bell, Local, Messages, Queue, QueueCounters};
+use crate::block::BlockDevice;
+use crate::cores::{self, CoreId, PerCore};
+use crate::dma::Transfer;
+use crate::executor::{self, Task};
+use crate::interrupts::Interrupt;
+use crate::pci::PciAddress;
+use crate::println;
+use crate::storage::{self, Name};
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+use embassy_futures::select::{select, select3};
+use embassy_time::{Duration, Timer};
+use spin::Mutex;
+
+/// The driver's handle of a controller.
+pub type Controller = nvme::Controller<NvmePlatform>;
+
+/// A controller and what belongs to it.
+pub struct Hub {
+    name: Name,
+    address: PciAddress,
+    model: String,
+    /// This core's queue, if it has one.
+    queues: PerCore<RefCell<Option<Rc<Local>>>>,
+    /// `None` when it has gone.
+    controller: Mutex<Option<Controller>>,
+    /// The namespaces that are in use.
+    namespaces: Mutex<Vec<Arc<Namespace>>>,
+    is_leaving: AtomicBool,
+    tasks: Mutex<Vec<Task<()>>>,
+}
+
+/// How often a task that waits for the end of something looks.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A core's way to its queue.
+#[derive(Clone)]
+struct Way(Rc<Local>);
+
+impl nvme::Reach for Way {
+    type Platform = NvmePlatform;
+    type Memory = Transfer;
+
+    fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
+        self.0.with(action)
+    }
+}
+
+impl Hub {
+    pub(super) fn new(name: Name, address: PciAddress, controller: Controller) -> Self {
+        Self {
+            name,
+            address,
+            model: format!("{}", controller.identity().model),
+            queues: PerCore::new(|| RefCell::new(None)),
+            controller: Mutex::new(Some(controller)),
+            namespaces: Mutex::new(Vec::new()),
+            is_leaving: AtomicBool::new(false),
+            tasks: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// The controller's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> PciAddress {
+        self.address
+    }
+
+    /// The driver's handle, while the controller is there.
+    pub fn controller(&self) -> Option<Controller> {
+        self.controller.lock().clone()
+    }
+
+    /// Calls a function with this core's queue.
+    #[inline]
+    pub(super) fn with_queue<R>(&self, action: impl FnOnce(Option<&Local>) -> R) -> R {
+        action(self.queues.here().borrow().as_deref())
+    }
+
+    /// What this core's queue has done.
+    pub fn counters(&self) -> Option<QueueCounters> {
+        self.with_queue(|local| local.map(Local::counters))
+    }
+
+    /// Makes the queues, and starts the tasks.
+    pub(super) async fn start(
+        self: &Arc<Self>,
+        messages: Option<Messages>,
+        first_entry: u16,
+    ) -> Result<(), nvme::Error> {
+        let Some(controller) = self.controller() else {
+            return Ok(());
+        };
+        let cores: Vec<CoreId> = cores::online().collect();
+        let count = cores.len().min(usize::from(controller.queues()));
+        let (own, others) = match count < cores.len() {
+            true => cores.split_at(count - 1),
+            false => (&cores[..], &[][..]),
+        };
+        let mut started = Vec::new();
+        for (number, core) in own.iter().enumerate() {
+            let bell = bell(&messages, first_entry + number as u16, *core);
+            let vector = bell.as_ref().map(|bell| bell.entry);
+            let queue = controller.queue(vector).await?;
+            started.push(self.attach(*core, Place::Own(queue), bell));
+        }
+        if let Some((home, rest)) = others.split_first() {
+            let bell = bell(&messages, first_entry + own.len() as u16, *home);
+            let vector = bell.as_ref().map(|bell| bell.entry);
+            let queue = Arc::new(Mutex::new(controller.queue(vector).await?));
+            // Without an interrupt for its home, each core looks for itself.
+            let must_poll = bell.is_none();
+            started.push(self.attach(*home, Place::Shared(queue.clone(), true), bell));
+            for core in rest {
+                let place = Place::Shared(queue.clone(), must_poll);
+                started.push(self.attach(*core, place, None));
+            }
+        }
+        while !started
+            .iter()
+            .all(|started| started.load(Ordering::Acquire))
+        {
+            Timer::after(LOOK).await;
+        }
+        let hub = self.clone();
+        let keeper = executor::spawn(async move { hub.keep(controller).await });
+        self.tasks.lock().push(keeper);
+        Ok(())
+    }
+
+    /// Gives a core its way to a queue. The result becomes true when that has happened.
+    fn attach(self: &Arc<Self>, core: CoreId, place: Place, bell: Option<Bell>) -> Arc<AtomicBool> {
+        let is_ready = Arc::new(AtomicBool::new(false));
+        let (hub, ready) = (self.clone(), is_ready.clone());
+        let task = executor::spawn_on(core, move || async move {
+            let (access, must_poll, attends) = match place {
+                Place::Own(queue) => (Access::Own(RefCell::new(queue)), true, true),
+                Place::Shared(queue, must_poll) => (
+                    Access::Shared(queue),
+                    must_poll,
+                    bell.is_some() || must_poll,
+                ),
+            };
+            let local = Rc::new(Local::new(access, bell, must_poll));
+            *hub.queues.here().borrow_mut() = Some(local.clone());
+            let looked_at = local.clone();
+            let poller = executor::add_poller(move || looked_at.look());
+            ready.store(true, Ordering::Release);
+            if attends {
+                select(nvme::attend(Way(local.clone())), hub.left()).await;
+            } else {
+                hub.left().await;
+            }
+            while !local.with(|queue| queue.is_idle()) {
+                Timer::after(LOOK).await;
+            }
+            drop(poller);
+            hub.queues.here().borrow_mut().take();
+        });
+        self.tasks.lock().push(task);
+        is_ready
+    }
+
+    /// Waits until the controller is to go.
+    async fn left(&self) {
+        while !self.is_leaving.load(Ordering::Acquire) {
+            Timer::after(LOOK * 10).await;
+        }
+    }
+
+    /// The controller's task: watches over it, and tells the storage what changes.
+    async fn keep(self: Arc<Self>, controller: Controller) {
+        let watch = async {
+            loop {
+                let notice = controller.next_notice().await;
+                self.refresh(&controller).await;
+                if notice == nvme::Notice::Dead && controller.failure() == Some(nvme::Failure::Gone)
+                {
+                    self.forget_namespaces();
+                }
+            }
+        };
+        select3(controller.service(), watch, self.left()).await;
+    }
+
+    /// Compares the namespaces in use with those that there are.
+    pub(super) async fn refresh(self: &Arc<Self>, controller: &Controller) {
+        let found = controller.namespaces();
+        let find = |id| found.iter().find(|namespace| namespace.id == id);
+        let gone: Vec<_> = {
+            let mut namespaces = self.namespaces.lock();
+            namespaces
+                .extract_if(.., |namespace| !namespace.update(find(namespace.id())))
+                .collect()
+        };
+        for namespace in gone {
+            let device: Arc<dyn BlockDevice> = namespace;
+            storage::remove(&device);
+        }
+        for namespace in &found {
+            let known = |other: &Arc<Namespace>| other.id() == namespace.id;
+            if self.namespaces.lock().iter().any(known) {
+                continue;
+            }
+            if let Some(reason) = unusable(namespace) {
+                println!(
+                    "{}: namespace {} is not used: {reason}",
+                    self.name, namespace.id
+                );
+                continue;
+            }
+            let name = Name::or_next(&format!("{}n{}", self.name, namespace.id));
+            let depth =
+                self.with_queue(|local| local.map_or(1, |local| local.with(|queue| queue.depth())));
+            let device = Arc::new(Namespace::new(name, self.clone(), *namespace, depth as u16));
+            self.namespaces.lock().push(device.clone());
+            storage::add(device, &self.model).await;
+        }
+    }
+
+    fn forget_namespaces(&self) {
+        let gone = core::mem::take(&mut *self.namespaces.lock());
+        for namespace in gone {
+            namespace.update(None);
+            let device: Arc<dyn BlockDevice> = namespace;
+            storage::remove(&device);
+        }
+    }
+
+    /// Lets the controller go, and waits until it is nobody's.
+    pub async fn leave(&self) {
+        self.forget_namespaces();
+        if let Some(controller) = self.controller() {
+            // One that is gone already says so; either way nothing is outstanding afterwards.
+            let _ = controller.shutdown().await;
+        }
+        self.is_leaving.store(true, Ordering::Release);
+        self.controller.lock().take();
+        let tasks = core::mem::take(&mut *self.tasks.lock());
+        for task in tasks {
+            task.await;
+        }
+    }
+}
+
+/// Why a namespace is no block device, if it is none.
+fn unusable(namespace: &nvme::Namespace) -> Option<String> {
+    match namespace.unusable {
+        Some(reason) => Some(format!("{reason}")),
+        // A block device has nowhere to put metadata, and writes where it likes.
+        None if !namespace.is_plain() => Some(format!("blocks of {} bytes", namespace.format)),
+        None if namespace.zoned.is_some() => Some("it is zoned".into()),
+        None => None,
+    }
+}
+
+/// What a core gets.
+#[expect(clippy::large_enum_variant, reason = "one for each core, once")]
+enum Place {
+    Own(Queue),
+    /// With others; and whether this core has to look at it without an interrupt.
+    Shared(Arc<Mutex<Queue>>, bool),
+}
+
+/// Lets an entry of the device's table interrupt a core. `None` if there is no such entry.
+fn bell(messages: &Option<Messages>, entry: u16, core: CoreId) -> Option<Bell> {
+    let messages = messages.as_ref()?;
+    let interrupt = Interrupt::allocate(core);
+    messages.lock().route(entry, &interrupt).ok()?;
+    Some(Bell {
+        interrupt,
+        messages: messages.clone(),
+        entry,
+    })
+}

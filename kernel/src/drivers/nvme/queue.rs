@@ -1,0 +1,221 @@
+//! A queue on its core: who looks at it, and when.
+//!
+//! # The problem
+//!
+//! Under load, an interrupt for each completion costs more than the completion. Without load,
+//! looking costs everything that the core could do instead, and the core never sleeps. And a command
+//! in memory of which the device was not told is a request that never ends.
+//!
+//! # The idea
+//!
+//! The executor calls [`Local::look`] once in each turn. It takes what is complete, sends what waits,
+//! and rings each doorbell at most once: so all requests of a turn's tasks go out together, and the
+//! last thing before a core sleeps is a turn in which nothing was done, this included.
+//!
+//! Who starts the turn depends on the load:
+//!
+//! - *interrupt mode*: the core may sleep, and the queue's vector wakes it;
+//! - *polled mode*: the vector is masked, and the core keeps looking.
+//!
+//! A queue goes to polled mode when a turn finds several completions at once: the device is faster than the
+//! interrupts. It goes back when it has run dry, or has been looked at many times for nothing. The
+//! vector is then unmasked first, and the queue looked at once more: what arrived in between is
+//! either seen here, or interrupts.
+
+use super::platform::NvmePlatform;
+use crate::dma::Transfer;
+use crate::executor::Look;
+use crate::interrupts::Interrupt;
+use crate::pci::ecam::Ecam;
+use crate::pci::msix::Msix;
+use alloc::sync::Arc;
+use core::cell::{Cell, RefCell};
+use spin::Mutex;
+
+pub(super) type Queue = nvme::Queue<NvmePlatform, Transfer>;
+
+/// Completions in one turn that make a queue polled.
+const BUSY: usize = 4;
+
+/// Looks for nothing, one after the other, that end polling.
+const PATIENCE: u32 = 2000;
+
+/// A queue of one core, or of several.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each core, and a pointer less to follow"
+)]
+pub(super) enum Access {
+    /// This core's alone.
+    Own(RefCell<Queue>),
+    /// One of fewer queues than cores.
+    Shared(Arc<Mutex<Queue>>),
+}
+
+impl Access {
+    #[inline]
+    fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
+        match self {
+            Self::Own(queue) => action(&mut queue.borrow_mut()),
+            Self::Shared(queue) => action(&mut queue.lock()),
+        }
+    }
+}
+
+/// The table of a device's messages, which its queues share. Used when a mode changes.
+pub(super) type Messages = Arc<Mutex<Msix<Ecam>>>;
+
+/// What interrupts the core for a queue.
+pub(super) struct Bell {
+    pub(super) interrupt: Interrupt,
+    pub(super) messages: Messages,
+    pub(super) entry: u16,
+}
+
+impl Bell {
+    fn mask(&self) {
+        // An entry that was routed exists.
+        let _ = self.messages.lock().hush(self.entry);
+    }
+
+    fn unmask(&self) {
+        let _ = self.messages.lock().unmask(self.entry);
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        let _ = self.messages.lock().mask(self.entry);
+    }
+}
+
+/// What one core knows of a queue.
+pub(super) struct Local {
+    access: Access,
+    /// `None` where the queue is another core's to look at, or must be polled.
+    bell: Option<Bell>,
+    /// Whether this core has to look even though nothing interrupts it.
+    must_poll: bool,
+    mode: Cell<Mode>,
+    counters: Counters,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Interrupt,
+    /// After so many looks for nothing.
+    Polled(u32),
+}
+
+#[derive(Default)]
+struct Counters {
+    submitted: Cell<u64>,
+    completed: Cell<u64>,
+    polls: Cell<u64>,
+    to_polled: Cell<u64>,
+    to_interrupt: Cell<u64>,
+    interrupts: Cell<u64>,
+}
+
+fn add(counter: &Cell<u64>, more: u64) {
+    counter.set(counter.get() + more);
+}
+
+/// What a queue has done, as its core sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueCounters {
+    /// Requests that this core has submitted.
+    pub submitted: u64,
+    /// Commands that this core has seen complete.
+    pub completed: u64,
+    /// Looks at the queue.
+    pub polls: u64,
+    /// Interrupts taken notice of.
+    pub interrupts: u64,
+    /// Times that it became polled.
+    pub to_polled: u64,
+    /// Times that it went back to interrupts.
+    pub to_interrupt: u64,
+    /// What the driver counts.
+    pub driver: nvme::Counters,
+}
+
+impl Local {
+    pub(super) fn new(access: Access, bell: Option<Bell>, must_poll: bool) -> Self {
+        Self {
+            access,
+            bell,
+            must_poll,
+            mode: Cell::new(Mode::Interrupt),
+            counters: Counters::default(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
+        self.access.with(action)
+    }
+
+    /// A request was submitted.
+    #[inline]
+    pub(super) fn submitted(&self) {
+        add(&self.counters.submitted, 1);
+    }
+
+    pub(super) fn counters(&self) -> QueueCounters {
+        let counters = &self.counters;
+        QueueCounters {
+            submitted: counters.submitted.get(),
+            completed: counters.completed.get(),
+            polls: counters.polls.get(),
+            interrupts: counters.interrupts.get(),
+            to_polled: counters.to_polled.get(),
+            to_interrupt: counters.to_interrupt.get(),
+            driver: self.with(|queue| *queue.counters()),
+        }
+    }
+
+    // ANCHOR: look
+    /// Does all that is to be done for the queue. Once a turn of the core's executor.
+    pub(super) fn look(&self) -> Look {
+        let turn = self.with(Queue::turn);
+        add(&self.counters.polls, 1);
+        add(&self.counters.completed, turn.completed as u64);
+        let Some(bell) = &self.bell else {
+            return match (turn.completed, turn.outstanding) {
+                (0, outstanding) if outstanding > 0 && self.must_poll => Look::Waiting,
+                (0, _) => Look::Idle,
+                _ => Look::Worked,
+            };
+        };
+        match self.mode.get() {
+            Mode::Interrupt => {
+                if bell.interrupt.take_raised() {
+                    add(&self.counters.interrupts, 1);
+                }
+                if turn.completed >= BUSY && turn.outstanding > 0 {
+                    bell.mask();
+                    add(&self.counters.to_polled, 1);
+                    self.mode.set(Mode::Polled(0));
+                }
+            }
+            Mode::Polled(_) if turn.completed > 0 => self.mode.set(Mode::Polled(0)),
+            Mode::Polled(looks) if turn.outstanding > 0 && looks < PATIENCE => {
+                self.mode.set(Mode::Polled(looks + 1));
+                return Look::Waiting;
+            }
+            Mode::Polled(_) => {
+                bell.unmask();
+                add(&self.counters.to_interrupt, 1);
+                self.mode.set(Mode::Interrupt);
+                // Once more: what came before the vector was unmasked does not interrupt.
+                return Look::Worked;
+            }
+        }
+        match turn.completed {
+            0 => Look::Idle,
+            _ => Look::Worked,
+        }
+    }
+    // ANCHOR_END: look
+}
