@@ -91,8 +91,9 @@ impl Iterator for Plan {
     /// The next operation; there is always one.
     fn next(&mut self) -> Option<Operation> {
         let kind = self.kind();
-        // Small operations are as frequent as large ones: sizes are chosen by magnitude.
-        let magnitude = self.rng.u32(0..=self.mix.most_blocks.ilog2());
+        // Sizes are chosen by magnitude, and small ones more often: a large one takes the time of many.
+        let largest = self.mix.most_blocks.ilog2();
+        let magnitude = self.rng.u32(0..=largest).min(self.rng.u32(0..=largest));
         let most = (2_u64 << magnitude).min(self.mix.most_blocks + 1);
         let wanted = self.rng.u64(1..most.max(2));
         let start = self.rng.u64(self.blocks.clone());

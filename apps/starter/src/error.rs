@@ -44,6 +44,12 @@ pub enum Error {
     Allocate(AllocError),
     /// The heap has no room for so many bytes.
     Heap(u64),
+    /// No NVMe controller has this name.
+    NoController(String),
+    /// This controller would not do it, and why.
+    Controller(String, String),
+    /// This disk could not be measured, and why.
+    Measure(String, String),
     /// The disk holds something, and would be overwritten.
     InUse(String),
     /// A job failed: which, and how.
@@ -103,6 +109,12 @@ impl fmt::Display for Error {
             Self::Translate(error) => write!(f, "{error}"),
             Self::Allocate(error) => write!(f, "{error}"),
             Self::Heap(bytes) => write!(f, "the heap has no room for {bytes} bytes in one piece"),
+            Self::NoController(name) => {
+                write!(f, "there is no controller `{name}`; `nvme` lists them")
+            }
+            Self::Controller(name, error) | Self::Measure(name, error) => {
+                write!(f, "{name}: {error}")
+            }
             Self::InUse(name) => write!(
                 f,
                 "{name} holds partitions or a file system; add --overwrite to lose them"

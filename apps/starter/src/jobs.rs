@@ -33,4 +33,6 @@ pub struct Stress {
     pub cancel_one_in: u8,
     /// The disk may fail operations.
     pub may_fail: bool,
+    /// The controller is reset again and again meanwhile.
+    pub resets: bool,
 }

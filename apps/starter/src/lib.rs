@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod commands;
+pub mod disks;
 pub mod editor;
 pub mod error;
 pub mod greeting;

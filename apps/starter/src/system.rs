@@ -3,6 +3,7 @@
 //! The kernel answers in the real program. In tests a machine that is made of values does, so
 //! that what a command prints can be compared with what it should print.
 
+use crate::disks::{Controller, Rate};
 use crate::jobs::{Job, Stress};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -59,6 +60,26 @@ pub trait System {
         request: Request,
         look: &mut dyn FnMut(VirtRange, Phyr),
     ) -> Result<(), AllocError>;
+
+    /// The NVMe controllers.
+    fn controllers(&self) -> Vec<Controller>;
+
+    /// The health log of a controller, in words. `None` if there is no such controller.
+    fn health(&self, name: &str) -> Option<Result<String, String>>;
+
+    /// The error log of a controller, in words.
+    fn errors(&self, name: &str) -> Option<Result<String, String>>;
+
+    /// Resets a controller. Says what there is to say.
+    fn reset(&self, name: &str) -> Option<Result<String, String>>;
+
+    /// Reads 4 KiB at random places for a moment, so many at a time; polled or by interrupt.
+    fn measure(
+        &self,
+        device: &Arc<dyn BlockDevice>,
+        depth: usize,
+        polled: bool,
+    ) -> Result<Rate, String>;
 
     /// Begins a job. Returns its number.
     fn start(&self, stress: Stress) -> usize;

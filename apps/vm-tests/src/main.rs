@@ -6,11 +6,16 @@
 #![cfg_attr(phyros, no_std, no_main)]
 
 #[cfg(phyros)]
+extern crate alloc;
+
+#[cfg(phyros)]
 mod mailbox;
 #[cfg(phyros)]
 mod selftest;
 #[cfg(phyros)]
 mod smoke;
+#[cfg(phyros)]
+mod stress;
 
 #[cfg(phyros)]
 bootloader_api::entry_point!(main, config = &kernel::BOOT_CONFIG);

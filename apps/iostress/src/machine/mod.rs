@@ -37,6 +37,8 @@ pub struct Setup {
     pub depth: usize,
     /// How long, apart from the preparation and the last look at everything.
     pub length: Duration,
+    /// It goes on until so many operations are done, even if it takes longer.
+    pub least: u64,
     /// Most bytes of one operation.
     pub most_bytes: u64,
     /// One of this many operations is cancelled; 0: none.
@@ -112,7 +114,7 @@ pub async fn run(
         &area,
         layout,
         options,
-        setup.length,
+        setup,
         &mut outcome,
         &mut after_round,
     )
@@ -130,16 +132,16 @@ async fn all(
     area: &Area,
     layout: Layout,
     options: Options,
-    length: Duration,
+    setup: Setup,
     outcome: &mut Outcome,
     after_round: &mut impl FnMut(u64, &Counts) -> ControlFlow<()>,
 ) -> Result<(), Trouble> {
     clear(area, options.mix.most_blocks).await?;
     let cores: Vec<CoreId> = cores::online().collect();
     let mut parts = work::share(layout.stamped, cores.len());
-    let end = Instant::now() + length;
-    while Instant::now() < end {
-        let round_end = (Instant::now() + ROUND).min(end);
+    let end = Instant::now() + setup.length;
+    while Instant::now() < end || outcome.counts.operations() < setup.least {
+        let round_end = Instant::now() + ROUND;
         let number = outcome.rounds;
         let works = cores.iter().zip(parts.drain(..)).zip(0..);
         let works = works.map(|((core, part), index)| {

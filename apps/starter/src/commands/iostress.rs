@@ -19,6 +19,7 @@ pub(super) const COMMAND: Command = Command {
               --depth N    operations at a time on each core (8)\n\
               --cancel N   drop one of N operations; 0: none (16)\n\
               --errors     the disk may fail operations; what they leave is checked all the same\n\
+              --resets     reset the controller three times a second\n\
               --overwrite  even if the disk holds partitions or a file system\n\
               \n\
               With & it goes on while you type: see `jobs` and `wait`.\n\
@@ -41,6 +42,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
         depth: 8,
         cancel_one_in: 16,
         may_fail: false,
+        resets: false,
     };
     let (mut overwrite, mut background) = (false, false);
     while let Some(word) = words.next() {
@@ -54,6 +56,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
             "--depth" => stress.depth = value()?.clamp(1, 1024) as usize,
             "--cancel" => stress.cancel_one_in = value()?.min(255) as u8,
             "--errors" => stress.may_fail = true,
+            "--resets" => stress.resets = true,
             "--overwrite" => overwrite = true,
             "&" => background = true,
             _ => return Err(COMMAND.misused()),

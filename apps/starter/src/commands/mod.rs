@@ -11,6 +11,7 @@ use crate::system::System;
 use crate::text::name::Name;
 use alloc::string::{String, ToString};
 
+mod bench;
 mod cat;
 mod clear;
 mod echo;
@@ -22,6 +23,7 @@ mod ls;
 pub mod lsblk;
 mod lspci;
 mod mem;
+mod nvme;
 mod panic;
 mod poweroff;
 mod sha256sum;
@@ -70,6 +72,8 @@ pub const ALL: &[Command] = &[
     translate::COMMAND,
     time::COMMAND,
     uptime::COMMAND,
+    nvme::COMMAND,
+    bench::COMMAND,
     iostress::COMMAND,
     jobs::COMMAND,
     wait::COMMAND,

@@ -7,7 +7,9 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::ops::ControlFlow;
 use core::task::Poll;
+use embassy_futures::select::{Either, select};
 use embassy_sync::waitqueue::AtomicWaker;
+use embassy_time::{Duration, Timer};
 use iostress::machine::{Area, Outcome, Setup};
 use kernel::executor;
 use shell::jobs::{Job, Stress};
@@ -66,10 +68,21 @@ async fn run(entry: Arc<Entry>, stress: Stress) {
     let setup = Setup {
         seed: stress.seed,
         depth: stress.depth,
-        length: embassy_time::Duration::from_micros(stress.length.as_micros() as u64),
+        length: Duration::from_micros(stress.length.as_micros() as u64),
+        least: 0,
         most_bytes: MOST_BYTES,
         cancel_one_in: stress.cancel_one_in,
-        may_fail: stress.may_fail,
+        may_fail: stress.may_fail || stress.resets,
+    };
+    let controller = super::disks::behind(stress.device.name()).and_then(|hub| hub.controller());
+    let resets = async {
+        loop {
+            Timer::after(Duration::from_millis(300)).await;
+            if let Some(controller) = controller.as_ref().filter(|_| stress.resets) {
+                // One that does not come back ends the requests, and that is told.
+                let _ = controller.reset().await;
+            }
+        }
     };
     let blocks = stress.device.geometry().blocks;
     let area = Area {
@@ -80,7 +93,11 @@ async fn run(entry: Arc<Entry>, stress: Stress) {
         entry.state.lock().progress = format!("{rounds} rounds, {counts}");
         ControlFlow::Continue(())
     });
-    let end = summary(&outcome.await, stress.seed);
+    let outcome = match select(outcome, resets).await {
+        Either::First(outcome) => outcome,
+        Either::Second(never) => never,
+    };
+    let end = summary(&outcome, stress.seed);
     entry.state.lock().end = Some(end);
     entry.ended.wake();
 }

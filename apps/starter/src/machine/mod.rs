@@ -1,11 +1,14 @@
 //! What the shell asks, answered by the kernel.
 
+mod disks;
 mod jobs;
 
+use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
-use kernel::block::{self, Counters};
+use kernel::block::{self, BlockDevice, Counters};
 use kernel::machine::machine;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::frames::{Frames, with_allocator};
@@ -18,6 +21,7 @@ use kernel::pci::{Function, PciAddress};
 use kernel::time::{self, Source};
 use kernel::{arch, cores, storage};
 use phyr::{Phyr, PhyrList};
+use shell::disks::{Controller, Rate};
 use shell::jobs::{Job, Stress};
 use shell::system::{FreeMemory, System, Volume};
 
@@ -89,6 +93,31 @@ impl System for Machine {
         let range = VirtRange::new(start, frames.phyr().len()).expect("RAM is mapped in one half");
         look(range, frames.phyr());
         Ok(())
+    }
+
+    fn controllers(&self) -> Vec<Controller> {
+        disks::controllers()
+    }
+
+    fn health(&self, name: &str) -> Option<Result<String, String>> {
+        disks::health(name)
+    }
+
+    fn errors(&self, name: &str) -> Option<Result<String, String>> {
+        disks::errors(name)
+    }
+
+    fn reset(&self, name: &str) -> Option<Result<String, String>> {
+        disks::reset(name)
+    }
+
+    fn measure(
+        &self,
+        device: &Arc<dyn BlockDevice>,
+        depth: usize,
+        polled: bool,
+    ) -> Result<Rate, String> {
+        disks::measure(device, depth, polled)
     }
 
     fn start(&self, stress: Stress) -> usize {

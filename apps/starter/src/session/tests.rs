@@ -388,5 +388,6 @@ fn the_greeting_is_short_and_says_what_is_there() {
     ));
 }
 
+mod disks;
 mod files;
 mod jobs;

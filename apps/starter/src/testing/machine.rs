@@ -1,5 +1,6 @@
 //! A machine that is made of values.
 
+use crate::disks::{Controller, Rate};
 use crate::jobs::{Job, Stress};
 use crate::system::{FreeMemory, System, Volume};
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
@@ -127,6 +128,18 @@ pub(crate) fn phyr(start: u64, len: u64) -> Phyr {
     Phyr::new(PhysAddr::new(start), len).unwrap()
 }
 
+impl Fake {
+    /// What a controller answers: the second one is dead.
+    fn ask(&self, name: &str, answer: &str) -> Option<Result<String, String>> {
+        let controllers = self.controllers();
+        let found = controllers.iter().find(|found| found.name == name)?;
+        Some(match &found.failure {
+            None => Ok(answer.into()),
+            Some(failure) => Err(failure.clone()),
+        })
+    }
+}
+
 impl System for Fake {
     fn cpus(&self) -> usize {
         2
@@ -206,6 +219,50 @@ impl System for Fake {
         look(VirtRange::new(start, phyr.len()).unwrap(), phyr);
         self.allocated.set(None);
         Ok(())
+    }
+
+    fn controllers(&self) -> Vec<Controller> {
+        let names = self.volumes.iter().map(|volume| volume.device.name());
+        let controller = |name: &str| Controller {
+            name: name.trim_end_matches("n1").into(),
+            model: "QEMU NVMe Ctrl".into(),
+            queues: 4,
+            resets: 2,
+            commands: 1000,
+            doorbells: 300,
+            interrupts: 200,
+            failure: (name == "nvme1n1").then(|| "the device is gone".into()),
+        };
+        names.map(controller).collect()
+    }
+
+    fn health(&self, name: &str) -> Option<Result<String, String>> {
+        self.ask(name, "temperature 50 C\n")
+    }
+
+    fn errors(&self, name: &str) -> Option<Result<String, String>> {
+        self.ask(name, "no errors\n")
+    }
+
+    fn reset(&self, name: &str) -> Option<Result<String, String>> {
+        self.ask(name, "")
+    }
+
+    fn measure(
+        &self,
+        device: &Arc<dyn BlockDevice>,
+        depth: usize,
+        polled: bool,
+    ) -> Result<Rate, String> {
+        if device.name() == "nvme1n1" {
+            return Err("the device is gone".into());
+        }
+        let requests = depth as u64 * if polled { 5000 } else { 2500 };
+        Ok(Rate {
+            requests,
+            bytes: requests * 4096,
+            time: Duration::from_millis(500),
+        })
     }
 
     /// Half of the jobs go well: those of an even seed.

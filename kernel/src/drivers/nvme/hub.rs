@@ -10,7 +10,7 @@
 
 use super::namespace::Namespace;
 use super::platform::NvmePlatform;
-use super::queue::{Access, Bell, Local, Messages, Queue, QueueCounters};
+use super::queue::{Access, Bell, Local, Messages, Policy, Queue, QueueCounters};
 use crate::block::BlockDevice;
 use crate::cores::{self, CoreId, PerCore};
 use crate::dma::Transfer;
@@ -83,6 +83,11 @@ impl Hub {
         &self.name
     }
 
+    /// Its model, in its own words.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
     /// Where it is.
     pub fn address(&self) -> PciAddress {
         self.address
@@ -97,6 +102,15 @@ impl Hub {
     #[inline]
     pub(super) fn with_queue<R>(&self, action: impl FnOnce(Option<&Local>) -> R) -> R {
         action(self.queues.here().borrow().as_deref())
+    }
+
+    /// Says when this core's queue is to be polled. It is polled by load unless somebody measures.
+    pub fn set_policy(&self, policy: Policy) {
+        self.with_queue(|local| {
+            if let Some(local) = local {
+                local.set_policy(policy);
+            }
+        });
     }
 
     /// What this core's queue has done.

@@ -97,7 +97,19 @@ pub(super) struct Local {
     /// Whether this core has to look even though nothing interrupts it.
     must_poll: bool,
     mode: Cell<Mode>,
+    policy: Cell<Policy>,
     counters: Counters,
+}
+
+/// When a queue is polled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Under load.
+    ByLoad,
+    /// While anything is outstanding.
+    Polled,
+    /// Never.
+    Interrupt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +159,7 @@ impl Local {
             bell,
             must_poll,
             mode: Cell::new(Mode::Interrupt),
+            policy: Cell::new(Policy::ByLoad),
             counters: Counters::default(),
         }
     }
@@ -154,6 +167,32 @@ impl Local {
     #[inline]
     pub(super) fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
         self.access.with(action)
+    }
+
+    /// Says when to poll from now on. For measurements.
+    pub(super) fn set_policy(&self, policy: Policy) {
+        self.policy.set(policy);
+    }
+
+    /// Whether the queue is to be polled, after a turn in interrupt mode.
+    #[inline]
+    fn wants_polling(&self, turn: &nvme::Turn) -> bool {
+        turn.outstanding > 0
+            && match self.policy.get() {
+                Policy::ByLoad => turn.completed >= BUSY,
+                Policy::Polled => true,
+                Policy::Interrupt => false,
+            }
+    }
+
+    /// How many looks for nothing end polling.
+    #[inline]
+    fn patience(&self) -> u32 {
+        match self.policy.get() {
+            Policy::ByLoad => PATIENCE,
+            Policy::Polled => u32::MAX,
+            Policy::Interrupt => 0,
+        }
     }
 
     /// A request was submitted.
@@ -193,14 +232,14 @@ impl Local {
                 if bell.interrupt.take_raised() {
                     add(&self.counters.interrupts, 1);
                 }
-                if turn.completed >= BUSY && turn.outstanding > 0 {
+                if self.wants_polling(&turn) {
                     bell.mask();
                     add(&self.counters.to_polled, 1);
                     self.mode.set(Mode::Polled(0));
                 }
             }
             Mode::Polled(_) if turn.completed > 0 => self.mode.set(Mode::Polled(0)),
-            Mode::Polled(looks) if turn.outstanding > 0 && looks < PATIENCE => {
+            Mode::Polled(looks) if turn.outstanding > 0 && looks < self.patience() => {
                 self.mode.set(Mode::Polled(looks + 1));
                 return Look::Waiting;
             }
