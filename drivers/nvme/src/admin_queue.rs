@@ -7,6 +7,7 @@
 //!   commands are rare, and this keeps bring-up and recovery free of other tasks.
 
 use crate::command::Command;
+use crate::doorbell::Shadows;
 use crate::error::{CommandError, Error, Failure, Violation, Waiting};
 use crate::first::first;
 use crate::platform::{Platform, SharedMemory};
@@ -107,6 +108,11 @@ impl<M: SharedMemory> AdminQueue<M> {
 
     pub(crate) fn rings(&self) -> &Rings<M> {
         &self.rings
+    }
+
+    /// Rings by shadows from now on as well, or by registers alone.
+    pub(crate) fn connect(&mut self, shadows: Option<Arc<Shadows<M>>>) {
+        self.rings.connect(shadows);
     }
 
     /// The controller knows the rings from now on.

@@ -11,13 +11,14 @@ use crate::admin::{
 use crate::admin_queue::MAX_EVENT_REQUESTS;
 use crate::command::{self, Command};
 use crate::controller::ADMIN_MICROSECONDS;
+use crate::doorbell::Shadows;
 use crate::error::{Error, Failure, Unsupported};
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::link::Order;
 use crate::memory::Memory;
 use crate::namespace::{Description, Namespace};
-use crate::platform::Platform;
+use crate::platform::{Platform, SharedMemory};
 use crate::port::AdminQueues;
 use crate::queue::Queue;
 use crate::quirks::Quirks;
@@ -43,6 +44,7 @@ impl<P: Platform> Shared<P> {
         self.identify_controller().await?;
         self.set_features().await?;
         self.negotiate_queues().await?;
+        self.set_up_shadows().await?;
         self.identify_namespaces().await?;
         self.state.lock().trouble = None;
         self.request_events(self.wanted_events())
@@ -129,6 +131,49 @@ impl<P: Platform> Shared<P> {
         let completion = ((granted >> 16) as u16).saturating_add(1);
         self.state.lock().granted = wanted.min(submission).min(completion);
         Ok(())
+    }
+
+    /// Turns shadow doorbells on, if the controller has them: before there is any I/O queue, so
+    /// that all values are zeros.
+    async fn set_up_shadows(self: &Arc<Self>) -> Result<(), Error> {
+        self.is_shadowed.store(false, Ordering::Release);
+        let is_offered = {
+            let state = self.state.lock();
+            let has_room =
+                Shadows::<P::Shared>::have_room_for(state.granted, self.port.cap().dstrd());
+            state.identity.abilities.admin.doorbell_buffer() && has_room
+        };
+        if !is_offered || !self.options.shadow_doorbells {
+            return Ok(());
+        }
+        let shadows = {
+            let mut shadows = self.shadows.lock();
+            match &*shadows {
+                Some(shadows) => shadows.clone(),
+                None => {
+                    let bytes = Shadows::<P::Shared>::BYTES;
+                    let memory = self.port.platform().allocate(bytes)?;
+                    let new = Arc::new(Shadows::new(memory, self.port.cap().dstrd()));
+                    shadows.insert(new).clone()
+                }
+            }
+        };
+        shadows.clear();
+        let entry = command::doorbell_buffer_config(shadows.memory().bus().addr().get());
+        // From the moment on when the controller carries out the command.
+        self.connect_admin(Some(shadows));
+        let is_on = optional(self.simple(Command::DoorbellBufferConfig, entry).await)?;
+        if !is_on {
+            self.connect_admin(None);
+        }
+        self.is_shadowed.store(is_on, Ordering::Release);
+        Ok(())
+    }
+
+    fn connect_admin(&self, shadows: Option<Arc<Shadows<P::Shared>>>) {
+        if let Some(admin) = &mut *self.admin.lock() {
+            admin.connect(shadows);
+        }
     }
 
     /// Asynchronous Event Requests that are to wait.

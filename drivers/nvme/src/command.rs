@@ -4,6 +4,7 @@
 //! A builder fills in everything but the command identifier, which the queue gives when it
 //! takes the command.
 
+use crate::page::PAGE;
 use crate::wire::{DwordZero, SubmissionEntry};
 
 /// Lists commands: what each does, its opcode, and how errors call it.
@@ -210,6 +211,15 @@ pub(crate) fn create_submission_queue(queue: u16, entries: u16, base: u64) -> Su
         prp1: base,
         cdw10_11: queue_and_size(queue, entries) | (u64::from(queue) << 16 | CONTIGUOUS) << 32,
         ..Command::CreateSubmissionQueue.entry()
+    }
+}
+
+/// Turns shadow doorbells on: a page of shadows at `base`, and EventIdx on the page behind it.
+pub(crate) fn doorbell_buffer_config(base: u64) -> SubmissionEntry {
+    SubmissionEntry {
+        prp1: base,
+        prp2: base + PAGE,
+        ..Command::DoorbellBufferConfig.entry()
     }
 }
 

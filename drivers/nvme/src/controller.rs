@@ -75,6 +75,8 @@ impl<P: Platform> Controller<P> {
             options,
             admin: Mutex::new(Some(admin)),
             state: Mutex::new(state),
+            shadows: Mutex::new(None),
+            is_shadowed: Default::default(),
             service: atomic_waker::AtomicWaker::new(),
             is_nudged: Default::default(),
             is_stopped: Default::default(),

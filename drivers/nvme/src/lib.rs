@@ -80,6 +80,7 @@ mod bring_up;
 mod command;
 mod controller;
 mod counters;
+mod doorbell;
 mod error;
 mod event;
 mod first;

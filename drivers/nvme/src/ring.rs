@@ -70,6 +70,11 @@ impl SubmissionRing {
         Some(self.tail)
     }
 
+    /// The tail that the device was told of.
+    pub(crate) fn committed(&self) -> u16 {
+        self.committed
+    }
+
     /// Takes back the entries before `sq_head`, the SQ Head Pointer of a completion.
     ///
     /// The device can only have fetched what it was told of: `sq_head` must be somewhere
@@ -149,6 +154,11 @@ impl CompletionRing {
         }
         self.committed = self.head;
         Some(self.head)
+    }
+
+    /// The head that the device was told of.
+    pub(crate) fn committed(&self) -> u16 {
+        self.committed
     }
 }
 

@@ -9,12 +9,14 @@
 //! - The completion ring is as long as the submission ring, and there are fewer slots than
 //!   entries. So completions never overflow, whenever their doorbell is rung.
 
+use crate::doorbell::{Doorbells, Rung, Shadows};
 use crate::error::Violation;
 use crate::page::PAGE;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
 use crate::port::Port;
 use crate::ring::{CompletionRing, SubmissionRing};
 use crate::wire::{CompletionEntry, SubmissionEntry};
+use alloc::sync::Arc;
 
 /// A submission ring and the completion ring of the same number and length.
 #[derive(Debug)]
@@ -23,15 +25,9 @@ pub(crate) struct Rings<M> {
     entries: u16,
     submission: SubmissionRing,
     completion: CompletionRing,
+    doorbells: Doorbells<M>,
     /// First the submission ring, then the completion ring.
     memory: M,
-}
-
-/// Which doorbells were rung.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rung {
-    pub(crate) submission: bool,
-    pub(crate) completion: bool,
 }
 
 impl<M: SharedMemory> Rings<M> {
@@ -46,11 +42,13 @@ impl<M: SharedMemory> Rings<M> {
             entries,
             submission: SubmissionRing::new(entries),
             completion: CompletionRing::new(entries),
+            doorbells: Doorbells::Registers,
             memory: platform.allocate(bytes)?,
         })
     }
 
-    /// Makes both rings as new. The controller does not use them any more, or not yet.
+    /// Makes both rings as new, and rings by registers. The controller does not use them any
+    /// more, or not yet.
     pub(crate) fn reset(&mut self) {
         let base = completion_base(self.entries);
         for offset in (0..CompletionRing::bytes(self.entries)).step_by(8) {
@@ -58,6 +56,18 @@ impl<M: SharedMemory> Rings<M> {
         }
         self.submission = SubmissionRing::new(self.entries);
         self.completion = CompletionRing::new(self.entries);
+        self.doorbells.reset(self.id);
+    }
+
+    /// Rings by shadows from now on, or by registers.
+    pub(crate) fn connect(&mut self, shadows: Option<Arc<Shadows<M>>>) {
+        self.doorbells = match shadows {
+            Some(shadows) => {
+                let (tail, head) = (self.submission.committed(), self.completion.committed());
+                Doorbells::shadowed(shadows, self.id, tail, head)
+            }
+            None => Doorbells::Registers,
+        };
     }
 
     pub(crate) fn entries(&self) -> u16 {
@@ -105,18 +115,32 @@ impl<M: SharedMemory> Rings<M> {
     /// Tells the device of all commands pushed, and of all completions taken.
     ///
     /// Completions first: the device has room for the answers before it has the commands.
+    /// Returns which registers were written.
     #[inline]
     pub(crate) fn ring<P: Platform>(&mut self, port: &Port<P>) -> Rung {
-        let mut rung = Rung::default();
-        if let Some(head) = self.completion.commit() {
-            port.ring_completion(self.id, head);
-            rung.completion = true;
+        let head = self.completion.commit();
+        let tail = self.submission.commit();
+        if head.is_none() && tail.is_none() {
+            return Rung::default();
         }
-        if let Some(tail) = self.submission.commit() {
-            port.ring_submission(self.id, tail);
-            rung.submission = true;
+        let rung = self.doorbells.announce(self.id, tail, head);
+        if rung.completion {
+            port.ring_completion(self.id, self.completion.committed());
+        }
+        if rung.submission {
+            port.ring_submission(self.id, self.submission.committed());
         }
         rung
+    }
+
+    /// Rings the tail doorbell's register if only its shadow may have been: perhaps the device
+    /// sleeps, and has not said so.
+    pub(crate) fn knock<P: Platform>(&self, port: &Port<P>) -> bool {
+        let is_shadowed = matches!(self.doorbells, Doorbells::Shadows { .. });
+        if is_shadowed {
+            port.ring_submission(self.id, self.submission.committed());
+        }
+        is_shadowed
     }
 }
 

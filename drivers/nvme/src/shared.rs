@@ -7,6 +7,7 @@
 //! - Whoever is last to let go stops the device first.
 
 use crate::admin_queue::AdminQueue;
+use crate::doorbell::Shadows;
 use crate::error::Failure;
 use crate::identity::Identity;
 use crate::link::{Link, Order};
@@ -35,6 +36,9 @@ pub struct Options {
     pub retries: u8,
     /// How many resets in a row, without success, end the use of the controller.
     pub resets: u8,
+    /// Whether to ring by shadows in memory where the controller offers it. Only emulated ones
+    /// do, and it pays only if a register write is dear for them (QEMU: `ioeventfd=on`).
+    pub shadow_doorbells: bool,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             timeout: 10_000_000,
             retries: 3,
             resets: 3,
+            shadow_doorbells: true,
         }
     }
 }
@@ -130,6 +135,10 @@ pub(crate) struct Shared<P: Platform> {
     /// `None` after the memory was given up for lost.
     pub(crate) admin: Mutex<Option<AdminQueue<P::Shared>>>,
     pub(crate) state: Mutex<State>,
+    /// Shadow doorbells, once there were any.
+    pub(crate) shadows: Mutex<Option<Arc<Shadows<P::Shared>>>>,
+    /// The controller knows them.
+    pub(crate) is_shadowed: AtomicBool,
     /// Who watches over the controller.
     pub(crate) service: AtomicWaker,
     /// There is something for it to look at.
@@ -160,6 +169,14 @@ impl<P: Platform> Shared<P> {
         self.state.lock().reason
     }
 
+    /// What the doorbells of a queue are that has just been created.
+    pub(crate) fn shadows(&self) -> Option<Arc<Shadows<P::Shared>>> {
+        match self.is_shadowed.load(Ordering::Acquire) {
+            true => self.shadows.lock().clone(),
+            false => None,
+        }
+    }
+
     /// Command Retry Delay Times (CRDT), if the controller was told that they are kept to.
     pub(crate) fn retry_delays(&self) -> [u16; 3] {
         let delays = self.retry_delays.load(Ordering::Relaxed);
@@ -187,11 +204,12 @@ impl<P: Platform> Shared<P> {
 }
 
 impl<P: Platform> Drop for Shared<P> {
-    /// Stops the device, so that the memory of the admin queue may go.
+    /// Stops the device, so that the memory of the admin queue may go, and the shadows.
     fn drop(&mut self) {
         if *self.is_stopped.get_mut() || self.port.cut_off() {
             return;
         }
         core::mem::forget(self.admin.get_mut().take());
+        core::mem::forget(self.shadows.get_mut().take());
     }
 }

@@ -58,6 +58,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 Order::Clean => self.clean(),
                 Order::Live => {
                     self.mode = Mode::Live;
+                    self.rings.connect(self.shared.shadows());
                     self.counters.resets += 1;
                 }
                 Order::Dead => {
@@ -153,6 +154,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         if self.mode != Mode::Live {
             return;
         }
+        let mut is_late = false;
         for slot in 0..self.slots.len() {
             if !self.slots.is_outstanding(slot) {
                 continue;
@@ -162,6 +164,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 self.trouble(Failure::Timeout(Waiting::Io));
                 return;
             }
+            is_late |= age > SCANS / 4;
             if age > SCANS && !self.commands[slot].is_aborted {
                 self.ask_to_abort(slot);
             }
@@ -169,6 +172,9 @@ impl<P: Platform, B: Memory> Body<P, B> {
         // Commands that wait for their time may be due now.
         self.pump();
         self.ring();
+        if is_late && self.rings.knock(&self.shared.port) {
+            self.counters.submission_doorbells += 1;
+        }
     }
 
     /// Asks for an Abort command, one at a time.

@@ -25,6 +25,7 @@ mod protection;
 mod queues;
 mod recovery;
 mod retries;
+mod shadows;
 mod splitting;
 mod transfers;
 mod zoned;

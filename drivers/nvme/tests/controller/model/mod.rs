@@ -255,7 +255,8 @@ impl Model {
     pub(crate) fn is_quiet(&self) -> bool {
         let is_deaf = self.all_ones || self.all_zeros || self.silent;
         let is_settling = self.ready_at.is_some() || self.shut_down_at.is_some();
-        (self.fetched.is_empty() || (is_deaf && !self.never_stops)) && !is_settling
+        let is_done = self.fetched.is_empty() && !self.shadow.is_awake();
+        (is_done || (is_deaf && !self.never_stops)) && !is_settling
     }
 
     /// Heals whatever mischief has done. The controller is as after power-on.

@@ -24,6 +24,8 @@ pub(crate) struct Shadow {
     awake: BTreeSet<u16>,
     /// Doorbell registers that were rung for I/O queues since there are shadows.
     pub(crate) rings: usize,
+    /// The model is not quick: it runs in its turns only.
+    pub(crate) is_slow: bool,
 }
 
 impl Shadow {
@@ -31,8 +33,16 @@ impl Shadow {
         self.pages.is_some()
     }
 
+    /// True if it would see a new tail without being rung.
+    pub(crate) fn is_awake(&self) -> bool {
+        !self.awake.is_empty()
+    }
+
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            is_slow: self.is_slow,
+            ..Self::default()
+        };
     }
 }
 
@@ -77,6 +87,24 @@ impl Model {
                 .memory
                 .device_write(at, &u32::from(value).to_le_bytes());
         }
+    }
+
+    /// What the host has left: the tail and the head of a queue pair.
+    pub(crate) fn shadows_of(&mut self, queue: u16) -> Option<(u32, u32)> {
+        let tail = self.load_shadow(queue, false)?;
+        Some((tail, self.load_shadow(queue, true)?))
+    }
+
+    /// What is true: the tail and the head that the model knows of.
+    pub(crate) fn doorbells_of(&self, queue: u16) -> Option<(u32, u32)> {
+        let tail = self.submission.get(&queue)?.tail;
+        let head = self.completion.get(&queue)?.head;
+        Some((u32::from(tail), u32::from(head)))
+    }
+
+    /// Says of a queue's tail what is not so.
+    pub(crate) fn pretend_to_have_seen(&mut self, queue: u16, tail: u16) {
+        self.store_event(queue, false, tail);
     }
 
     /// The doorbell of a submission queue was rung.
@@ -148,6 +176,7 @@ impl Model {
         if let Some((_, event)) = self.shadow.pages
             && bus / PAGE == event / PAGE
             && !self.silent
+            && !self.shadow.is_slow
         {
             self.follow_shadows();
         }

@@ -1,0 +1,82 @@
+//! Shadow doorbells in every order that two processors can make of them: nobody waits for ever.
+
+extern crate alloc;
+
+mod atomics {
+    pub(crate) use loom::sync::atomic::{Ordering, fence};
+}
+
+/// Words that host and device share, as the driver sees them.
+mod platform {
+    pub(crate) trait SharedMemory {
+        fn load64(&self, offset: usize) -> u64;
+        fn store64(&self, offset: usize, value: u64);
+    }
+}
+
+#[path = "../src/doorbell.rs"]
+#[allow(dead_code, reason = "the test uses a part of it")]
+mod doorbell;
+
+use alloc::sync::Arc;
+use atomics::{Ordering, fence};
+use doorbell::{Doorbells, Shadows};
+use loom::sync::atomic::{AtomicBool, AtomicU64};
+use loom::thread;
+use platform::SharedMemory;
+
+/// Queue 1's pair of shadows, and what the device says of them.
+struct Words {
+    shadow: AtomicU64,
+    event: AtomicU64,
+}
+
+impl SharedMemory for std::sync::Arc<Words> {
+    fn load64(&self, offset: usize) -> u64 {
+        assert_eq!(offset, 4096 + 8);
+        self.event.load(Ordering::Relaxed)
+    }
+    fn store64(&self, offset: usize, value: u64) {
+        assert_eq!(offset, 8);
+        self.shadow.store(value, Ordering::Relaxed);
+    }
+}
+
+/// The device was rung for a first entry, and falls asleep: it leaves EventIdx, and looks once
+/// more. Either it sees the second one, or it is rung.
+#[test]
+fn either_the_device_sees_the_tail_or_it_is_rung() {
+    loom::model(|| {
+        let words = std::sync::Arc::new(Words {
+            shadow: AtomicU64::new(1),
+            event: AtomicU64::new(0),
+        });
+        let was_rung = Arc::new(AtomicBool::new(false));
+        let host = {
+            let (words, was_rung) = (words.clone(), was_rung.clone());
+            thread::spawn(move || {
+                let shadows = std::sync::Arc::new(Shadows::new(words, 0));
+                let mut doorbells = Doorbells::shadowed(shadows, 1, 1, 0);
+                if doorbells.announce(1, Some(2), None).submission {
+                    was_rung.store(true, Ordering::Release);
+                }
+            })
+        };
+        // It sees entries up to some tail, says so, and looks once more.
+        let mut tail = words.shadow.load(Ordering::Relaxed);
+        loop {
+            words.event.store(tail, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
+            let again = words.shadow.load(Ordering::Relaxed);
+            if again == tail {
+                break;
+            }
+            tail = again;
+        }
+        host.join().expect("the host ends");
+        assert!(
+            tail == 2 || was_rung.load(Ordering::Acquire),
+            "the device sleeps at {tail}, and nobody rings"
+        );
+    });
+}
