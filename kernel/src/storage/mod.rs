@@ -34,7 +34,8 @@ pub fn remove(device: &Arc<dyn BlockDevice>) {
 
 /// The volumes that there are at this moment, disks before their partitions.
 ///
-/// The first call looks for them, and waits until that is done.
+/// The first call looks for them, and waits until that is done. A call meanwhile returns those that
+/// have been found so far.
 #[cfg(phyros)]
 pub fn volumes() -> Vec<Volume> {
     probe::once();
@@ -86,9 +87,11 @@ mod probe {
     use crate::println;
     use alloc::sync::Arc;
     use alloc::vec::Vec;
+    use core::sync::atomic::{AtomicBool, Ordering};
     use spin::Mutex;
 
-    static DONE: Mutex<bool> = Mutex::new(false);
+    /// Somebody looks for them, or has done so.
+    static BEGUN: AtomicBool = AtomicBool::new(false);
 
     /// The controllers in use.
     static HUBS: Mutex<Vec<Arc<Hub>>> = Mutex::new(Vec::new());
@@ -99,9 +102,11 @@ mod probe {
     }
 
     /// Brings up the controllers that the machine started with, and begins to follow the others.
+    ///
+    /// Who looks waits, and runs tasks meanwhile. So another one that asks must not wait for him: it
+    /// may be one of these tasks.
     pub(super) fn once() {
-        let mut done = DONE.lock();
-        if core::mem::replace(&mut *done, true) {
+        if BEGUN.swap(true, Ordering::AcqRel) {
             return;
         }
         let Some(tree) = &machine().pci else {

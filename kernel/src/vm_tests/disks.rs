@@ -2,6 +2,7 @@
 
 use super::disk;
 use crate::block::BlockDevice;
+use crate::executor;
 use crate::fs::{self, Error, FileSystem};
 use crate::storage::{Volume, volumes};
 use alloc::format;
@@ -181,6 +182,14 @@ fn a_corrupt_file_system_is_an_error_that_names_what_is_wrong() {
 fn an_empty_disk_has_no_partitions_and_no_file_system() {
     assert_eq!(volumes().len(), 1);
     assert!(with_ext4().is_none());
+}
+
+/// Who looks for disks runs tasks while it waits. One of them may ask for disks, too.
+#[vm_test(machine = "disk=empty")]
+fn a_task_may_ask_for_disks_while_they_are_looked_for() {
+    let task = executor::spawn(async { volumes().len() });
+    assert_eq!(volumes().len(), 1);
+    assert!(executor::block_on(task) <= 1);
 }
 
 #[vm_test(machine = "disk=ext4")]
