@@ -12,7 +12,7 @@
 //!   waits for it; or was complete before the core forgot.
 //!
 //! The receiving side runs as assembly ([`shootdown`](super::shootdown)); [`Board::answer`] is the
-//! same in Rust, for a core that waits with interrupts disabled.
+//! same in Rust, for those who read it and for the tests.
 //!
 //! Nothing here touches the CPU. The tests explore all interleavings, with a model of the TLB.
 

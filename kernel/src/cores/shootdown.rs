@@ -8,15 +8,15 @@
 //! Why that ends:
 //! - One core at a time changes the tables: it holds their lock. Another that wants to waits for
 //!   the lock with interrupts enabled, and answers meanwhile.
-//! - Rust runs with interrupts enabled. Where it disables them for a few instructions (to look around
-//!   before it halts, or in a critical section), it takes no lock that somebody could hold while he
-//!   changes the tables; and who waits there calls [`answer`].
+//! - Rust runs with interrupts enabled. Where it disables them for a few instructions, to look around
+//!   before it halts, it waits for nothing and takes no lock. Who wants the lock of the tables in spite of
+//!   that is told so ([`may_wait`]).
 //! - A core that does not answer for [`PATIENCE`] is a defect of the kernel, and is reported.
 //!
 //! It is the most expensive thing that unmapping does: a message to each other core, and the time
 //! until the slowest has answered. Fast paths map nothing and unmap nothing.
 
-use super::board::{Board, Forget};
+use super::board::Board;
 use super::{CoreId, ONLINE, local};
 use crate::memory::paging::{Flush, LocalTlb};
 use crate::memory::virt::{VirtAddr, VirtRange};
@@ -122,21 +122,10 @@ fn wait_for(core: CoreId, number: u64) {
     }
 }
 
-/// Answers for the running core, if it is asked. For those who wait with interrupts disabled; with
-/// interrupts enabled the CPU does it by itself.
-pub fn answer() {
-    BOARD.answer(
-        &local::of(super::current()).flushed,
-        |forget| match forget {
-            Forget::Leaves(leaves) => {
-                for leaf in leaves {
-                    let address = x86_64::VirtAddr::new_truncate(leaf.load(Ordering::Relaxed));
-                    x86_64::instructions::tlb::flush(address);
-                }
-            }
-            Forget::Everything => x86_64::instructions::tlb::flush_all(),
-        },
-    );
+/// Whether the running core may wait for another one: it answers meanwhile, or nobody asks.
+#[cfg(phyros)]
+pub(crate) fn may_wait() -> bool {
+    x86_64::instructions::interrupts::are_enabled() || super::online().nth(1).is_none()
 }
 
 /// Lets the running core take part: from here on, changes wait for it. Its interrupts are disabled,

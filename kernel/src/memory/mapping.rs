@@ -13,6 +13,8 @@ use super::paging::{self, Cache, Features, FrameSource, LeafCount, PageTables, R
 use super::space::AddressArea;
 use super::virt::{VirtAddr, VirtRange};
 use super::window::{DirectMap, PAGE};
+#[cfg(phyros)]
+use crate::cores::shootdown;
 use crate::cores::shootdown::AllTlbs;
 use core::fmt;
 use core::ptr::NonNull;
@@ -70,6 +72,12 @@ pub(super) unsafe fn init(root: PhysAddr, window: DirectMap) {
 }
 
 fn with_space<R>(action: impl FnOnce(&mut AddressSpace) -> R) -> R {
+    // Whoever has the lock may be waiting for this core to forget something.
+    #[cfg(phyros)]
+    assert!(
+        shootdown::may_wait(),
+        "the page tables are wanted while interrupts are disabled"
+    );
     action(KERNEL.lock().as_mut().expect("memory is initialised first"))
 }
 

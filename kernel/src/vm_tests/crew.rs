@@ -17,26 +17,30 @@ pub(super) fn others() -> Vec<CoreId> {
     cores::online().filter(|core| *core != me).collect()
 }
 
-/// Lets all cores, this one too, do something at the same time, and waits until all have.
+/// Lets all cores, this one too, do something at the same time, and waits until all have. Who is ready
+/// sleeps, and leaves the host's time to the others.
 pub(super) fn together(action: impl Fn(CoreId) + Send + Sync + 'static) {
     let action = Arc::new(action);
     let all = cores::online().count();
-    let (present, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let present = Arc::new(AtomicUsize::new(0));
     let errand = || {
-        let (action, present, done) = (action.clone(), present.clone(), done.clone());
+        let (action, present) = (action.clone(), present.clone());
         move || {
             present.fetch_add(1, Ordering::SeqCst);
             wait_until(|| present.load(Ordering::SeqCst) == all);
             action(cores::current());
             drop(action);
-            done.fetch_add(1, Ordering::SeqCst);
         }
     };
-    for core in others() {
-        send(core, errand());
-    }
+    let run = |core| {
+        let errand = errand();
+        executor::spawn_on(core, move || async move { errand() })
+    };
+    let tasks: Vec<_> = others().into_iter().map(run).collect();
     errand()();
-    wait_until(|| done.load(Ordering::SeqCst) == all);
+    for task in tasks {
+        executor::block_on(task);
+    }
 }
 
 /// Waits without an end; the test's own limit is one.
