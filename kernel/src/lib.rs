@@ -1,7 +1,8 @@
 //! The operating system as a library.
 //!
 //! An application links this crate, calls `start`, and has a machine: memory, a clock, PCI devices,
-//! disks, files. One image, one address space, one CPU; no processes and no system calls.
+//! disks, files. One image, one address space, an executor on each core; no processes and no system
+//! calls.
 //!
 //! Principles, in the order in which they decide:
 //!

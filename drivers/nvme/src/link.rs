@@ -23,6 +23,7 @@
 
 use super::atomics::{AtomicU32, Ordering};
 
+// ANCHOR: Order
 /// What a queue is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -37,6 +38,7 @@ pub(crate) enum Order {
     /// As dead, but the device may still use memory: keep it for ever.
     Lost = 4,
 }
+// ANCHOR_END: Order
 
 /// Bits of a word that are the order; its number is in the others.
 const ORDER_BITS: u32 = 3;

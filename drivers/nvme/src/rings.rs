@@ -96,6 +96,7 @@ impl<M: SharedMemory> Rings<M> {
         self.submission.push(&self.memory, entry);
     }
 
+    // ANCHOR: next
     /// Takes the next completion, if there is one.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<CompletionEntry>, Violation> {
@@ -111,6 +112,7 @@ impl<M: SharedMemory> Rings<M> {
         self.submission.retire(entry.sq_head)?;
         Ok(Some(entry))
     }
+    // ANCHOR_END: next
 
     /// Tells the device of all commands pushed, and of all completions taken.
     ///

@@ -104,6 +104,7 @@ impl Slots {
         u16::from(state.generation) << SLOT_BITS | slot as u16
     }
 
+    // ANCHOR: complete
     /// The slot of the outstanding command `cid`, which is not outstanding any more.
     #[inline]
     pub(crate) fn complete(&mut self, cid: u16) -> Result<usize, Violation> {
@@ -117,6 +118,7 @@ impl Slots {
         self.outstanding -= 1;
         Ok(number)
     }
+    // ANCHOR_END: complete
 
     /// Whether the device has the slot's command.
     pub(crate) fn is_outstanding(&self, slot: usize) -> bool {

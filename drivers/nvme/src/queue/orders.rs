@@ -147,6 +147,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         self.end_all(reason);
     }
 
+    // ANCHOR: scan
     #[cold]
     pub(super) fn scan(&mut self) {
         self.turn();
@@ -176,6 +177,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             self.counters.submission_doorbells += 1;
         }
     }
+    // ANCHOR_END: scan
 
     /// Asks for an Abort command, one at a time.
     fn ask_to_abort(&mut self, slot: usize) {

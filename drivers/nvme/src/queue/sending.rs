@@ -59,6 +59,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         let active = self.requests[home].insert(Active::new(request, place));
         let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
         match single {
+            // ANCHOR: short
             Some(range) if is_quiet => {
                 let blocks = active.operation.blocks;
                 active.given = blocks;
@@ -78,6 +79,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 self.rings.push(&entry);
                 self.counters.sent(active.operation.command, range.len());
             }
+            // ANCHOR_END: short
             Some(_) => {
                 if let Some(data) = &active.data {
                     active.place = data.ranges().cursor().place();
