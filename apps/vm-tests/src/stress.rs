@@ -73,7 +73,7 @@ fn stress(ordeal: Ordeal) -> Outcome {
             }
         }
     };
-    let before = controller.resets().1;
+    let before = controller.resets();
     let outcome = match executor::block_on(select(work, resets)) {
         Either::First(outcome) => outcome,
         Either::Second(never) => never,
@@ -82,7 +82,7 @@ fn stress(ordeal: Ordeal) -> Outcome {
         "{} cores, {} rounds, {} resets: {}",
         cores::online().count(),
         outcome.rounds,
-        controller.resets().1 - before,
+        controller.resets() - before,
         outcome.counts
     ));
     if let Some(trouble) = &outcome.trouble {
@@ -92,7 +92,7 @@ fn stress(ordeal: Ordeal) -> Outcome {
     assert!(outcome.counts.operations() >= LEAST);
     assert!(outcome.counts.cancelled > 0);
     if ordeal.resets {
-        assert!(controller.resets().1 > before);
+        assert!(controller.resets() > before);
     }
     let checked = host::assert_stressed(0, ordeal.block_size);
     assert_eq!(checked, outcome.blocks);

@@ -136,10 +136,14 @@ impl<P: Platform> Controller<P> {
         state.is_dead.then_some(state.reason)
     }
 
-    /// Times that the controller failed, and times that it came back.
-    pub fn resets(&self) -> (u64, u64) {
-        let state = self.shared.state.lock();
-        (state.failures, state.resets)
+    /// Times that the controller failed.
+    pub fn failures(&self) -> u64 {
+        self.shared.state.lock().failures
+    }
+
+    /// Times that the controller was reset and came back.
+    pub fn resets(&self) -> u64 {
+        self.shared.state.lock().resets
     }
 
     /// Pieces of memory that are kept for ever, because the device may still use them.

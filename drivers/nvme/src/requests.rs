@@ -79,13 +79,13 @@ impl Namespace {
         })
     }
 
-    /// Copies `blocks` blocks from `from` on to `to` on. The two must not overlap.
-    pub fn copy(&self, from: u64, to: u64, blocks: u64) -> Result<Operation, RequestError> {
+    /// Copies `blocks` blocks from block `source` on to block `target` on. The two must not overlap.
+    pub fn copy(&self, source: u64, target: u64, blocks: u64) -> Result<Operation, RequestError> {
         let limits = self.copy_limits.ok_or(RequestError::Unsupported)?;
         self.writable()?;
-        self.check(from, blocks)?;
-        self.check(to, blocks)?;
-        if from.abs_diff(to) < blocks {
+        self.check(source, blocks)?;
+        self.check(target, blocks)?;
+        if source.abs_diff(target) < blocks {
             return Err(RequestError::Overlap);
         }
         let guard = self.format.protection.map(|protection| protection.guard);
@@ -99,13 +99,16 @@ impl Namespace {
             max_pages: ranges.min(room),
             ..Cut::NO_DATA
         };
-        let operation = Operation::of_blocks(Command::Copy, self.id, to, blocks, cut);
+        let operation = Operation::of_blocks(Command::Copy, self.id, target, blocks, cut);
         let operation = Operation {
-            shape: Shape::Sources { from, guard },
+            shape: Shape::Sources {
+                from: source,
+                guard,
+            },
             ..operation
         };
         // The controller takes the information away on the one side and makes it on the other.
-        Ok(self.acted(operation, to))
+        Ok(self.acted(operation, target))
     }
 
     /// Makes everything durable that was written before.

@@ -53,7 +53,7 @@ fn describe(hub: &Arc<Hub>) -> Controller {
         name: hub.name().to_string(),
         model: hub.model().to_string(),
         queues: handle.as_ref().map_or(0, |handle| handle.queues().into()),
-        resets: handle.as_ref().map_or(0, |handle| handle.resets().1),
+        resets: handle.as_ref().map_or(0, |handle| handle.resets()),
         commands: counters.iter().map(|queue| queue.completed).sum(),
         doorbells: counters
             .iter()
@@ -137,7 +137,7 @@ pub(super) fn measure(
 async fn stream(device: &Arc<dyn BlockDevice>, depth: usize) -> Result<Rate, String> {
     let block_size = u64::from(device.geometry().block_size);
     let reads = device.geometry().bytes() / BYTES;
-    if reads == 0 || BYTES % block_size != 0 {
+    if reads == 0 || !BYTES.is_multiple_of(block_size) {
         return Err(format!("it has no {BYTES} bytes to read at once"));
     }
     let start = Instant::now();
