@@ -96,6 +96,7 @@ pub(super) const ALL: &[Transcript] = &[
     help("help-lint", "lint"),
     help("help-image", "image"),
     help("help-book", "book"),
+    help("help-iostress", "iostress"),
     Transcript {
         name: "session",
         source: Source::Typed(
@@ -103,6 +104,12 @@ pub(super) const ALL: &[Transcript] = &[
         ),
     },
     script("commands", &[], "help", true),
+    script(
+        "commands-disks",
+        &[],
+        "help iostress; help jobs; help wait; help nvme; help bench",
+        true,
+    ),
     script("failure", &[], "cat /nope; echo this is not reached", false),
     script("devices", &[], "lspci; lsblk", true),
     script(
