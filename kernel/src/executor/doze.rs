@@ -36,6 +36,7 @@ impl Doze {
         }
     }
 
+    // ANCHOR: doze
     /// The core says that it may sleep. It then looks for work once more, and goes to sleep if
     /// there is none, or gets up.
     pub(super) fn lie_down(&self) {
@@ -55,7 +56,13 @@ impl Doze {
     #[must_use]
     pub(super) fn must_be_called(&self) -> bool {
         fence(Ordering::SeqCst);
-        // The first read keeps the cache line shared while the core is busy.
-        self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed)
+        // The first read keeps the cache line shared while the core is busy. And nothing is written but
+        // `false` where `true` was: each `true` is the core's, and whoever ends it calls the core.
+        self.asleep.load(Ordering::Relaxed)
+            && self
+                .asleep
+                .compare_exchange(true, false, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
+    // ANCHOR_END: doze
 }
