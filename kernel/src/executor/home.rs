@@ -95,12 +95,15 @@ impl Here {
         self.root_ready.replace(false) | remote
     }
 
+    /// Whether the future of `block_on` was woken.
+    #[inline]
+    pub(super) fn is_root_called(self) -> bool {
+        self.root_ready.get() || self.home.root_called.load(Ordering::Relaxed)
+    }
+
     /// Whether a task or the future of `block_on` is to be polled.
     pub(super) fn has_work(self) -> bool {
-        !self.ready.is_empty()
-            || self.root_ready.get()
-            || !self.home.inbox.is_empty()
-            || self.home.root_called.load(Ordering::Relaxed)
+        !self.ready.is_empty() || !self.home.inbox.is_empty() || self.is_root_called()
     }
 }
 
@@ -160,6 +163,11 @@ impl Home {
         unsafe { &*winner }
     }
 
+    /// Whose executor this is.
+    pub(super) fn core(&self) -> CoreId {
+        self.core
+    }
+
     /// This executor as the running core's, if it is that.
     #[inline]
     pub(super) fn as_here(&'static self) -> Option<Here> {
@@ -182,9 +190,15 @@ impl Home {
             self.counters.local_wakes.add(1);
             here.ready.push(task);
         } else {
-            self.inbox.push(task);
-            self.call();
+            self.schedule_from_afar(task);
         }
+    }
+
+    /// Apart, so that a wake on the core itself does not pay for what this one needs.
+    #[cold]
+    fn schedule_from_afar(&'static self, task: Runnable) {
+        self.inbox.push(task);
+        self.call();
     }
 
     /// Makes the future of `block_on` be polled soon. From any core.

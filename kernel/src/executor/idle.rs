@@ -2,6 +2,7 @@
 
 use super::home::Here;
 
+// ANCHOR: idle
 /// Halts the core until there may be something to do.
 #[cfg(phyros)]
 pub(super) fn wait(here: Here) {
@@ -22,6 +23,7 @@ pub(super) fn wait(here: Here) {
     }
     here.home().doze.get_up();
 }
+// ANCHOR_END: idle
 
 /// Parks the thread until there may be something to do.
 #[cfg(not(phyros))]

@@ -24,6 +24,7 @@ impl<T: Linked> Line<T> {
         }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.head.get().is_null()
     }

@@ -48,7 +48,8 @@ use home::{Here, here};
 
 /// Has a function called once a turn by the executor of this core, until the result is dropped.
 ///
-/// The function must not wait, and must not drop its own [`Poller`].
+/// The function must not wait. It may add pollers, which are called from the next turn on, and drop
+/// any, itself too.
 pub fn add_poller(look: impl FnMut() -> Look + 'static) -> Poller {
     here().pollers.add(look)
 }
@@ -72,11 +73,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         {
             return output;
         }
-        match here.turn() {
-            Look::Worked => {}
-            Look::Waiting => core::hint::spin_loop(),
-            Look::Idle => idle::wait(here),
-        }
+        here.until_root_is_called();
     }
 }
 
@@ -124,28 +121,51 @@ pub(crate) fn wake_at(at: u64, waker: &Waker) {
 }
 
 impl Here {
+    /// Turns until the future of `block_on` is to be polled, once at least.
+    ///
+    /// It is one function, with all that a turn does in it: in polled mode, turns are what a core does.
+    fn until_root_is_called(self) {
+        loop {
+            let look = self.turn();
+            if self.is_root_called() {
+                return;
+            }
+            match look {
+                Look::Worked => {}
+                Look::Waiting => core::hint::spin_loop(),
+                Look::Idle => idle::wait(self),
+            }
+        }
+    }
+
+    // ANCHOR: turn
     /// Looks at everything once.
+    #[inline(always)]
     fn turn(self) -> Look {
         let counters = &self.home().counters;
         counters.turns.add(1);
-        let mut busy = self.drain_interrupts();
-        busy |= self.alarms.ring();
-        let mut result = self.pollers.look();
+        let interrupted = self.drain_interrupts();
+        let rang = self.alarms.ring();
+        let looked = self.pollers.look();
         self.empty_inbox();
-        let batch = self.ready.take();
-        while let Some(task) = batch.pop() {
-            counters.polls.add(1);
-            task.run();
-            busy = true;
+        if !self.ready.is_empty() {
+            let batch = self.ready.take();
+            while let Some(task) = batch.pop() {
+                counters.polls.add(1);
+                task.run();
+            }
+            return Look::Worked;
         }
-        if busy || self.has_work() {
-            result = Look::Worked;
+        if interrupted || rang {
+            Look::Worked
+        } else {
+            looked
         }
-        result
     }
+    // ANCHOR_END: turn
 
     /// Wakes who waits for an interrupt that was noted.
-    #[inline]
+    #[inline(always)]
     fn drain_interrupts(self) -> bool {
         if !interrupts::is_pending() {
             return false;

@@ -4,7 +4,8 @@
 //! function that looks at its queue; the executor calls it once a turn. What the function says
 //! decides whether the core may halt.
 
-use alloc::rc::{Rc, Weak};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
@@ -19,18 +20,33 @@ pub enum Look {
     Worked,
 }
 
-type Function = RefCell<dyn FnMut() -> Look>;
+struct Entry {
+    ended: Cell<bool>,
+    look: RefCell<Box<dyn FnMut() -> Look>>,
+}
 
 /// A function that the executor of this core calls once a turn. Dropping it ends that.
 #[must_use = "dropping a poller ends it"]
-pub struct Poller {
-    // Dropping this is what ends it: the list has weak pointers.
-    _function: Rc<Function>,
+pub struct Poller(Rc<Entry>);
+
+impl Drop for Poller {
+    fn drop(&mut self) {
+        self.0.ended.set(true);
+        // What the function holds goes now, and the entry with the next look. But a function that drops
+        // its own poller is needed until it returns.
+        if let Ok(mut look) = self.0.look.try_borrow_mut() {
+            let ended = core::mem::replace(&mut *look, Box::new(|| Look::Idle));
+            drop(look);
+            drop(ended);
+        }
+    }
 }
 
 /// The pollers of one core.
 pub(super) struct Pollers {
-    list: RefCell<Vec<Weak<Function>>>,
+    list: RefCell<Vec<Rc<Entry>>>,
+    /// Those that were added by pollers: the list cannot grow while it is looked at.
+    added: RefCell<Vec<Rc<Entry>>>,
     /// How many there are, to say "none" quickly.
     count: Cell<usize>,
 }
@@ -39,47 +55,53 @@ impl Pollers {
     pub(super) const fn new() -> Self {
         Self {
             list: RefCell::new(Vec::new()),
+            added: RefCell::new(Vec::new()),
             count: Cell::new(0),
         }
     }
 
     pub(super) fn add(&self, look: impl FnMut() -> Look + 'static) -> Poller {
-        let function: Rc<Function> = Rc::new(RefCell::new(look));
-        self.list.borrow_mut().push(Rc::downgrade(&function));
-        self.count.set(self.count.get() + 1);
-        Poller {
-            _function: function,
+        let entry = Rc::new(Entry {
+            ended: Cell::new(false),
+            look: RefCell::new(Box::new(look)),
+        });
+        match self.list.try_borrow_mut() {
+            Ok(mut list) => list.push(entry.clone()),
+            Err(_) => self.added.borrow_mut().push(entry.clone()),
         }
+        self.count.set(self.count.get() + 1);
+        Poller(entry)
     }
 
     /// Calls each poller once. Pollers may add and drop pollers.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look(&self) -> Look {
         if self.count.get() == 0 {
             return Look::Idle;
         }
-        self.look_at_all()
-    }
-
-    fn look_at_all(&self) -> Look {
         let mut result = Look::Idle;
-        let mut index = 0;
-        loop {
-            let mut list = self.list.borrow_mut();
-            let Some(poller) = list.get(index) else {
-                self.count.set(list.len());
-                return result;
-            };
-            let Some(function) = poller.upgrade() else {
-                list.swap_remove(index);
-                continue;
-            };
-            drop(list);
-            index += 1;
-            // It can only be borrowed already while it is called, and it is called only here.
-            if let Ok(mut look) = function.try_borrow_mut() {
+        let mut called = 0;
+        for entry in self.list.borrow().iter() {
+            if !entry.ended.get()
+                && let Ok(mut look) = entry.look.try_borrow_mut()
+            {
                 result = result.max(look());
+                called += 1;
             }
         }
+        if called != self.count.get() {
+            self.tidy();
+        }
+        result
+    }
+
+    /// Removes those that have ended, and takes in those that were added.
+    #[cold]
+    fn tidy(&self) {
+        let mut list = self.list.borrow_mut();
+        list.append(&mut self.added.borrow_mut());
+        list.retain(|entry| !entry.ended.get());
+        // Dropping a function may have added others.
+        self.count.set(list.len() + self.added.borrow().len());
     }
 }

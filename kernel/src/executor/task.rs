@@ -9,14 +9,26 @@ use super::link::{Link, Linked};
 use crate::cores::{self, CoreId};
 use crate::time::Key;
 use async_task::Builder;
+use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
-/// What `async-task` keeps for us with each task.
-#[derive(Debug)]
-pub struct Place(Link);
+/// What `async-task` keeps for us with each task: its place in a line, and its home.
+///
+/// It is here and not in the function that schedules the task: that one then holds nothing, and
+/// `async-task` need not keep it alive, by two atomic additions, while it is called.
+pub struct Place {
+    link: Link,
+    home: &'static Home,
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place of a task of {}", self.home.core())
+    }
+}
 
 /// A task that was woken, on its way to being polled.
 pub(super) type Runnable = async_task::Runnable<Place>;
@@ -31,7 +43,7 @@ pub type Task<T> = async_task::Task<T, Place>;
 // the same for its whole life.
 unsafe impl Linked for Runnable {
     fn link(&self) -> &Link {
-        &self.metadata().0
+        &self.metadata().link
     }
 
     fn into_raw(self) -> NonNull<()> {
@@ -91,8 +103,9 @@ where
         home,
         key: None,
     };
-    let schedule = move |runnable| home.schedule(runnable);
-    let builder = Builder::new().metadata(Place(Link::new()));
+    let schedule = |runnable: Runnable| runnable.metadata().home.schedule(runnable);
+    let link = Link::new();
+    let builder = Builder::new().metadata(Place { link, home });
     // SAFETY: `spawn_unchecked` asks for four things.
     // 1. A future that is not `Send` is polled and dropped on one thread. `schedule` brings every
     //    `Runnable` to the line of its home, and only the home takes it from there and runs it;
@@ -100,8 +113,8 @@ where
     //    happens nowhere else either. The caller vouches for the way there. (A handle that is not
     //    `Send`, because the output is not, cannot leave; where it can, the output may.)
     // 2. What the future borrows outlives it: it is `'static`.
-    // 3. `schedule` may be used from any thread: it captures a reference to a `Home`, which is `Sync`.
-    // 4. What `schedule` borrows outlives it: it is `'static`.
+    // 3. `schedule` may be used from any thread: it captures nothing, and `Home` is `Sync`.
+    // 4. What `schedule` borrows outlives it: it borrows nothing.
     unsafe { builder.spawn_unchecked(move |_| body, schedule) }
 }
 

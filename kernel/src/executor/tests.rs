@@ -129,6 +129,51 @@ fn a_poller_ends_when_it_is_dropped() {
     assert_eq!(Rc::strong_count(&looks), 1);
 }
 
+#[test]
+fn pollers_may_add_and_drop_pollers() {
+    let looks = Rc::new([const { Cell::new(0) }; 3]);
+    let mine: Rc<RefCell<Vec<Poller>>> = Rc::default();
+    let count = |index: usize| {
+        let looks = Rc::clone(&looks);
+        move || {
+            looks[index].set(looks[index].get() + 1);
+            looks[index].get()
+        }
+    };
+    let turns = |turns| {
+        block_on(async move {
+            for _ in 0..turns {
+                yield_now().await
+            }
+        });
+    };
+    let (first, second, third) = (count(0), count(1), count(2));
+    let list = mine.clone();
+    mine.borrow_mut().push(add_poller(move || {
+        if first() == 2 {
+            let third = third.clone();
+            list.borrow_mut().push(add_poller(move || {
+                third();
+                Look::Idle
+            }));
+        }
+        Look::Idle
+    }));
+    let own = mine.clone();
+    mine.borrow_mut().push(add_poller(move || {
+        if second() == 4 {
+            // Itself, the other, and the one that was added.
+            own.borrow_mut().clear();
+        }
+        Look::Idle
+    }));
+    turns(10);
+    let counts = [0, 1, 2].map(|index| looks[index].get());
+    assert_eq!(counts, [4, 4, 1]);
+    assert_eq!(Rc::strong_count(&looks), 1);
+    assert_eq!(Rc::strong_count(&mine), 1);
+}
+
 /// Another core that runs its executor until it is told to end.
 struct OtherCore {
     core: cores::CoreId,
