@@ -21,6 +21,7 @@ mod protection;
 mod shootdown;
 mod streams;
 mod transfers;
+mod wakes;
 
 use crate::block::BlockDevice;
 use crate::memory::frames::Frames;
