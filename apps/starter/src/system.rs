@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
 use kernel::block::{BlockDevice, Counters};
+use kernel::executor::Activity;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
 use kernel::memory::virt::VirtRange;
@@ -22,6 +23,9 @@ use phyr::{Phyr, PhyrList};
 pub trait System {
     /// The number of CPUs that the firmware reports.
     fn cpus(&self) -> usize;
+
+    /// What each core has done, in the order of their numbers.
+    fn cores(&self) -> Vec<Core>;
 
     /// The time since the kernel started its clock.
     fn uptime(&self) -> Duration;
@@ -89,6 +93,17 @@ pub trait System {
 
     /// Waits until a job has ended. `None` if there is no such job.
     fn wait(&self, number: usize) -> Option<Job>;
+}
+
+/// What a core has done since it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Core {
+    /// The core's number.
+    pub number: usize,
+    /// What its executor has done.
+    pub activity: Activity,
+    /// The interrupts of devices that it has noticed.
+    pub interrupts: u64,
 }
 
 /// A disk or a partition.

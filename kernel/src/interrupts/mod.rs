@@ -28,7 +28,7 @@ pub use legacy::{LegacyError, legacy};
 pub use message::Message;
 
 use crate::arch::vectors;
-use crate::cores::{self, MAX_CORES, PerCore};
+use crate::cores::{self, CoreId, MAX_CORES, PerCore};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use waiters::Waiters;
 
@@ -120,6 +120,14 @@ fn notice(vector: u8) {
         ERROR_REASONS.fetch_or(crate::arch::apic::local().take_errors(), Ordering::Relaxed);
     }
     // The timer and other cores want no more than that the core looks at its queues.
+}
+
+/// How many interrupts of devices a core has noticed. Those that came again before it looked count once.
+pub fn noticed(core: CoreId) -> u64 {
+    COUNTS[core.index()]
+        .iter()
+        .map(|count| u64::from(count.load(Ordering::Relaxed)))
+        .sum()
 }
 
 /// What should not happen, counted over all cores since boot.

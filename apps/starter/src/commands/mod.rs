@@ -14,6 +14,7 @@ use alloc::string::{String, ToString};
 mod bench;
 mod cat;
 mod clear;
+mod cores;
 mod echo;
 mod help;
 mod history;
@@ -69,6 +70,7 @@ pub const ALL: &[Command] = &[
     lsblk::COMMAND,
     lspci::COMMAND,
     mem::COMMAND,
+    cores::COMMAND,
     translate::COMMAND,
     time::COMMAND,
     uptime::COMMAND,

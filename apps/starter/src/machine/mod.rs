@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
 use kernel::block::{self, BlockDevice, Counters};
+use kernel::cores::CoreId;
 use kernel::machine::machine;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::frames::{Frames, with_allocator};
@@ -19,11 +20,11 @@ use kernel::pci::bar::Need;
 use kernel::pci::hotplug::Tree;
 use kernel::pci::{Function, PciAddress};
 use kernel::time::{self, Source};
-use kernel::{arch, cores, storage};
+use kernel::{arch, cores, executor, interrupts, storage};
 use phyr::{Phyr, PhyrList};
 use shell::disks::{Controller, Rate};
 use shell::jobs::{Job, Stress};
-use shell::system::{FreeMemory, System, Volume};
+use shell::system::{Core, FreeMemory, System, Volume};
 
 /// The machine that the kernel runs on.
 #[derive(Default)]
@@ -32,6 +33,15 @@ pub(crate) struct Machine;
 impl System for Machine {
     fn cpus(&self) -> usize {
         cores::online().count()
+    }
+
+    fn cores(&self) -> Vec<Core> {
+        let core = |core: CoreId| Core {
+            number: core.index(),
+            activity: executor::activity(core),
+            interrupts: interrupts::noticed(core),
+        };
+        cores::online().map(core).collect()
     }
 
     fn uptime(&self) -> Duration {

@@ -152,6 +152,17 @@ fn uptime_is_in_hours_minutes_and_seconds() {
 }
 
 #[test]
+fn each_core_says_what_it_has_done() {
+    assert_eq!(
+        output("cores"),
+        "core      turns      polls      halts      wakes  to others      calls    devices\n\
+         \x20  0       1000        200         30        150          4          0          7\n\
+         \x20  1       1000        200         30        150          4          1          7\n"
+    );
+    assert_eq!(error("cores 1"), "cores: takes no arguments: `cores`\n");
+}
+
+#[test]
 fn time_measures_a_command_that_succeeds_and_one_that_fails() {
     // The clock of the machine advances by 1.5 ms between two looks.
     assert_eq!(

@@ -2,13 +2,14 @@
 
 use crate::disks::{Controller, Rate};
 use crate::jobs::{Job, Stress};
-use crate::system::{FreeMemory, System, Volume};
+use crate::system::{Core, FreeMemory, System, Volume};
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use core::time::Duration;
 use kernel::block::{
     BlockDevice, BlockError, Completion, Counters, Geometry, Limits, RamDisk, Refused,
     Request as BlockRequest, Ticket,
 };
+use kernel::executor::Activity;
 use kernel::memory::DIRECT_MAP;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
@@ -143,6 +144,23 @@ impl Fake {
 impl System for Fake {
     fn cpus(&self) -> usize {
         2
+    }
+
+    fn cores(&self) -> Vec<Core> {
+        let core = |number: usize| Core {
+            number,
+            activity: Activity {
+                turns: 1000,
+                polls: 200,
+                halts: 30,
+                local_wakes: 150,
+                remote_wakes: 4,
+                calls: number as u64,
+                failed_calls: 0,
+            },
+            interrupts: 7,
+        };
+        (0..self.cpus()).map(core).collect()
     }
 
     /// Every look at the clock takes 1.5 ms.
