@@ -6,6 +6,7 @@
 mod broken;
 mod ends;
 mod hotplug;
+mod idle;
 mod machines;
 mod shell;
 mod support;

@@ -3,7 +3,7 @@
 use harness::workspace;
 use vm_test::pattern;
 
-use crate::support::{Folder, run, sha256, text, type_in};
+use crate::support::{Folder, run, sha256, text, type_ahead, type_in};
 
 #[test]
 fn the_digest_of_the_readme_is_the_one_that_the_host_computes() {
@@ -63,6 +63,34 @@ fn somebody_at_the_keyboard_gets_a_prompt_and_leaves_with_poweroff() {
         .ok()
         .shows("phyros> ")
         .shows("sha256sum");
+}
+
+/// More keys than any buffer on the way has room for, typed before there is anybody who reads.
+fn many_keys() -> (Vec<u8>, impl Fn(&str)) {
+    let mut keys = Vec::new();
+    for number in 0..200 {
+        keys.extend(format!("echo number {number} of {}\r", 7 * number).bytes());
+    }
+    keys.extend(b"poweroff\r");
+    let check = |out: &str| {
+        for number in 0..200 {
+            let line = format!("\nnumber {number} of {}\n", 7 * number);
+            assert!(out.contains(&line), "{number} is missing: {out}");
+        }
+    };
+    (keys, check)
+}
+
+#[test]
+fn no_key_of_a_long_paste_is_lost() {
+    let (keys, check) = many_keys();
+    check(&type_in(&[], &keys).ok().out);
+}
+
+#[test]
+fn no_key_that_was_typed_ahead_is_lost() {
+    let (keys, check) = many_keys();
+    check(&type_ahead(&["--smp", "2"], &keys).ok().out);
 }
 
 #[test]

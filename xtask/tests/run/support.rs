@@ -99,6 +99,13 @@ pub(crate) fn type_in(arguments: &[&str], keys: &[u8]) -> Outcome {
     seat.watch_the_end()
 }
 
+/// The same, by somebody who does not wait for the prompt.
+pub(crate) fn type_ahead(arguments: &[&str], keys: &[u8]) -> Outcome {
+    let mut seat = Seat::before_the_prompt(arguments);
+    seat.press(keys);
+    seat.watch_the_end()
+}
+
 /// Somebody at the keyboard of a machine that runs, who types a line when there is a prompt.
 pub(crate) struct Seat {
     child: Child,
@@ -110,6 +117,12 @@ pub(crate) struct Seat {
 impl Seat {
     /// `cargo xtask run` with these arguments, up to its first prompt.
     pub(crate) fn take(arguments: &[&str]) -> Self {
+        let mut seat = Self::before_the_prompt(arguments);
+        seat.read_to_prompt();
+        seat
+    }
+
+    fn before_the_prompt(arguments: &[&str]) -> Self {
         let all = [&["run", "--timeout", LIMIT], arguments].concat();
         let mut command = xtask(&all);
         command
@@ -117,14 +130,17 @@ impl Seat {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program under test starts");
-        let mut seat = Self {
+        Self {
             keyboard: child.stdin.take().expect("it was asked for"),
             screen: child.stdout.take().expect("it was asked for"),
             child,
             shown: Vec::new(),
-        };
-        seat.read_to_prompt();
-        seat
+        }
+    }
+
+    /// The program's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Types a command, and returns what is shown up to the next prompt. If the machine ends before it comes, that
