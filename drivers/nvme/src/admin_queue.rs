@@ -85,7 +85,7 @@ impl<M: SharedMemory> AdminQueue<M> {
     where
         P: Platform<Shared = M>,
     {
-        let rings = Rings::allocate(platform, 0, ADMIN_ENTRIES)?;
+        let rings = Rings::allocate(platform, 0, ADMIN_ENTRIES, None)?;
         let slots = Slots::new(usize::from(ADMIN_ENTRIES) - 1);
         let free = |_| Entry {
             command: Command::Abort,

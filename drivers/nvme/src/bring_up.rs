@@ -22,6 +22,7 @@ use crate::platform::{Platform, SharedMemory};
 use crate::port::AdminQueues;
 use crate::queue::Queue;
 use crate::quirks::Quirks;
+use crate::rings::Rings;
 use crate::shared::{Member, Shared};
 use crate::wire::{
     Descriptors, IdentifyController, IdentifyNamespace, NvmController, NvmNamespace,
@@ -44,6 +45,7 @@ impl<P: Platform> Shared<P> {
         self.identify_controller().await?;
         self.set_features().await?;
         self.negotiate_queues().await?;
+        self.open_controller_memory();
         self.set_up_shadows().await?;
         self.identify_namespaces().await?;
         self.state.lock().trouble = None;
@@ -141,7 +143,8 @@ impl<P: Platform> Shared<P> {
             let state = self.state.lock();
             let has_room =
                 Shadows::<P::Shared>::have_room_for(state.granted, self.port.cap().dstrd());
-            state.identity.abilities.admin.doorbell_buffer() && has_room
+            let is_close = state.controller_memory.is_none();
+            state.identity.abilities.admin.doorbell_buffer() && has_room && is_close
         };
         if !is_offered || !self.options.shadow_doorbells {
             return Ok(());
@@ -203,21 +206,30 @@ impl<P: Platform> Shared<P> {
         };
         let entries = self.entries();
         let max_pages = Limits::new(mdts, entries - 1).max_pages as u32;
-        let mut queue = Queue::allocate(self.clone(), id, entries, vector, max_pages)?;
-        let member = queue.member().clone();
-        // From now on it is in the list, so that nobody takes its number.
-        self.state.lock().members.push(member.clone());
-        match self.introduce(&member).await {
-            Ok(()) => {
-                member.command(Order::Live);
-                queue.turn();
-                Ok(queue)
+        let submission_bytes = Rings::<P::Shared>::submission_bytes(entries);
+        let mut remote = self.controller_memory(id, submission_bytes);
+        loop {
+            let is_remote = remote.is_some();
+            let mut queue =
+                Queue::allocate(self.clone(), id, entries, vector, max_pages, remote.take())?;
+            let member = queue.member().clone();
+            // From now on it is in the list, so that nobody takes its number.
+            self.state.lock().members.push(member.clone());
+            match self.introduce(&member).await {
+                Ok(()) => {
+                    member.command(Order::Live);
+                    queue.turn();
+                    return Ok(queue);
+                }
+                Err(Introduction::Refused(error)) => {
+                    queue.is_unknown();
+                    if !is_remote {
+                        return Err(error);
+                    }
+                    // Perhaps it is only the place that the controller does not like.
+                }
+                Err(Introduction::Failed(error)) => return Err(error),
             }
-            Err(Introduction::Refused(error)) => {
-                queue.is_unknown();
-                Err(error)
-            }
-            Err(Introduction::Failed(error)) => Err(error),
         }
     }
 

@@ -61,6 +61,7 @@ impl<P: Platform> Controller<P> {
             namespaces_left_out: false,
             granted: 0,
             members: Vec::new(),
+            controller_memory: None,
             trouble: None,
             reason: Failure::SetUp,
             is_dead: false,

@@ -79,6 +79,7 @@ mod atomics;
 mod bring_up;
 mod command;
 mod controller;
+mod controller_memory;
 mod counters;
 mod doorbell;
 mod error;

@@ -121,6 +121,18 @@ pub unsafe trait Platform {
     /// admin commands; never for reading and writing.
     fn allocate(&self, bytes: usize) -> Result<Self::Shared, OutOfMemory>;
 
+    /// Memory of the controller itself: `bytes` bytes from `offset` on of its base address register
+    /// `bar`. The default says that the driver cannot have it, and then it does without.
+    ///
+    /// The implementer's duty: no access to it is wider than 8 bytes, and its
+    /// [`bus`](SharedMemory::bus) is where the base address register has it on the bus. `None` for
+    /// what is not inside of a memory base address register, whatever the numbers are: they are the
+    /// device's.
+    fn controller_memory(&self, bar: u8, offset: u64, bytes: usize) -> Option<Self::Shared> {
+        let _ = (bar, offset, bytes);
+        None
+    }
+
     /// Microseconds since some moment in the past.
     ///
     /// The implementer's duty: the value never goes back, and goes on while the driver

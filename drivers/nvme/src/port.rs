@@ -9,9 +9,9 @@
 use crate::error::{Error, Failure, Unsupported, Waiting};
 use crate::platform::{Platform, Registers};
 use crate::registers::{
-    ACQ, AQA, ASQ, AdminQueueAttributes, CAP, CC, CRTO, CSTS, Capabilities, Configuration,
-    ControllerStatus, DOORBELLS, ReadyTimeouts, VS, Version, completion_doorbell,
-    submission_doorbell,
+    ACQ, AQA, ASQ, AdminQueueAttributes, CAP, CC, CMBLOC, CMBMSC, CMBSZ, CRTO, CSTS, Capabilities,
+    Configuration, ControllerStatus, DOORBELLS, MemoryLocation, MemorySize, MemorySpace,
+    ReadyTimeouts, VS, Version, completion_doorbell, submission_doorbell,
 };
 use crate::watch::Watch;
 use crate::wire::{CompletionEntry, SubmissionEntry};
@@ -111,6 +111,26 @@ impl<P: Platform> Port<P> {
     pub(crate) fn ring_completion(&self, queue: u16, head: u16) {
         let doorbell = completion_doorbell(queue, self.cap.dstrd());
         self.registers().write32(doorbell, u32::from(head));
+    }
+
+    /// Bytes from the start of the registers to the end of the last doorbell in use.
+    pub(crate) fn end_of_doorbells(&self, queues: u16) -> u64 {
+        completion_doorbell(queues, self.cap.dstrd()) as u64 + 4
+    }
+
+    /// Where the controller's memory is. Only for a controller with CAP.CMBS.
+    pub(crate) fn find_controller_memory(&self) -> (MemoryLocation, MemorySize) {
+        let shown = MemorySpace::new().with_cre(true);
+        self.registers().write64(CMBMSC, shown.into());
+        let location = MemoryLocation::from(self.registers().read32(CMBLOC));
+        (location, MemorySize::from(self.registers().read32(CMBSZ)))
+    }
+
+    /// Tells the controller at which bus address its memory is, and opens it.
+    pub(crate) fn place_controller_memory(&self, base: u64) {
+        let open = MemorySpace::new().with_cre(true).with_cmse(true);
+        let open = open.with_cba(base >> 12);
+        self.registers().write64(CMBMSC, open.into());
     }
 
     /// Says whether an enabled controller can still be expected to answer.

@@ -18,6 +18,12 @@ pub const AQA: usize = 0x24;
 pub const ASQ: usize = 0x28;
 /// Admin Completion Queue Base Address (ACQ), 64 bits.
 pub const ACQ: usize = 0x30;
+/// Controller Memory Buffer Location (CMBLOC), 32 bits.
+pub const CMBLOC: usize = 0x38;
+/// Controller Memory Buffer Size (CMBSZ), 32 bits.
+pub const CMBSZ: usize = 0x3c;
+/// Controller Memory Buffer Memory Space Control (CMBMSC), 64 bits.
+pub const CMBMSC: usize = 0x50;
 /// Controller Ready Timeouts (CRTO), 32 bits, since version 2.0.
 pub const CRTO: usize = 0x68;
 /// The first doorbell.
@@ -176,6 +182,59 @@ pub struct AdminQueueAttributes {
     pub acqs: u16,
     #[bits(4)]
     __: u8,
+}
+
+/// Controller Memory Buffer Location (CMBLOC). Read only, and zeros before CMBMSC.CRE.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct MemoryLocation {
+    /// Base Indicator Register (BIR): the base address register of the memory.
+    #[bits(3)]
+    pub bir: u8,
+    #[bits(9)]
+    __: u16,
+    /// Offset (OFST) in it, in the unit of CMBSZ.
+    #[bits(20)]
+    pub ofst: u32,
+}
+
+/// Controller Memory Buffer Size (CMBSZ). Read only, and zeros before CMBMSC.CRE.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct MemorySize {
+    /// Submission Queue Support (SQS).
+    pub sqs: bool,
+    /// Completion Queue Support (CQS).
+    pub cqs: bool,
+    /// PRP SGL List Support (LISTS).
+    pub lists: bool,
+    /// Read Data Support (RDS).
+    pub rds: bool,
+    /// Write Data Support (WDS).
+    pub wds: bool,
+    #[bits(3)]
+    __: u8,
+    /// Size Units (SZU): `4096 << (4 * szu)` bytes, up to 6.
+    #[bits(4)]
+    pub szu: u8,
+    /// Size (SZ) in that unit.
+    #[bits(20)]
+    pub sz: u32,
+}
+
+/// Controller Memory Buffer Memory Space Control (CMBMSC).
+#[bitfield(u64)]
+#[derive(PartialEq, Eq)]
+pub struct MemorySpace {
+    /// Capabilities Registers Enabled (CRE): CMBLOC and CMBSZ say something.
+    pub cre: bool,
+    /// Controller Memory Space Enable (CMSE): the controller knows its memory by CBA.
+    pub cmse: bool,
+    #[bits(10)]
+    __: u16,
+    /// Controller Base Address (CBA), in units of 4 KiB.
+    #[bits(52)]
+    pub cba: u64,
 }
 
 /// Controller Ready Timeouts (CRTO). Read only.

@@ -11,12 +11,12 @@
 
 use crate::doorbell::{Doorbells, Rung, Shadows};
 use crate::error::Violation;
-use crate::page::PAGE;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
 use crate::port::Port;
 use crate::ring::{CompletionRing, SubmissionRing};
 use crate::wire::{CompletionEntry, SubmissionEntry};
 use alloc::sync::Arc;
+use core::sync::atomic::{Ordering, fence};
 
 /// A submission ring and the completion ring of the same number and length.
 #[derive(Debug)]
@@ -26,33 +26,47 @@ pub(crate) struct Rings<M> {
     submission: SubmissionRing,
     completion: CompletionRing,
     doorbells: Doorbells<M>,
-    /// First the submission ring, then the completion ring.
-    memory: M,
+    /// Memory of the submission ring, and of the completion ring.
+    commands: M,
+    completions: M,
+    /// The submission ring is in the controller's memory.
+    is_remote: bool,
 }
 
 impl<M: SharedMemory> Rings<M> {
-    /// Takes memory for rings with `entries` entries, at least 2.
-    pub(crate) fn allocate<P>(platform: &P, id: u16, entries: u16) -> Result<Self, OutOfMemory>
+    /// Takes memory for rings with `entries` entries, at least 2. `remote` is memory of the
+    /// controller for the submission ring.
+    pub(crate) fn allocate<P>(
+        platform: &P,
+        id: u16,
+        entries: u16,
+        remote: Option<M>,
+    ) -> Result<Self, OutOfMemory>
     where
         P: Platform<Shared = M>,
     {
-        let bytes = completion_base(entries) + CompletionRing::bytes(entries);
+        let is_remote = remote.is_some();
+        let commands = match remote {
+            Some(remote) => remote,
+            None => platform.allocate(SubmissionRing::bytes(entries))?,
+        };
         Ok(Self {
             id,
             entries,
             submission: SubmissionRing::new(entries),
             completion: CompletionRing::new(entries),
             doorbells: Doorbells::Registers,
-            memory: platform.allocate(bytes)?,
+            commands,
+            completions: platform.allocate(CompletionRing::bytes(entries))?,
+            is_remote,
         })
     }
 
     /// Makes both rings as new, and rings by registers. The controller does not use them any
     /// more, or not yet.
     pub(crate) fn reset(&mut self) {
-        let base = completion_base(self.entries);
         for offset in (0..CompletionRing::bytes(self.entries)).step_by(8) {
-            self.memory.store64(base + offset, 0);
+            self.completions.store64(offset, 0);
         }
         self.submission = SubmissionRing::new(self.entries);
         self.completion = CompletionRing::new(self.entries);
@@ -70,18 +84,23 @@ impl<M: SharedMemory> Rings<M> {
         };
     }
 
+    /// Bytes of a submission ring.
+    pub(crate) const fn submission_bytes(entries: u16) -> usize {
+        SubmissionRing::bytes(entries)
+    }
+
     pub(crate) fn entries(&self) -> u16 {
         self.entries
     }
 
     /// Bus address of the submission queue.
     pub(crate) fn submission_bus(&self) -> u64 {
-        self.memory.bus().addr().get()
+        self.commands.bus().addr().get()
     }
 
     /// Bus address of the completion queue.
     pub(crate) fn completion_bus(&self) -> u64 {
-        self.submission_bus() + completion_base(self.entries) as u64
+        self.completions.bus().addr().get()
     }
 
     /// True if no command can be pushed before the device has fetched one.
@@ -93,15 +112,14 @@ impl<M: SharedMemory> Rings<M> {
     /// Puts a command behind the others. The caller has seen that there is room.
     #[inline]
     pub(crate) fn push(&mut self, entry: &SubmissionEntry) {
-        self.submission.push(&self.memory, entry);
+        self.submission.push(&self.commands, entry);
     }
 
     // ANCHOR: next
     /// Takes the next completion, if there is one.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<CompletionEntry>, Violation> {
-        let base = completion_base(self.entries);
-        let Some(entry) = self.completion.peek(&self.memory, base) else {
+        let Some(entry) = self.completion.peek(&self.completions, 0) else {
             return Ok(None);
         };
         self.completion.pop();
@@ -125,6 +143,10 @@ impl<M: SharedMemory> Rings<M> {
         if head.is_none() && tail.is_none() {
             return Rung::default();
         }
+        if self.is_remote {
+            // The processor may gather writes to memory of a device, and has to let go of them.
+            fence(Ordering::SeqCst);
+        }
         let rung = self.doorbells.announce(self.id, tail, head);
         if rung.completion {
             port.ring_completion(self.id, self.completion.committed());
@@ -144,10 +166,4 @@ impl<M: SharedMemory> Rings<M> {
         }
         is_shadowed
     }
-}
-
-/// Where the completion ring starts in a pair's memory: on the page behind the other ring.
-#[inline]
-fn completion_base(entries: u16) -> usize {
-    SubmissionRing::bytes(entries).next_multiple_of(PAGE as usize)
 }

@@ -7,6 +7,7 @@
 //! - Whoever is last to let go stops the device first.
 
 use crate::admin_queue::AdminQueue;
+use crate::controller_memory::ControllerMemory;
 use crate::doorbell::Shadows;
 use crate::error::Failure;
 use crate::identity::Identity;
@@ -39,6 +40,10 @@ pub struct Options {
     /// Whether to ring by shadows in memory where the controller offers it. Only emulated ones
     /// do, and it pays only if a register write is dear for them (QEMU: `ioeventfd=on`).
     pub shadow_doorbells: bool,
+    /// Whether submission queues go to the controller's own memory where it has some that the
+    /// platform can reach. It pays where a fetch over the bus is slow, and is dear where the
+    /// controller is a program.
+    pub controller_memory: bool,
 }
 
 impl Default for Options {
@@ -50,6 +55,7 @@ impl Default for Options {
             retries: 3,
             resets: 3,
             shadow_doorbells: true,
+            controller_memory: false,
         }
     }
 }
@@ -112,6 +118,8 @@ pub(crate) struct State {
     /// I/O queue pairs that there may be.
     pub(crate) granted: u16,
     pub(crate) members: Vec<Arc<Member>>,
+    /// Where submission queues may lie besides the host's memory.
+    pub(crate) controller_memory: Option<ControllerMemory>,
     /// What has happened that needs a reset. The first report counts.
     pub(crate) trouble: Option<Failure>,
     /// Why the last reset was necessary, or why the controller is dead.

@@ -140,7 +140,8 @@ struct Body<P: Platform, B> {
 }
 
 impl<P: Platform, B: Memory> Queue<P, B> {
-    /// Takes memory for a queue for commands of up to `max_pages` memory pages.
+    /// Takes memory for a queue for commands of up to `max_pages` memory pages. `submission` is
+    /// for its submission ring, if that does not lie in the host's memory.
     ///
     /// It holds until the controller knows of it.
     pub(crate) fn allocate(
@@ -149,9 +150,10 @@ impl<P: Platform, B: Memory> Queue<P, B> {
         entries: u16,
         vector: Option<u16>,
         max_pages: u32,
+        submission: Option<P::Shared>,
     ) -> Result<Self, OutOfMemory> {
         let platform = shared.port.platform();
-        let rings = Rings::allocate(platform, id, entries)?;
+        let rings = Rings::allocate(platform, id, entries, submission)?;
         let slots = Slots::new(usize::from(entries) - 1);
         let count = slots.len();
         // At least one page: it also takes the ranges of a Dataset Management command.

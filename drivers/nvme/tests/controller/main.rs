@@ -4,9 +4,11 @@
 //! with the driver but the wire structures. It sees memory by bus addresses only, and
 //! records whatever a real controller would not have liked.
 
+mod aborts;
 mod allocation;
 mod bring_up;
 mod commands;
+mod controller_memory;
 mod corpus;
 mod device;
 mod errors;

@@ -80,3 +80,45 @@ fn a_queue_has_its_vector() {
     assert_eq!(done.result, Ok(0));
     assert!(!bench.machine.model().interrupts.take(7));
 }
+
+/// A controller that grants one queue serves all who share it, with more requests than it has
+/// room for.
+#[test]
+fn many_share_a_queue_if_there_is_only_one() {
+    let bench = bench((1, 1), 4);
+    assert_eq!(bench.controller.queues(), 1);
+    let disk = bench.namespace(1).expect("a namespace");
+    let done = Rc::new(RefCell::new(0));
+    for task in 0..200 {
+        let queue = bench.queue.clone();
+        let machine = bench.machine.clone();
+        let done = done.clone();
+        bench.executor.spawn(async move {
+            for round in 0..5 {
+                let block = (task * 5 + round) * 4;
+                let data = Data::owned(&machine, 4, Access::FROM_DEVICE);
+                let read = disk.read(block, 4).expect("a read");
+                let result = execute(queue.clone(), Request::with_data(read, data)).await;
+                assert_eq!(result.result, Ok(0));
+                let data = result.data.expect("the memory comes back");
+                let model = machine.model();
+                assert!(model.memory.contents(data.list()) == model.contents(1, block, 4, 12));
+                *done.borrow_mut() += 1;
+            }
+        });
+    }
+    bench.sleep(1_000_000);
+    assert_eq!(*done.borrow(), 1000);
+    assert_eq!(bench.controller.resets(), 0);
+}
+
+/// The doorbells of the register window are a limit as well.
+#[test]
+fn no_more_queues_are_asked_for_than_there_are_doorbells() {
+    let mut config = Config::with_disk(4096, 12);
+    config.window = Some(0x1000 + 4 * 2 * 3);
+    let mut options = Options::default();
+    options.queues = 8;
+    let bench = Bench::with_options(config, options);
+    assert_eq!(bench.controller.queues(), 2);
+}

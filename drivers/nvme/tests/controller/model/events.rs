@@ -21,6 +21,9 @@ impl Event {
     pub(crate) const fn doorbell(info: u8) -> Self {
         Self::new(Self::ERROR, info, 0x01)
     }
+    /// An error that is over, and one that stays until a reset.
+    pub(crate) const TRANSIENT: Self = Self::new(Self::ERROR, 4, 0x01);
+    pub(crate) const PERSISTENT: Self = Self::new(Self::ERROR, 3, 0x01);
     /// The temperature is beyond a threshold.
     pub(crate) const TEMPERATURE: Self = Self::new(Self::HEALTH, 1, 0x02);
     /// A namespace has changed, come or gone.

@@ -162,6 +162,8 @@ pub(crate) struct Model {
     pub(crate) forgives: bool,
     /// `stop_dma` cannot be confirmed, and does nothing.
     pub(crate) ignores_stop: bool,
+    /// The machine cannot reach the controller's memory.
+    pub(crate) hides_controller_memory: bool,
     ticks: u64,
     random: u64,
 }
@@ -238,6 +240,7 @@ impl Model {
             deaf_to_block: None,
             forgives: false,
             ignores_stop: false,
+            hides_controller_memory: false,
             ticks: 0,
             random: config.seed | 1,
             config,

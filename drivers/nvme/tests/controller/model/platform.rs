@@ -80,7 +80,23 @@ unsafe impl Platform for Machine {
                 machine: self.clone(),
                 bus,
                 bytes,
+                remote: None,
             })
+        })
+    }
+
+    fn controller_memory(&self, bar: u8, offset: u64, bytes: usize) -> Option<Shared> {
+        let model = self.model();
+        let start = usize::try_from(offset).ok()?;
+        let is_inside = start
+            .checked_add(bytes)
+            .is_some_and(|end| end <= model.window());
+        let is_shown = bar == 0 && is_inside && !model.hides_controller_memory;
+        is_shown.then(|| Shared {
+            machine: self.clone(),
+            bus: BAR + offset,
+            bytes,
+            remote: Some(start),
         })
     }
 
@@ -162,11 +178,16 @@ impl Registers for Machine {
     }
 }
 
+/// Where the registers are on the bus, and the controller's own memory with them.
+const BAR: u64 = 0xfe00_0000;
+
 /// Memory that driver and model share.
 pub(crate) struct Shared {
     machine: Machine,
     bus: u64,
     bytes: usize,
+    /// It is the controller's, from this offset of its registers on.
+    remote: Option<usize>,
 }
 
 impl Shared {
@@ -185,6 +206,10 @@ unsafe impl SharedMemory for Shared {
     fn load64(&self, offset: usize) -> u64 {
         let mut model = self.machine.model();
         let at = self.at(offset);
+        if self.remote.is_some() {
+            model.offence("controller memory is read");
+            return 0;
+        }
         let mut bytes = [0; 8];
         bytes.copy_from_slice(model.memory.bytes(at, 8));
         // The device may be quick right after it.
@@ -193,13 +218,20 @@ unsafe impl SharedMemory for Shared {
     }
     fn store64(&self, offset: usize, value: u64) {
         let mut model = self.machine.model();
-        let bytes = model.memory.bytes_mut(self.at(offset), 8);
+        let at = self.at(offset);
+        if let Some(start) = self.remote {
+            return model.write64(start + offset, value);
+        }
+        let bytes = model.memory.bytes_mut(at, 8);
         bytes.copy_from_slice(&value.to_le_bytes());
     }
 }
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.remote.is_some() {
+            return;
+        }
         let pages = self.bytes.div_ceil(PAGE as usize);
         self.machine.model().memory.unmap(self.bus, pages);
     }
@@ -317,7 +349,7 @@ impl Bench {
         Self::start_with(machine, strict())
     }
 
-    fn start_with(machine: Machine, options: Options) -> Result<Self, Error> {
+    pub(crate) fn start_with(machine: Machine, options: Options) -> Result<Self, Error> {
         let executor = Executor::new(machine.clone());
         let (controller, queue) = executor.block_on(async {
             let controller = Controller::new(machine.clone(), options).await?;

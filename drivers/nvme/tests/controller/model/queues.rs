@@ -7,6 +7,12 @@ use nvme::Status;
 use nvme::wire::SubmissionEntry;
 
 impl Model {
+    /// Where the rings of a queue pair are.
+    pub(crate) fn rings_of(&self, id: u16) -> Option<(u64, u64)> {
+        let submission = self.submission.get(&id)?;
+        Some((submission.base, self.completion.get(&id)?.base))
+    }
+
     /// Creates a queue; the command's dwords 10 and 11 say which.
     pub(crate) fn create(&mut self, entry: &SubmissionEntry, is_completion: bool) -> Status {
         const INVALID_QUEUE: u8 = 0x01;
