@@ -44,6 +44,7 @@ impl<P: Platform> Shared<P> {
         self.enable().await.map_err(Error::Failed)?;
         self.identify_controller().await?;
         self.set_features().await?;
+        self.lend().await?;
         self.negotiate_queues().await?;
         self.open_controller_memory();
         self.set_up_shadows().await?;
@@ -103,6 +104,11 @@ impl<P: Platform> Shared<P> {
             let events = events.with_access(false).with_firmware(false);
             let feature = Feature::AsynchronousEvents;
             let entry = set_feature(feature, 0, events.into_bits(), Save::No);
+            optional(self.simple(Command::SetFeatures, entry).await)?;
+        }
+        if let Some(coalescing) = self.options.coalescing {
+            let feature = Feature::InterruptCoalescing;
+            let entry = set_feature(feature, 0, coalescing.into_bits(), Save::No);
             optional(self.simple(Command::SetFeatures, entry).await)?;
         }
         let behaviour = HostBehaviour {
@@ -446,7 +452,7 @@ impl Introduction {
 }
 
 /// Whether a command succeeded that the controller need not know.
-fn optional(result: Result<u64, Error>) -> Result<bool, Error> {
+pub(crate) fn optional(result: Result<u64, Error>) -> Result<bool, Error> {
     match result {
         Ok(_) => Ok(true),
         Err(Error::Command(_)) => Ok(false),

@@ -14,6 +14,7 @@ use crate::admin::{LogPage, get_log_page};
 use crate::admin_queue::AdminQueue;
 use crate::error::{Error, Failure};
 use crate::identity::Identity;
+use crate::lending::Lent;
 use crate::memory::Memory;
 use crate::namespace::Namespace;
 use crate::notices::{Notice, Notices};
@@ -77,6 +78,7 @@ impl<P: Platform> Controller<P> {
             admin: Mutex::new(Some(admin)),
             state: Mutex::new(state),
             shadows: Mutex::new(None),
+            lent: Mutex::new(None),
             is_shadowed: Default::default(),
             service: atomic_waker::AtomicWaker::new(),
             is_nudged: Default::default(),
@@ -150,6 +152,11 @@ impl<P: Platform> Controller<P> {
     /// Pieces of memory that are kept for ever, because the device may still use them.
     pub fn lost(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of host memory that the controller has for itself.
+    pub fn host_memory(&self) -> u64 {
+        self.shared.lent.lock().as_ref().map_or(0, Lent::bytes)
     }
 
     /// Admin commands sent so far.

@@ -88,6 +88,7 @@ mod first;
 mod format;
 pub mod host_memory;
 mod identity;
+mod lending;
 mod limits;
 mod link;
 mod logs;

@@ -8,6 +8,7 @@
 
 use crate::error::{Error, Failure, Unsupported, Waiting};
 use crate::platform::{Platform, Registers};
+use crate::quirks::{Quirks, SLOW_MICROSECONDS};
 use crate::registers::{
     ACQ, AQA, ASQ, AdminQueueAttributes, CAP, CC, CMBLOC, CMBMSC, CMBSZ, CRTO, CSTS, Capabilities,
     Configuration, ControllerStatus, DOORBELLS, MemoryLocation, MemorySize, MemorySpace,
@@ -35,6 +36,8 @@ const FIRST_QUEUE: u16 = 1;
 pub(crate) struct Port<P> {
     platform: P,
     cap: Capabilities,
+    /// Registers are left alone for a while after CC.EN has changed.
+    is_slow: bool,
 }
 
 /// Where the admin queues are, for the controller.
@@ -77,7 +80,13 @@ impl<P: Platform> Port<P> {
         if cap.mqes() == 0 {
             return Err(Error::Unsupported(Unsupported::QueueEntries { mqes: 0 }));
         }
-        Ok(Self { platform, cap })
+        let quirks = platform.device().map(Quirks::of).unwrap_or_default();
+        let is_slow = quirks.slow_to_answer();
+        Ok(Self {
+            platform,
+            cap,
+            is_slow,
+        })
     }
 
     pub(crate) fn platform(&self) -> &P {
@@ -171,6 +180,7 @@ impl<P: Platform> Port<P> {
         if cc.en() && u32::from(cc) != u32::MAX {
             let off = cc.with_en(false).with_shn(0);
             self.registers().write32(CC, off.into());
+            self.leave_alone().await;
         }
         let mut watch = Watch::new(&self.platform, Waiting::Disable, self.ready_microseconds());
         while self.status()?.rdy() {
@@ -217,6 +227,7 @@ impl<P: Platform> Port<P> {
             .with_iocqes(CompletionEntry::BYTES.trailing_zeros() as u8)
             .with_en(true);
         registers.write32(CC, cc.into());
+        self.leave_alone().await;
         let mut watch = Watch::new(&self.platform, Waiting::Enable, self.ready_microseconds());
         loop {
             let csts = self.status()?;
@@ -248,6 +259,13 @@ impl<P: Platform> Port<P> {
                 return Err(Failure::Fatal);
             }
             watch.turn(&self.platform).await?;
+        }
+    }
+
+    /// Lets a controller be that would not bear to be looked at.
+    async fn leave_alone(&self) {
+        if self.is_slow {
+            self.platform.pause(SLOW_MICROSECONDS).await;
         }
     }
 

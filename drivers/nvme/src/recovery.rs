@@ -278,6 +278,7 @@ impl<P: Platform> Shared<P> {
                 }
             }
         }
+        self.take_back().await?;
         let latency = self.state.lock().identity.shutdown_microseconds;
         self.port.shut_down(latency).await.map_err(Error::Failed)
     }

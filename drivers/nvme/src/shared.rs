@@ -6,11 +6,13 @@
 //!   while something is waited for, and none while a waker is woken that could take it.
 //! - Whoever is last to let go stops the device first.
 
+use crate::admin::Coalescing;
 use crate::admin_queue::AdminQueue;
 use crate::controller_memory::ControllerMemory;
 use crate::doorbell::Shadows;
 use crate::error::Failure;
 use crate::identity::Identity;
+use crate::lending::Lent;
 use crate::link::{Link, Order};
 use crate::namespace::Namespace;
 use crate::notices::Notices;
@@ -44,6 +46,11 @@ pub struct Options {
     /// platform can reach. It pays where a fetch over the bus is slow, and is dear where the
     /// controller is a program.
     pub controller_memory: bool,
+    /// Most bytes of memory to lend to a controller that wants some (host memory buffer).
+    pub host_memory: u64,
+    /// How many completions, and for how long, an I/O queue may gather before it interrupts. The
+    /// default is whatever the controller does.
+    pub coalescing: Option<Coalescing>,
 }
 
 impl Default for Options {
@@ -56,6 +63,8 @@ impl Default for Options {
             resets: 3,
             shadow_doorbells: true,
             controller_memory: false,
+            host_memory: 32 << 20,
+            coalescing: None,
         }
     }
 }
@@ -145,7 +154,9 @@ pub(crate) struct Shared<P: Platform> {
     pub(crate) state: Mutex<State>,
     /// Shadow doorbells, once there were any.
     pub(crate) shadows: Mutex<Option<Arc<Shadows<P::Shared>>>>,
-    /// The controller knows them.
+    /// What the controller has of the host's memory, or had.
+    pub(crate) lent: Mutex<Option<Lent<P::Shared>>>,
+    /// The controller knows the shadows.
     pub(crate) is_shadowed: AtomicBool,
     /// Who watches over the controller.
     pub(crate) service: AtomicWaker,
@@ -212,12 +223,13 @@ impl<P: Platform> Shared<P> {
 }
 
 impl<P: Platform> Drop for Shared<P> {
-    /// Stops the device, so that the memory of the admin queue may go, and the shadows.
+    /// Stops the device, so that the memory may go that it has for as long as it runs.
     fn drop(&mut self) {
         if *self.is_stopped.get_mut() || self.port.cut_off() {
             return;
         }
         core::mem::forget(self.admin.get_mut().take());
         core::mem::forget(self.shadows.get_mut().take());
+        core::mem::forget(self.lent.get_mut().take());
     }
 }

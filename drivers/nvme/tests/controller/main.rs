@@ -18,6 +18,7 @@ mod fuzz;
 mod hostile;
 mod hostile_answers;
 mod identity;
+mod lending;
 mod logs;
 mod management;
 mod model;
