@@ -18,6 +18,7 @@ mod memory;
 mod messages;
 mod pci;
 mod protection;
+mod replug;
 mod shootdown;
 mod streams;
 mod transfers;

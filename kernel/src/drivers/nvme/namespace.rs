@@ -301,9 +301,10 @@ fn block_error(error: nvme::Error) -> BlockError {
         Error::Request(RequestError::Length { .. }) => BlockError::Length,
         Error::Request(RequestError::WriteProtected { .. }) => BlockError::ReadOnly,
         Error::Failed(Failure::Timeout(_)) => BlockError::TimedOut,
-        Error::Failed(Failure::Gone) | Error::Dead(Failure::Gone) | Error::Lost(Failure::Gone) => {
-            BlockError::Removed
-        }
+        // One is shut down because it is to go.
+        Error::Failed(Failure::Gone | Failure::ShutDown)
+        | Error::Dead(Failure::Gone | Failure::ShutDown)
+        | Error::Lost(Failure::Gone | Failure::ShutDown) => BlockError::Removed,
         Error::OutOfMemory => BlockError::OutOfMemory,
         other => BlockError::device(&other),
     }

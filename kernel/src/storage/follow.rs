@@ -1,0 +1,82 @@
+//! Controllers that come and go, and their disks with them.
+//!
+//! One task follows the news from the bus. It waits for a controller that arrives until that is in use, because news of the
+//! same slot come after one another. It waits for none that leaves: how long that takes is up to whoever holds
+//! its disks' requests, and nothing new is announced in the slot before it is over.
+
+use crate::block::blocking::wait;
+use crate::drivers::nvme::{self, hub::Hub};
+use crate::machine::machine;
+use crate::pci::PciAddress;
+use crate::pci::ecam::Ecam;
+use crate::pci::hotplug::{Event, Events, Tree};
+use crate::{executor, println};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use spin::Mutex;
+
+/// Somebody looks for them, or has done so.
+static BEGUN: AtomicBool = AtomicBool::new(false);
+
+/// The controllers in use.
+static HUBS: Mutex<Vec<Arc<Hub>>> = Mutex::new(Vec::new());
+
+/// The controllers in use at this moment.
+pub(super) fn hubs() -> Vec<Arc<Hub>> {
+    HUBS.lock().clone()
+}
+
+/// Brings up the controllers that are there, and begins to follow the others.
+///
+/// Who looks waits, and runs tasks meanwhile. So another one that asks must not wait for him: it
+/// may be one of these tasks.
+pub(super) fn once() {
+    if BEGUN.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let Some(tree) = &machine().pci else {
+        return;
+    };
+    let mut events = tree.events();
+    wait(async {
+        while let Some(event) = events.try_next() {
+            follow(tree, event).await;
+        }
+    });
+    executor::spawn(follow_all(tree, events)).detach();
+}
+
+async fn follow_all(tree: &'static Tree<Ecam>, mut events: Events) {
+    loop {
+        let event = events.next().await;
+        follow(tree, event).await;
+    }
+}
+
+async fn follow(tree: &Tree<Ecam>, event: Event) {
+    match event {
+        Event::Arrived(function) if nvme::is_controller(&function) => {
+            match nvme::probe(tree.owners(), &function).await {
+                Ok(hub) => HUBS.lock().push(hub),
+                Err(error) => println!(
+                    "the NVMe controller at {} is not used: {error}",
+                    function.address
+                ),
+            }
+        }
+        Event::Arrived(_) => {}
+        Event::Leaving(address) | Event::Removed(address) => leave(address),
+    }
+}
+
+fn leave(address: PciAddress) {
+    let hub = {
+        let mut hubs = HUBS.lock();
+        let at = hubs.iter().position(|hub| hub.address() == address);
+        at.map(|at| hubs.remove(at))
+    };
+    if let Some(hub) = hub {
+        executor::spawn(async move { hub.leave().await }).detach();
+    }
+}

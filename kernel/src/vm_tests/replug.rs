@@ -1,0 +1,153 @@
+//! A controller goes while every core reads from it, and comes back.
+
+use super::disk;
+use crate::block::blocking::wait;
+use crate::block::{BlockDevice, BlockError};
+use crate::cores;
+use crate::executor::{self, Task};
+use crate::machine::machine;
+use crate::memory::frames::{Frames, with_allocator};
+use crate::memory::heap;
+use crate::storage::{self, volumes};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+use embassy_futures::yield_now;
+use vm_test::{control, host, pattern, seed, vm_test};
+
+const PAGE: u64 = 4096;
+
+/// Reads at a time on each core.
+const DEPTH: usize = 16;
+
+/// Lets everybody else run until something is so.
+fn until(mut is_so: impl FnMut() -> bool) {
+    wait(async {
+        while !is_so() {
+            yield_now().await;
+        }
+    });
+}
+
+/// Memory that nobody has but the heap.
+fn free() -> u64 {
+    with_allocator(|allocator| allocator.free_bytes()) + heap::taken()
+}
+
+/// Reads that have gone well.
+static READS: AtomicU64 = AtomicU64::new(0);
+
+/// Reads one page after another until the disk has been removed.
+async fn read_until_removed(disk: Arc<dyn BlockDevice>, mut page: u64) {
+    let geometry = disk.geometry();
+    let (pages, blocks) = (
+        geometry.bytes() / PAGE,
+        PAGE / u64::from(geometry.block_size),
+    );
+    let mut frames = Frames::allocate(PAGE).unwrap();
+    loop {
+        page = page.wrapping_mul(5).wrapping_add(7) % pages;
+        frames = match disk.read(page * blocks, frames).await {
+            Ok(frames) => frames,
+            Err(failed) => {
+                assert_eq!(failed.error, BlockError::Removed);
+                assert!(failed.memory.is_some(), "the memory comes back");
+                return;
+            }
+        };
+        let wrong = pattern::first_difference(seed(), page * PAGE, frames.bytes());
+        assert_eq!(wrong, None, "in page {page}");
+        READS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Has all cores read.
+fn load(disk: &Arc<dyn BlockDevice>) -> Vec<Task<()>> {
+    let on_core = |core: cores::CoreId| {
+        let disk = disk.clone();
+        executor::spawn_on(core, move || async move {
+            let lane = |lane| executor::spawn(read_until_removed(disk.clone(), (lane * 97) as u64));
+            let lanes: Vec<_> = (0..DEPTH).map(lane).collect();
+            for lane in lanes {
+                lane.await;
+            }
+        })
+    };
+    cores::online().map(on_core).collect()
+}
+
+/// Writes and reads; the host looks at the memory and at the image.
+fn check_with_the_host(disk: &dyn BlockDevice, round: u64) {
+    let len = 1 << 20;
+    let frames = wait(disk.read(0, Frames::zeroed(len).unwrap())).unwrap();
+    assert_eq!(pattern::first_difference(seed(), 0, frames.bytes()), None);
+    host::assert_pattern(frames.phyr(), seed(), 0);
+    let mut frames = Frames::allocate(PAGE).unwrap();
+    let mine = seed() ^ (round + 1);
+    pattern::fill(mine, 0, frames.bytes_mut());
+    wait(async {
+        disk.write(0, frames).await.unwrap();
+        disk.flush().await.unwrap();
+    });
+    host::assert_disk_pattern(0, 0, PAGE, mine, 0);
+    // As it was, for the readers.
+    control::fill_disk(0, 0, PAGE, seed(), 0);
+}
+
+/// Takes the controller out while it is read from, and plugs it in again, several times.
+fn take_out_and_bring_back(take_out: impl Fn()) {
+    let mut free_before = None;
+    for round in 0..3 {
+        let disk = disk();
+        check_with_the_host(&*disk, round);
+        let free_now = free();
+        assert_eq!(
+            *free_before.get_or_insert(free_now),
+            free_now,
+            "memory is missing"
+        );
+        let before = READS.load(Ordering::Relaxed);
+        let readers = load(&disk);
+        until(|| READS.load(Ordering::Relaxed) > before + 200);
+        assert!(disk.outstanding() > 0);
+        take_out();
+        for reader in readers {
+            wait(reader);
+        }
+        let refused = wait(disk.read(0, Frames::allocate(PAGE).unwrap()));
+        assert_eq!(
+            refused.map_err(|failed| failed.error).err(),
+            Some(BlockError::Removed)
+        );
+        until(|| volumes().is_empty());
+        drop(disk);
+        until(|| control::is_gone(0) && storage::controllers().is_empty());
+        control::plug(0);
+        until(|| volumes().len() == 1);
+    }
+    assert!(
+        machine()
+            .functions()
+            .iter()
+            .any(crate::drivers::nvme::is_controller)
+    );
+}
+
+#[vm_test(machine = "smp=2,hotplug,size=8M", timeout = 120)]
+fn a_controller_is_unplugged_under_load_and_the_next_one_works() {
+    take_out_and_bring_back(|| control::unplug(0));
+}
+
+#[vm_test(machine = "smp=2,hotplug,size=8M", timeout = 120)]
+fn a_controller_is_torn_out_under_load_and_the_next_one_works() {
+    take_out_and_bring_back(|| control::tear_out(0));
+}
+
+/// All that can be outstanding is, and nothing is answered any more before the controller goes.
+#[vm_test(machine = "smp=2,hotplug,size=8M", timeout = 120)]
+fn requests_that_wait_for_a_disk_end_when_it_is_torn_out() {
+    take_out_and_bring_back(|| {
+        control::hold(0);
+        control::tear_out(0);
+    });
+}
