@@ -10,7 +10,7 @@ use std::thread;
 use harness::qmp::{Monitor, Remote};
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Seat, text};
+use crate::support::{Folder, Seat, finish, text, xtask};
 
 /// QEMU's monitor of a machine that runs.
 struct Hand(Remote);
@@ -82,4 +82,43 @@ fn a_controller_is_listed_when_it_is_plugged_in_and_no_more_when_it_is_unplugged
         }
     }
     seat.leave().ok();
+}
+
+/// The disk that `lsblk` lists beside the first.
+fn other_disk(listing: &str) -> Option<&str> {
+    let names = listing.lines().filter_map(|line| line.split(' ').next());
+    let mut disks = names.filter(|name| name.starts_with("nvme"));
+    disks.find(|name| *name != "nvme0n1")
+}
+
+#[test]
+fn a_disk_is_unplugged_under_stress_while_somebody_types_and_the_next_one_works() {
+    let folder = Folder::new();
+    let socket = folder.file("qmp");
+    let disk = image(&folder, "disk.img", 16 << 20);
+    let machine = ["--smp", "2", "--slots", "1", "--qmp", text(&socket)];
+    let mut seat = Seat::take(&machine);
+    let hand = Hand::at(&socket);
+    hand.add_image("image", &disk);
+    hand.plug("first", "image");
+    let listing = seat.until("lsblk", |listing| other_disk(listing).is_some());
+    let name = other_disk(&listing).expect("it is listed");
+    seat.ask(&format!("iostress {name} --seconds 1000 &"));
+    seat.until("jobs", |jobs| jobs.contains("rounds"));
+    hand.unplug("first");
+    // Each of these is answered, whatever goes on behind.
+    let jobs = seat.until("jobs", |jobs| jobs.contains("1 failed  iostress"));
+    assert!(jobs.contains("the device has been removed"), "{jobs}");
+    seat.until("lsblk", |listing| other_disk(listing).is_none());
+    while !hand.0.is_deleted("first") {
+        seat.ask("uptime");
+    }
+    hand.plug("second", "image");
+    let listing = seat.until("lsblk", |listing| other_disk(listing).is_some());
+    let name = other_disk(&listing).expect("it is listed");
+    let result = seat.ask(&format!("iostress {name} --seconds 1"));
+    let sound = "nothing lost, nothing corrupted, all memory is back";
+    assert!(result.contains(sound), "{result}");
+    seat.leave().ok();
+    finish(&mut xtask(&["iostress", text(&disk)])).ok();
 }
