@@ -67,6 +67,9 @@ pub trait Disk {
     /// Waits until nothing is outstanding that was started on this core, cancelled or not.
     fn settle(&self) -> impl Future<Output = ()>;
 
+    /// Whether it has been removed: everything else that is asked of it will fail.
+    fn is_gone(&self) -> bool;
+
     /// Lets others run.
     fn turn(&self) -> impl Future<Output = ()>;
 }

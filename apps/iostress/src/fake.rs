@@ -37,6 +37,8 @@ pub(crate) struct Fake {
     /// Cancelled writes that may still happen, and the one that comes again.
     late: RefCell<VecDeque<(u64, Vec<u8>)>>,
     pub(crate) outstanding: Cell<u32>,
+    /// It has been removed.
+    pub(crate) gone: Cell<bool>,
 }
 
 pub(crate) struct Bytes {
@@ -66,6 +68,7 @@ impl Fake {
             fail_one_in: 0,
             late: RefCell::default(),
             outstanding: Cell::new(0),
+            gone: Cell::new(false),
         }
     }
 
@@ -83,7 +86,8 @@ impl Fake {
     }
 
     fn fails(&self) -> bool {
-        self.fail_one_in > 0 && self.rng.borrow_mut().u32(0..self.fail_one_in) == 0
+        self.gone.get()
+            || self.fail_one_in > 0 && self.rng.borrow_mut().u32(0..self.fail_one_in) == 0
     }
 
     async fn delay(&self) {
@@ -215,6 +219,10 @@ impl Disk for Fake {
         while let Some((block, bytes)) = self.late.borrow_mut().pop_front() {
             self.store(block, &bytes);
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.get()
     }
 
     async fn turn(&self) {

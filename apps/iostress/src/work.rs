@@ -178,7 +178,7 @@ impl<D: Disk> State<'_, D> {
         };
         self.enter(kind, &blocks, generation, end);
         if let Some(Err(error)) = ended
-            && !self.options.may_fail
+            && (!self.options.may_fail || self.disk.is_gone())
         {
             let error = error.to_string();
             self.report(Trouble::Failed {

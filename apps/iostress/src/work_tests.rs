@@ -116,6 +116,19 @@ fn a_disk_that_fails_honestly_passes_if_it_may() {
     );
 }
 
+#[test]
+fn a_disk_that_is_removed_ends_the_run_even_if_it_may_fail() {
+    let disk = Fake::new(700, 1, Lie::None);
+    disk.gone.set(true);
+    let may_fail = Options {
+        may_fail: true,
+        ..options(1)
+    };
+    let work = block_on(round(&disk, share(600, 1).remove(0), may_fail, 0, || false));
+    assert!(matches!(work.trouble, Some(Trouble::Failed { .. })));
+    assert!(work.counts.failed <= 2 * may_fail.depth as u64);
+}
+
 /// A lie, with several seeds. A block that is written again before anybody looks hides one, so
 /// not each seed finds it.
 fn found_out(lie: Lie, is_right: impl Fn(&Trouble) -> bool) {

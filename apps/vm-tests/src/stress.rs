@@ -56,7 +56,7 @@ fn stress(ordeal: Ordeal) -> Outcome {
         may_fail: ordeal.faults || ordeal.resets,
     };
     let end = Instant::now() + setup.length;
-    let work = run(Area { device, blocks }, setup, |rounds, counts| {
+    let work = run(Area::new(device, blocks), setup, |rounds, counts| {
         let is_over = Instant::now() >= end && counts.operations() >= LEAST;
         if ordeal.faults {
             let fails = rounds % 2 == 1 && !is_over;

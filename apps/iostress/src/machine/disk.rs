@@ -6,9 +6,10 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use core::future::Future;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 use embassy_futures::yield_now;
 use embassy_time::{Duration, Timer};
-use kernel::block::{BlockDevice, Completion, Durability, Operation, Request, Space};
+use kernel::block::{BlockDevice, BlockError, Completion, Durability, Operation, Request, Space};
 use kernel::dma::Buffer;
 
 /// A device, and how much of it may be overwritten.
@@ -18,11 +19,32 @@ pub struct Area {
     pub device: Arc<dyn BlockDevice>,
     /// Blocks from the start of the device on.
     pub blocks: u64,
+    gone: Arc<AtomicBool>,
+}
+
+impl Area {
+    /// So many blocks of a device.
+    pub fn new(device: Arc<dyn BlockDevice>, blocks: u64) -> Self {
+        let gone = Arc::default();
+        Self {
+            device,
+            blocks,
+            gone,
+        }
+    }
+
+    /// An error in words. That of a removed device is remembered.
+    fn explain(&self, error: BlockError) -> String {
+        if error == BlockError::Removed {
+            self.gone.store(true, Ordering::Relaxed);
+        }
+        error.to_string()
+    }
 }
 
 /// A transfer between a device and framed memory. Dropping it leaves the memory to the device.
 async fn transfer(
-    device: &dyn BlockDevice,
+    area: &Area,
     block: u64,
     mut framed: Framed,
     operation: impl FnOnce(kernel::dma::Memory) -> Operation,
@@ -34,9 +56,9 @@ async fn transfer(
         block,
         operation: operation(memory),
     };
-    let Completion { memory, result } = device.execute(request).await;
+    let Completion { memory, result } = area.device.execute(request).await;
     framed.take_back(memory);
-    (framed, result.map_err(|error| error.to_string()))
+    (framed, result.map_err(|error| area.explain(error)))
 }
 
 impl Disk for Area {
@@ -56,7 +78,7 @@ impl Disk for Area {
     }
 
     fn read(&self, block: u64, into: Framed) -> impl Future<Output = (Framed, Result<(), String>)> {
-        transfer(&*self.device, block, into, |memory| {
+        transfer(self, block, into, |memory| {
             Operation::Read(Buffer::from_device(memory))
         })
     }
@@ -72,7 +94,7 @@ impl Disk for Area {
         } else {
             Durability::Flushed
         };
-        transfer(&*self.device, block, from, move |memory| {
+        transfer(self, block, from, move |memory| {
             Operation::Write(Buffer::to_device(memory), durability)
         })
     }
@@ -80,24 +102,28 @@ impl Disk for Area {
     async fn zero(&self, blocks: Range<u64>) -> Result<(), String> {
         let count = blocks.end - blocks.start;
         let done = self.device.write_zeroes(blocks.start, count, Space::Keep);
-        done.await.map_err(|error| error.to_string())
+        done.await.map_err(|error| self.explain(error))
     }
 
     async fn trim(&self, blocks: Range<u64>) -> Result<(), String> {
         let count = blocks.end - blocks.start;
         let done = self.device.discard(blocks.start, count);
-        done.await.map_err(|error| error.to_string())
+        done.await.map_err(|error| self.explain(error))
     }
 
     async fn flush(&self) -> Result<(), String> {
         let done = self.device.flush();
-        done.await.map_err(|error| error.to_string())
+        done.await.map_err(|error| self.explain(error))
     }
 
     async fn settle(&self) {
         while self.device.outstanding() > 0 {
             Timer::after(Duration::from_millis(1)).await;
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
     }
 
     async fn turn(&self) {

@@ -85,10 +85,7 @@ async fn run(entry: Arc<Entry>, stress: Stress) {
         }
     };
     let blocks = stress.device.geometry().blocks;
-    let area = Area {
-        device: stress.device,
-        blocks,
-    };
+    let area = Area::new(stress.device, blocks);
     let outcome = iostress::machine::run(area, setup, |rounds, counts| {
         entry.state.lock().progress = format!("{rounds} rounds, {counts}");
         ControlFlow::Continue(())
