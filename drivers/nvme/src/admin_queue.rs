@@ -115,6 +115,12 @@ impl<M: SharedMemory> AdminQueue<M> {
         self.rings.connect(shadows);
     }
 
+    /// The controller is about to be stopped: no doorbell is rung any more. What is out ends
+    /// when it has stopped.
+    pub(crate) fn hold(&mut self) {
+        self.is_live = false;
+    }
+
     /// The controller knows the rings from now on.
     pub(crate) fn go_live(&mut self) {
         self.is_live = true;

@@ -202,28 +202,13 @@ impl<P: Platform> Shared<P> {
         self: &Arc<Self>,
         vector: Option<u16>,
     ) -> Result<Queue<P, B>, Error> {
-        let (id, mdts) = {
-            let mut state = self.state.lock();
-            let is_there = |member: &Arc<Member>| !member.is_gone.load(Ordering::Acquire);
-            state.members.retain(is_there);
-            let is_free = |id: &u16| state.members.iter().all(|member| member.id != *id);
-            let id = (1..=state.granted).find(is_free).ok_or(Error::Full)?;
-            (id, state.identity.mdts)
-        };
-        let entries = self.entries();
-        let max_pages = Limits::new(mdts, entries - 1).max_pages as u32;
-        let submission_bytes = Rings::<P::Shared>::submission_bytes(entries);
-        let mut remote = self.controller_memory(id, submission_bytes);
+        let mut may_be_remote = true;
         loop {
-            let is_remote = remote.is_some();
-            let mut queue =
-                Queue::allocate(self.clone(), id, entries, vector, max_pages, remote.take())?;
+            let (mut queue, generation, is_remote) = self.new_member(vector, may_be_remote).await?;
             let member = queue.member().clone();
-            // From now on it is in the list, so that nobody takes its number.
-            self.state.lock().members.push(member.clone());
-            match self.introduce(&member).await {
-                Ok(()) => {
-                    member.command(Order::Live);
+            match self.introduce(&member, generation).await {
+                // If a reset came in between, it is one of the queues that this brings back.
+                Ok(()) | Err(Introduction::Overtaken) => {
                     queue.turn();
                     return Ok(queue);
                 }
@@ -233,34 +218,100 @@ impl<P: Platform> Shared<P> {
                         return Err(error);
                     }
                     // Perhaps it is only the place that the controller does not like.
+                    may_be_remote = false;
                 }
                 Err(Introduction::Failed(error)) => return Err(error),
             }
         }
     }
 
-    /// Makes a queue's rings known to the controller, the completion queue first.
-    pub(crate) async fn introduce(self: &Arc<Self>, member: &Member) -> Result<(), Introduction> {
+    /// Allocates a queue and puts it into the list, while nobody resets the controller. Returns
+    /// how often that was reset before, and whether the queue is in the controller's memory.
+    async fn new_member<B: Memory>(
+        self: &Arc<Self>,
+        vector: Option<u16>,
+        may_be_remote: bool,
+    ) -> Result<(Queue<P, B>, u64, bool), Error> {
+        loop {
+            self.recovered().await?;
+            let (id, mdts) = {
+                let mut state = self.state.lock();
+                let is_there = |member: &Arc<Member>| !member.is_gone.load(Ordering::Acquire);
+                state.members.retain(is_there);
+                let is_free = |id: &u16| state.members.iter().all(|member| member.id != *id);
+                let id = (1..=state.granted).find(is_free).ok_or(Error::Full)?;
+                (id, state.identity.mdts)
+            };
+            let entries = self.entries();
+            let max_pages = Limits::new(mdts, entries - 1).max_pages as u32;
+            let bytes = Rings::<P::Shared>::submission_bytes(entries);
+            let remote = match may_be_remote {
+                true => self.controller_memory(id, bytes),
+                false => None,
+            };
+            let is_remote = remote.is_some();
+            let mut queue = Queue::allocate(self.clone(), id, entries, vector, max_pages, remote)?;
+            {
+                let mut state = self.state.lock();
+                let is_taken = state.members.iter().any(|member| member.id == id);
+                if !is_taken && !state.is_recovering {
+                    state.members.push(queue.member().clone());
+                    return Ok((queue, state.failures, is_remote));
+                }
+            }
+            queue.is_unknown();
+        }
+    }
+
+    /// Makes a queue's rings known to the controller, the completion queue first, and lets the
+    /// queue go on.
+    ///
+    /// A reset may come in between, after the one with number `generation`. Then what the
+    /// controller has said was about rings that it has forgotten, and to go on would be to
+    /// talk about those that it may know again by now.
+    pub(crate) async fn introduce(
+        self: &Arc<Self>,
+        member: &Member,
+        generation: u64,
+    ) -> Result<(), Introduction> {
+        let is_overtaken = || self.state.lock().failures != generation;
         let (id, entries) = (member.id, member.entries);
         let mut entry = command::create_completion_queue(id, entries, member.completion);
         if let Some(vector) = member.vector {
             const INTERRUPTS_ENABLED: u64 = 1 << 33;
             entry.cdw10_11 |= INTERRUPTS_ENABLED | u64::from(vector) << 48;
         }
-        self.simple(Command::CreateCompletionQueue, entry)
-            .await
-            .map_err(Introduction::of)?;
+        let created = self.simple(Command::CreateCompletionQueue, entry).await;
+        if is_overtaken() {
+            return Err(Introduction::Overtaken);
+        }
+        created.map_err(Introduction::of)?;
         let entry = command::create_submission_queue(id, entries, member.submission);
         if let Err(error) = self.simple(Command::CreateSubmissionQueue, entry).await {
+            if is_overtaken() {
+                return Err(Introduction::Overtaken);
+            }
             // The completion queue must not stay behind in memory that goes back.
             let entry = command::delete_completion_queue(id);
             let deleted = self.simple(Command::DeleteCompletionQueue, entry).await;
+            if is_overtaken() {
+                return Err(Introduction::Overtaken);
+            }
             return Err(match deleted {
                 Ok(_) => Introduction::of(error),
                 Err(_) => Introduction::Failed(error),
             });
         }
-        member.is_created.store(true, Ordering::Release);
+        {
+            // Whoever starts a reset does so with this lock, and gives its orders later.
+            let state = self.state.lock();
+            if state.failures != generation {
+                return Err(Introduction::Overtaken);
+            }
+            member.is_created.store(true, Ordering::Release);
+            member.link.command(Order::Live);
+        }
+        member.attendant.wake();
         Ok(())
     }
 
@@ -439,6 +490,8 @@ pub(crate) enum Introduction {
     Refused(Error),
     /// Something went wrong. It may use the queue's memory.
     Failed(Error),
+    /// The controller was reset in between. Whoever did that tells it of all queues.
+    Overtaken,
 }
 
 impl Introduction {

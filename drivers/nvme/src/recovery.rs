@@ -90,7 +90,7 @@ impl<P: Platform> Shared<P> {
     }
 
     /// Waits until nobody resets the controller.
-    async fn recovered(&self) -> Result<(), Error> {
+    pub(crate) async fn recovered(&self) -> Result<(), Error> {
         poll_fn(|cx| {
             let mut state = self.state.lock();
             if !state.is_recovering {
@@ -135,7 +135,8 @@ impl<P: Platform> Shared<P> {
             self.order(Order::Clean).await;
             let mut started = self.start().await;
             if started.is_ok() {
-                started = self.introduce_all().await;
+                let generation = self.state.lock().failures;
+                started = self.introduce_all(generation).await;
             }
             match started {
                 Ok(()) => return Ok(()),
@@ -149,6 +150,10 @@ impl<P: Platform> Shared<P> {
     ///
     /// Returns whether it is certain that the device does not use memory any more.
     pub(crate) async fn stop(&self, reason: Failure) -> bool {
+        // Others may wait for answers, or look for events, while this waits.
+        if let Some(admin) = &mut *self.admin.lock() {
+            admin.hold();
+        }
         let is_disabled = self.port.disable().await.is_ok();
         // A confirmed disable is enough. This is for a device that breaks its word.
         let is_cut_off = self.port.platform().stop_dma();
@@ -193,16 +198,17 @@ impl<P: Platform> Shared<P> {
     }
 
     /// Makes all queues known to the controller whose rings are clean and not known yet, and
-    /// lets them go on.
-    pub(crate) async fn introduce_all(self: &Arc<Self>) -> Result<(), Error> {
+    /// lets them go on, unless it is reset once more after the reset with this number.
+    pub(crate) async fn introduce_all(self: &Arc<Self>, generation: u64) -> Result<(), Error> {
         let mut refused = None;
         for member in self.members() {
             let is_clean = member.link.is_answered() && member.link.last() == Order::Clean;
             if member.is_created.load(Ordering::Acquire) || !is_clean {
                 continue;
             }
-            match self.introduce(&member).await {
-                Ok(()) => member.command(Order::Live),
+            match self.introduce(&member, generation).await {
+                // Whoever has overtaken this does it again.
+                Ok(()) | Err(Introduction::Overtaken) => {}
                 // Fewer queues than before. This one's requests end with an error.
                 Err(Introduction::Refused(error)) => {
                     member.command(Order::Dead);

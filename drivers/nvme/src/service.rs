@@ -59,16 +59,17 @@ impl<P: Platform> Shared<P> {
 
     /// One look at everything.
     async fn look(self: &Arc<Self>) -> Result<(), Error> {
-        {
+        let generation = {
             let state = self.state.lock();
             if state.is_dead || state.is_recovering || state.trouble.is_some() {
                 return Ok(());
             }
-        }
+            state.failures
+        };
         self.port.health().map_err(|failure| self.failed(failure))?;
         self.reap_admin()?;
         self.abort_all().await?;
-        self.introduce_all().await?;
+        self.introduce_all(generation).await?;
         self.handle_events().await?;
         self.request_events(self.wanted_events())
     }

@@ -9,7 +9,7 @@
 
 #[path = "../../tests/controller/model/mod.rs"]
 mod model;
-#[path = "../../tests/controller/play.rs"]
+#[path = "../../tests/controller/play/mod.rs"]
 mod play;
 
 /// Heap allocations are not counted here.

@@ -41,7 +41,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     #[inline]
     pub(super) fn ring(&mut self) {
-        if self.mode != Mode::Live {
+        // An order that nobody has looked at may be to ring no more.
+        if self.mode != Mode::Live || self.member.link.pending().is_some() {
             return;
         }
         let rung = self.rings.ring(&self.shared.port);
@@ -198,7 +199,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
         let is_safe = is_done || self.shared.cut_off(Failure::Dropped);
         if !is_safe {
             let kept = self.requests.iter().flatten();
-            let kept = kept.filter(|active| active.data.is_some()).count() as u64;
+            let kept = kept.flat_map(|active| [&active.data, &active.metadata]);
+            let kept = kept.filter(|memory| memory.is_some()).count() as u64;
             self.shared.lost.fetch_add(kept, Ordering::Relaxed);
         }
         self.member.is_gone.store(true, Ordering::Release);

@@ -122,3 +122,41 @@ fn no_more_queues_are_asked_for_than_there_are_doorbells() {
     let bench = Bench::with_options(config, options);
     assert_eq!(bench.controller.queues(), 2);
 }
+
+/// A reset comes while a queue is made, at any moment of that. The queue is one of those that
+/// come back, and works; the controller is never told of rings that it has just forgotten.
+#[test]
+fn a_reset_overtakes_the_making_of_a_queue() {
+    for moment in 0..12 {
+        let bench = bench((64, 64), 3);
+        bench.machine.model().config.latency = 3;
+        let made = Rc::new(RefCell::new(None));
+        let (controller, out) = (bench.controller.clone(), made.clone());
+        bench.executor.spawn(async move {
+            let queue = controller.queue::<Data>(None).await;
+            *out.borrow_mut() = Some(queue);
+        });
+        for _ in 0..moment {
+            bench.sleep(1);
+        }
+        assert_eq!(bench.reset(), Ok(()), "{moment}");
+        bench.sleep(100_000);
+        let queue = made.borrow_mut().take().expect("it has ended");
+        let queue = Rc::new(RefCell::new(queue.expect("a queue")));
+        bench.add(queue.clone());
+        bench.sleep(3_000_000);
+        assert!(!queue.borrow().is_held(), "{moment}");
+        for queue in [queue, bench.queue.clone()] {
+            let data = Data::owned(&bench.machine, 3, Access::FROM_DEVICE);
+            let read = bench.namespace(1).expect("a namespace").read(7, 3);
+            let request = Request::with_data(read.expect("a read"), data);
+            let done = bench.run(execute(queue, request));
+            assert_eq!(done.result, Ok(0), "{moment}");
+        }
+        assert_eq!(
+            (bench.controller.failures(), bench.controller.resets()),
+            (1, 1),
+            "{moment}"
+        );
+    }
+}

@@ -26,6 +26,11 @@ impl Cache {
         self.before.len()
     }
 
+    /// Whether a power cut would lose what was last written to a block.
+    pub(crate) fn is_dirty(&self, nsid: u32, block: u64) -> bool {
+        self.before.contains_key(&(nsid, block))
+    }
+
     fn flush(&mut self, nsid: u32) {
         self.before.retain(|(id, _), _| *id != nsid);
     }

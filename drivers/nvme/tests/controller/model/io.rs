@@ -289,6 +289,11 @@ impl Model {
         data
     }
 
+    /// What a block reads as that was never written.
+    pub(crate) fn blank(&self, nsid: u32, block: u64, shift: u8) -> Vec<u8> {
+        blank(nsid, block, shift)
+    }
+
     /// Reads what a command gives from memory.
     pub(crate) fn fetch_data(
         &mut self,

@@ -66,7 +66,10 @@ impl Model {
         let id = fetched.queue;
         let mut entry = self.completion_entry(fetched, success);
         match mischief {
-            Mischief::WrongCid(bits) => entry.cid ^= bits,
+            Mischief::WrongCid(bits) if !self.has(id, entry.cid ^ bits) => entry.cid ^= bits,
+            Mischief::WrongCid(_) => {}
+            // What is not fetched yet would be overwritten, and nobody could know.
+            Mischief::SubmissionHead(_) if self.config.lazy => {}
             Mischief::SubmissionHead(head) => entry.sq_head = head,
             Mischief::WrongQueue(queue) => entry.sq_id = queue,
             Mischief::Duplicate => self.post_entry(id, entry),
@@ -82,6 +85,7 @@ impl Model {
                 self.silent = true;
                 return true;
             }
+            Mischief::EarlyPhase if self.has(id, !entry.cid) => {}
             Mischief::EarlyPhase => {
                 let garbage = CompletionEntry {
                     cid: !entry.cid,
@@ -113,7 +117,12 @@ impl Model {
                 self.silent = true;
                 return true;
             }
-            Mischief::Status(word) => entry.status = Status::from(word),
+            Mischief::Status(word) => {
+                let told = Status::from(word);
+                if success.is_success() || !told.is_success() {
+                    entry.status = told;
+                }
+            }
             Mischief::HeadGoesBack => {
                 let entries = self.submission.get(&id).map_or(1, |queue| queue.entries);
                 entry.sq_head = (entry.sq_head + entries - 1) % entries;
@@ -123,6 +132,7 @@ impl Model {
                     self.post_entry(id, entry);
                 }
             }
+            Mischief::Stranger(cid) if self.has(id, cid) => {}
             Mischief::Stranger(cid) => {
                 self.post_entry(id, CompletionEntry { cid, ..entry });
             }
@@ -133,6 +143,14 @@ impl Model {
         }
         self.post_entry(id, entry);
         true
+    }
+
+    /// Whether the device has such a command. To complete it, and not to do it, would be a lie
+    /// that no driver can find out.
+    fn has(&self, queue: u16, cid: u16) -> bool {
+        let mut fetched = self.fetched.iter();
+        let is_known = |other: &Fetched| other.queue == queue && other.entry.cdw0.cid() == cid;
+        self.config.lazy || fetched.any(is_known)
     }
 
     fn make_noise(&mut self, submission: u16) {

@@ -164,6 +164,8 @@ pub(crate) struct Model {
     pub(crate) ignores_stop: bool,
     /// The machine cannot reach the controller's memory.
     pub(crate) hides_controller_memory: bool,
+    /// Pieces of memory of requests that are somebody's.
+    pub(crate) lent: usize,
     ticks: u64,
     random: u64,
 }
@@ -241,6 +243,7 @@ impl Model {
             forgives: false,
             ignores_stop: false,
             hides_controller_memory: false,
+            lent: 0,
             ticks: 0,
             random: config.seed | 1,
             config,
@@ -258,7 +261,8 @@ impl Model {
     pub(crate) fn is_quiet(&self) -> bool {
         let is_deaf = self.all_ones || self.all_zeros || self.silent;
         let is_settling = self.ready_at.is_some() || self.shut_down_at.is_some();
-        let is_done = self.fetched.is_empty() && !self.shadow.is_awake();
+        let is_stuck = |fetched: &Fetched| matches!(fetched.held, Held::Back | Held::Lost);
+        let is_done = self.fetched.iter().all(is_stuck) && !self.shadow.is_awake();
         (is_done || (is_deaf && !self.never_stops)) && !is_settling
     }
 

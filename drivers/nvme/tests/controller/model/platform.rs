@@ -257,12 +257,48 @@ impl Data {
     /// Pages of its own. They are unmapped when it is dropped, and whatever the device does to
     /// them then is a fault.
     pub(crate) fn owned(machine: &Machine, pages: usize, access: Access) -> Self {
-        let bus = machine.model().memory.map(pages).expect("memory for data");
-        let range = DmaRange::new(DmaAddr::new(bus), pages as u64 * PAGE).expect("a range");
-        Self {
-            list: DmaList::from(range),
+        let whole = [(0, pages as u64 * PAGE)];
+        Self::scattered(machine, pages, &whole, access).expect("memory for data")
+    }
+
+    /// The same, and only these pieces of them are data: (offset, length). `None` if there is
+    /// no memory left.
+    pub(crate) fn scattered(
+        machine: &Machine,
+        pages: usize,
+        pieces: &[(u64, u64)],
+        access: Access,
+    ) -> Option<Self> {
+        let mut model = machine.model();
+        let bus = model.memory.map(pages)?;
+        model.lent += 1;
+        let mut list = DmaList::new();
+        for (offset, len) in pieces {
+            let range = DmaRange::new(DmaAddr::new(bus + offset), *len).expect("a range");
+            list.push(range).expect("memory for the list");
+        }
+        Some(Self {
+            list,
             access,
             owned: Some((machine.clone(), bus, pages)),
+        })
+    }
+
+    /// Sets the data.
+    pub(crate) fn fill(&self, contents: &[u8]) {
+        if let Some((machine, _, _)) = &self.owned {
+            machine.model().memory.set_contents(&self.list, contents);
+        }
+    }
+
+    /// All of its pages, with what is not data.
+    pub(crate) fn whole_pages(&self) -> Vec<u8> {
+        match &self.owned {
+            None => Vec::new(),
+            Some((machine, bus, pages)) => {
+                let model = machine.model();
+                model.memory.bytes(*bus, pages * PAGE as usize).to_vec()
+            }
         }
     }
 
@@ -280,7 +316,9 @@ impl std::fmt::Debug for Data {
 impl Drop for Data {
     fn drop(&mut self) {
         if let Some((machine, bus, pages)) = &self.owned {
-            machine.model().memory.unmap(*bus, *pages);
+            let mut model = machine.model();
+            model.memory.unmap(*bus, *pages);
+            model.lent -= 1;
         }
     }
 }
@@ -349,6 +387,7 @@ impl Bench {
         Self::start_with(machine, strict())
     }
 
+    /// The same, with a driver that is told how patient to be.
     pub(crate) fn start_with(machine: Machine, options: Options) -> Result<Self, Error> {
         let executor = Executor::new(machine.clone());
         let (controller, queue) = executor.block_on(async {
@@ -366,11 +405,6 @@ impl Bench {
         bench.executor.spawn(async move { service.service().await });
         bench.add(bench.queue.clone());
         Ok(bench)
-    }
-
-    /// Ends the use of the controller, whatever state it is in.
-    pub(crate) fn end(self) {
-        drop(self);
     }
 
     /// Looks after another queue.

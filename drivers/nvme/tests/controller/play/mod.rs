@@ -1,0 +1,616 @@
+//! A game between a driver and a device that a row of bytes decides.
+//!
+//! The bytes say what the device is, what it answers and when, what its registers read as,
+//! what the driver is asked for in between, and what is taken back. They may say anything;
+//! there is no row that is not a game. So a fuzzer can look for a row that breaks the driver,
+//! and a row that once did is kept and played again for ever.
+//!
+//! Whatever the row:
+//!
+//! - nothing panics, and whatever was asked for ends in [`LONGEST`] by the machine's clock;
+//! - the device is never sent to memory that is not the driver's or a request's, and no memory
+//!   is given back that the device still has;
+//! - the memory of a request comes back, once, and nothing is in it that the request did not
+//!   bring; or it is counted as lost, and only when the device could not be stopped;
+//! - as long as the device has told no lie, what a read that succeeded has brought is what was written last, or one of the things
+//!   that were written at the same time or given up; what was forced or flushed is durable;
+//! - a device that only fails, and does not lie, never sees the driver break a rule;
+//! - in the end the controller lives, with all its queues, or it is dead. A sound one that is
+//!   repaired and reset lives.
+//!
+//! What no driver can find out is not played: a completion of a command that the device has
+//! and did not execute, success for what failed, other data than those of the disk.
+
+mod flight;
+mod ledger;
+mod row;
+
+use crate::model::{Bench, Event, Machine, disk, status};
+use flight::{Call, Flight, Kind, request, wish};
+use ledger::{Content, Ledger};
+use nvme::admin::LogPage;
+use nvme::{Done, Error, execute};
+use row::{Row, Setting, abort_policy, fate, mischief, setting};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Microseconds that anything may take: a controller may ask for as much as two minutes, for
+/// each of stopping and starting, and may be started more than once.
+const LONGEST: u64 = 900_000_000;
+
+/// Most moves of a game.
+const MOVES: usize = 64;
+
+/// Most requests on their way at a time.
+const FLIGHTS: usize = 20;
+
+type Queue = Rc<RefCell<nvme::Queue<Machine, crate::model::Data>>>;
+
+/// Plays a game. Panics if the driver loses.
+pub(crate) fn play(bytes: &[u8]) {
+    let mut row = Row(bytes);
+    let Setting {
+        config,
+        options,
+        mut is_sound,
+    } = setting(&mut row);
+    let machine = Machine::new(config);
+    let early = row.byte();
+    if early & 1 != 0 {
+        machine.model().gone_after = Some(usize::from(row.byte()));
+    }
+    if early & 2 != 0 {
+        let fate = fate(&mut row);
+        machine.model().fates.push(fate);
+    }
+    is_sound &= early & 3 == 0;
+    machine.model().fickle = early & 4 != 0;
+    machine.model().never_ready = early & 0x18 == 0x18;
+    machine.model().never_stops = early & 0x60 == 0x60;
+    let before = machine.model().clock;
+    let bench = Bench::start_with(machine.clone(), options);
+    in_time(&machine, before);
+    let mut may_lose = false;
+    if let Ok(bench) = bench {
+        machine.model().forgives = true;
+        let mut game = Game::new(bench, is_sound, early & 4 == 0);
+        for _ in 0..MOVES {
+            if row.is_over() {
+                break;
+            }
+            game.play_a_move(&mut row);
+            game.land();
+        }
+        may_lose = game.end(&mut row);
+    }
+    let model = machine.model();
+    assert_eq!(model.memory.faults, [], "the device was sent astray");
+    assert_eq!(
+        model.memory.taken_away,
+        [],
+        "memory was taken from the device"
+    );
+    if !may_lose {
+        assert_eq!(model.lent, 0, "memory of a request has not come back");
+        assert_eq!(model.memory.mapped_pages(), 0, "memory has not come back");
+    }
+    drop(model);
+    for _ in 0..50 {
+        machine.tick();
+    }
+    let faults = &machine.model().memory.faults;
+    assert_eq!(*faults, [], "the device goes on without the driver");
+}
+
+fn in_time(machine: &Machine, before: u64) {
+    let took = machine.model().clock - before;
+    assert!(took < LONGEST, "it took {took} microseconds");
+}
+
+struct Game {
+    bench: Bench,
+    machine: Machine,
+    queues: Rc<RefCell<Vec<Queue>>>,
+    /// Queues that somebody looks after.
+    attended: usize,
+    flights: Vec<Flight>,
+    /// Requests that were given up while the device had them.
+    ghosts: Vec<Flight>,
+    calls: Vec<Call>,
+    ledger: Ledger,
+    serial: u64,
+    next_namespace: u32,
+    /// Repaired and reset, it has to work.
+    is_sound: bool,
+    /// It has told no lie so far, and kept all rules.
+    is_honest: bool,
+    /// Its namespaces are what it said.
+    is_constant: bool,
+    /// There was a time when nobody could stop it.
+    may_lose: bool,
+}
+
+impl Game {
+    fn new(bench: Bench, is_sound: bool, is_constant: bool) -> Self {
+        let first = bench.queue.clone();
+        Self {
+            machine: bench.machine.clone(),
+            bench,
+            queues: Rc::new(RefCell::new(vec![first])),
+            attended: 1,
+            flights: Vec::new(),
+            ghosts: Vec::new(),
+            calls: Vec::new(),
+            ledger: Ledger::default(),
+            serial: 0,
+            next_namespace: 3,
+            is_sound,
+            is_honest: is_sound && is_constant,
+            is_constant,
+            may_lose: false,
+        }
+    }
+
+    fn play_a_move(&mut self, row: &mut Row<'_>) {
+        match row.byte() % 32 {
+            0..=10 => self.take_off(row),
+            11..=14 => {
+                let turns = row.of(&[1, 20_000, 100_000, 700_000, 3_000_000, 13_000_000]);
+                self.bench.sleep(turns);
+            }
+            15 => self.let_all_land(),
+            16 => {
+                if !self.flights.is_empty() {
+                    let flight = row.below(self.flights.len() as u64) as usize;
+                    let flight = self.flights.swap_remove(flight);
+                    flight.call.cancel();
+                    self.ghosts.push(flight);
+                }
+            }
+            17 => {
+                if !self.calls.is_empty() {
+                    let call = row.below(self.calls.len() as u64) as usize;
+                    self.calls.swap_remove(call).cancel();
+                }
+            }
+            18 | 19 => self.call(row),
+            20 => {
+                let when = usize::from(row.byte() % 12);
+                let what = mischief(row);
+                self.is_honest = false;
+                self.machine.model().mischief = Some((when, what));
+            }
+            21..=23 => {
+                let fate = fate(row);
+                self.machine.model().fates.push(fate);
+            }
+            24 => {
+                let policy = abort_policy(row);
+                let mut model = self.machine.model();
+                model.abort_policy = policy;
+                model.let_go();
+            }
+            25 => {
+                self.is_honest = false;
+                self.machine.model().gone_after = Some(usize::from(row.byte()));
+            }
+            26 => self.lie(row),
+            27 => self.happen(row),
+            28 => {
+                let (block, code) = (row.below(600), row.byte());
+                let bad = status(code & 7, code >> 1).with_dnr(code & 8 != 0);
+                if !bad.is_success() {
+                    self.machine.model().bad_blocks.insert(block, bad);
+                }
+            }
+            29 => self.repair(row.bit()),
+            30 => {
+                // The owner of a queue is in a hurry.
+                let queues = self.queues.borrow();
+                for queue in queues.iter() {
+                    match row.byte() % 4 {
+                        0 => queue.borrow_mut().ring(),
+                        1 => _ = queue.borrow_mut().reap(),
+                        2 => queue.borrow_mut().scan(),
+                        _ => _ = queue.borrow_mut().turn(),
+                    }
+                }
+            }
+            _ => {
+                let turns = row.byte();
+                (0..turns).for_each(|_| self.machine.tick());
+            }
+        }
+        self.look_after_queues();
+    }
+
+    fn look_after_queues(&mut self) {
+        let queues = self.queues.borrow();
+        for queue in &queues[self.attended..] {
+            self.bench.add(queue.clone());
+        }
+        self.attended = queues.len();
+    }
+
+    /// A request starts.
+    fn take_off(&mut self, row: &mut Row<'_>) {
+        let queue = {
+            let queues = self.queues.borrow();
+            queues[usize::from(row.byte()) % queues.len()].clone()
+        };
+        let namespaces = self.bench.controller.namespaces();
+        if self.flights.len() >= FLIGHTS || namespaces.is_empty() {
+            return;
+        }
+        let namespace = namespaces[usize::from(row.byte()) % namespaces.len()];
+        let Some(mut wish) = wish(row, &namespace) else {
+            return;
+        };
+        // Only what the device means, too, can be looked at.
+        let shape = self.machine.model().shape(wish.nsid);
+        let is_as_told = shape.is_ok_and(|shape| wish.block_size == Some(1 << shape.shift));
+        if !is_as_told || !self.is_constant {
+            wish.block_size = None;
+        }
+        self.serial += 1;
+        let Some((request, before)) = request(row, &self.machine, &wish, self.serial) else {
+            return;
+        };
+        let contents = self.enter(&wish, &before);
+        let changes = wish.kind.changes();
+        if changes {
+            self.flights
+                .iter_mut()
+                .for_each(|other| other.is_alone = false);
+        }
+        let mut others = self.flights.iter().chain(&self.ghosts);
+        let is_alone = !others.any(|other| other.kind.changes());
+        let done = Rc::new(RefCell::new(None));
+        let (out, has_data) = (done.clone(), request.data.is_some());
+        let call = Call::new(async move {
+            let done = execute(queue, request).await;
+            *out.borrow_mut() = Some(done);
+        });
+        self.bench.executor.spawn(call.run());
+        let mut flight = Flight {
+            call,
+            kind: wish.kind,
+            nsid: wish.nsid,
+            blocks: wish.blocks,
+            block_size: wish.block_size,
+            contents,
+            before,
+            has_data,
+            is_alone,
+            is_contended: false,
+            done,
+        };
+        for other in self.flights.iter_mut().chain(&mut self.ghosts) {
+            if flight.contends(other) || other.contends(&flight) {
+                flight.is_contended = true;
+                other.is_contended = true;
+                // What is copied depends on who is first.
+                for copy in [&flight, other] {
+                    if matches!(copy.kind, Kind::Copy(_)) {
+                        for block in copy.blocks.clone() {
+                            self.ledger.may_hold_anything(copy.nsid, block);
+                        }
+                    }
+                }
+            }
+        }
+        self.flights.push(flight);
+    }
+
+    /// Writes down what blocks may hold from now on. Returns what a write puts there.
+    fn enter(&mut self, wish: &flight::Wish, before: &[u8]) -> Vec<Content> {
+        let Some(size) = wish.block_size else {
+            return Vec::new();
+        };
+        let (nsid, machine) = (wish.nsid, self.machine.clone());
+        let count = wish.blocks.end - wish.blocks.start;
+        let shift = size.trailing_zeros() as u8;
+        let now = |block| Content::of(&machine.model().contents(nsid, block, 1, shift));
+        for block in wish.blocks.clone() {
+            self.ledger.meet(nsid, block, || now(block));
+        }
+        let filled = |byte| vec![Content::of(&vec![byte; size as usize]); count as usize];
+        let contents = match wish.kind {
+            Kind::Write | Kind::Forced => before.chunks(size as usize).map(Content::of).collect(),
+            Kind::Zeroes => filled(0),
+            _ => Vec::new(),
+        };
+        for (block, content) in wish.blocks.clone().zip(&contents) {
+            self.ledger.may_hold(nsid, block, *content);
+        }
+        for block in wish.blocks.clone() {
+            match wish.kind {
+                Kind::Deallocate => {
+                    let fills = [vec![0; size as usize], vec![0xff; size as usize]];
+                    for fill in fills {
+                        self.ledger.may_hold(nsid, block, Content::of(&fill));
+                    }
+                    // Or as if it had never been written.
+                    let blank = machine.model().blank(nsid, block, shift);
+                    self.ledger.may_hold(nsid, block, Content::of(&blank));
+                }
+                Kind::Copy(from) => {
+                    let from = from + block - wish.blocks.start;
+                    self.ledger.meet(nsid, from, || now(from));
+                    let contents = self.ledger.of(nsid, from).to_vec();
+                    if contents.is_empty() {
+                        self.ledger.may_hold_anything(nsid, block);
+                    }
+                    for content in contents {
+                        self.ledger.may_hold(nsid, block, content);
+                    }
+                }
+                _ => {}
+            }
+        }
+        contents
+    }
+
+    /// Looks at what has come back.
+    fn land(&mut self) {
+        if self.queues.borrow().iter().all(|queue| {
+            let queue = queue.borrow();
+            queue.is_idle()
+        }) {
+            // The device has nothing any more that anybody has given up.
+            self.ghosts.clear();
+        }
+        while let Some(index) = self.flights.iter().position(|it| it.call.is_over()) {
+            let flight = self.flights.swap_remove(index);
+            let done = flight.done.borrow_mut().take();
+            let done = done.expect("a request ends with a result");
+            self.check(&flight, done);
+        }
+        self.calls.retain(|call| !call.is_over());
+        if self.is_honest {
+            assert_eq!(self.machine.model().offences, [""; 0]);
+        }
+    }
+
+    fn check(&mut self, flight: &Flight, done: Done<crate::model::Data>) {
+        if matches!(done.result, Err(Error::Lost(_))) {
+            assert!(self.may_lose, "memory was lost for no reason");
+        }
+        let found = flight.check_memory(&self.machine, &done);
+        if done.result.is_err() || flight.block_size.is_none() || !self.is_honest {
+            return;
+        }
+        let others = || self.flights.iter().chain(&self.ghosts);
+        let nsid = flight.nsid;
+        for (index, block) in flight.blocks.clone().enumerate() {
+            let is_near = others().any(|other| other.is_near(nsid, block));
+            let is_alone = !is_near && !flight.is_contended;
+            match flight.kind {
+                Kind::Read | Kind::Compare => {
+                    let is_right = self.ledger.allows(nsid, block, found[index]);
+                    assert!(is_right, "wrong data of block {block}");
+                }
+                Kind::Write | Kind::Forced | Kind::Zeroes if is_alone => {
+                    self.ledger.holds(nsid, block, flight.contents[index]);
+                }
+                _ => {}
+            }
+            if flight.kind == Kind::Forced && is_alone {
+                let is_dirty = self.machine.model().cache.is_dirty(nsid, block);
+                assert!(!is_dirty, "a forced write is not durable");
+            }
+        }
+        if flight.kind == Kind::Flush && flight.is_alone {
+            // Whatever was written before. Nobody has written since.
+            let model = self.machine.model();
+            let is_dirty = (0..600).any(|block| model.cache.is_dirty(nsid, block));
+            assert!(!is_dirty || !self.is_constant, "flushed, and not durable");
+        }
+    }
+
+    /// Something that the controller is asked for.
+    fn call(&mut self, row: &mut Row<'_>) {
+        let controller = self.bench.controller.clone();
+        let queues = self.queues.clone();
+        let vector = row.byte();
+        let call = match row.byte() % 8 {
+            0..=2 => Call::new(async move { _ = controller.reset().await }),
+            3 => Call::new(async move { _ = controller.shutdown().await }),
+            4 => Call::new(async move { _ = controller.rescan().await }),
+            5 => Call::new(async move {
+                _ = controller.log_page(LogPage::Health, u32::MAX, 512).await;
+            }),
+            _ => Call::new(async move {
+                let vector = (vector & 1 != 0).then_some(u16::from(vector >> 3));
+                if let Ok(queue) = controller.queue(vector).await {
+                    queues.borrow_mut().push(Rc::new(RefCell::new(queue)));
+                }
+            }),
+        };
+        self.bench.executor.spawn(call.run());
+        self.calls.push(call);
+    }
+
+    /// What registers and identify data say is not true any more, or it cannot be stopped.
+    fn lie(&mut self, row: &mut Row<'_>) {
+        let what = row.byte();
+        self.is_honest = false;
+        self.is_constant &= what & 2 == 0;
+        let mut model = self.machine.model();
+        model.logs.are_rubbish = what & 1 != 0;
+        model.fickle = what & 2 != 0;
+        model.all_ones = what & 12 == 12;
+        model.all_zeros = what & 48 == 48;
+        model.ignores_stop = what & 0xc0 == 0xc0;
+        model.never_stops |= what & 0xc0 == 0x80 && what & 4 != 0;
+        self.may_lose |= model.ignores_stop;
+    }
+
+    /// Something that a sound controller has to say.
+    fn happen(&mut self, row: &mut Row<'_>) {
+        let (what, blocks) = (row.byte(), row.below(5000));
+        let mut model = self.machine.model();
+        match what % 8 {
+            0 => model.event(Event::TEMPERATURE),
+            1 => model.event(Event::NAMESPACES),
+            2 => model.event(Event::FIRMWARE),
+            3 => {
+                self.is_honest = false;
+                model.storm_of_events(blocks | u64::from(what) << 8);
+            }
+            // Never so small that blocks are lost that requests have named.
+            4 => model.resize(1, 640 + blocks),
+            5 => {
+                // Requests that are on their way have metadata that there is no place for.
+                self.is_honest = false;
+                model.unplug(2);
+            }
+            6 => {
+                // Never one that there was before: it could have other blocks.
+                model.plug(self.next_namespace, disk(blocks, 9 + what / 8 % 5));
+                self.next_namespace += 1;
+            }
+            _ => {
+                self.is_honest = false;
+                model.activate_firmware(blocks * 1000);
+            }
+        }
+    }
+
+    /// All is well with the device from now on.
+    fn repair(&mut self, is_reset: bool) {
+        let before = self.machine.model().clock;
+        {
+            let mut model = self.machine.model();
+            self.is_honest = false;
+            model.repair();
+            model.ignores_stop = false;
+        }
+        if is_reset {
+            _ = self.bench.reset();
+        }
+        in_time(&self.machine, before);
+    }
+
+    /// Nothing new happens, and all that was asked for ends.
+    fn let_all_land(&mut self) {
+        {
+            let mut model = self.machine.model();
+            model.fates.clear();
+            model.mischief = None;
+        }
+        let before = self.machine.model().clock;
+        loop {
+            self.land();
+            if self.flights.is_empty() && self.calls.is_empty() {
+                return;
+            }
+            self.bench.sleep(1_000_000);
+            self.look_after_queues();
+            in_time(&self.machine, before);
+        }
+    }
+
+    /// The last moves. Returns whether memory may be lost.
+    fn end(mut self, row: &mut Row<'_>) -> bool {
+        let how = row.byte();
+        if how & 1 == 0 {
+            self.settle();
+        }
+        if how & 2 == 0 {
+            self.revive(row);
+        }
+        let before = self.machine.model().clock;
+        if how & 4 != 0 {
+            _ = self.bench.shutdown();
+        }
+        in_time(&self.machine, before);
+        let last = self.bench.controller.clone();
+        let Self {
+            bench,
+            flights,
+            ghosts,
+            calls,
+            queues,
+            machine,
+            may_lose,
+            ..
+        } = self;
+        drop((ghosts, calls));
+        // Requests may outlive everything that they were made with.
+        match how & 8 {
+            0 => {
+                drop(flights);
+                drop(bench);
+            }
+            _ => {
+                drop(bench);
+                drop(flights);
+            }
+        }
+        drop(queues);
+        let (lent, lost) = (machine.model().lent as u64, last.lost());
+        assert!(lent <= lost, "{lent} not come back, {lost} known");
+        assert!(may_lose || lost == 0, "memory was lost for no reason");
+        may_lose
+    }
+
+    /// Without more trouble, all requests end, and the controller lives or is dead.
+    fn settle(&mut self) {
+        self.machine.model().gone_after = None;
+        self.let_all_land();
+        // A reset may be on its way that nobody has asked for.
+        let before = self.machine.model().clock;
+        loop {
+            self.bench.sleep(20_000_000);
+            let is_dead = self.bench.dead().is_some();
+            let queues = self.queues.borrow();
+            if queues.iter().all(|queue| {
+                let queue = queue.borrow();
+                queue.is_idle() && !queue.is_held() && (!is_dead || queue.failure().is_some())
+            }) {
+                return;
+            }
+            in_time(&self.machine, before);
+        }
+    }
+
+    /// A sound device that is repaired works again, on each queue.
+    fn revive(&mut self, row: &mut Row<'_>) {
+        self.repair(false);
+        {
+            let mut model = self.machine.model();
+            model.bad_blocks.clear();
+            model.resize(1, 4096);
+        }
+        let before = self.machine.model().clock;
+        let result = self.bench.reset();
+        in_time(&self.machine, before);
+        if !self.is_sound || self.may_lose {
+            return;
+        }
+        assert_eq!(result, Ok(()), "repaired, and not reset");
+        self.let_all_land();
+        self.settle();
+        assert_eq!(self.bench.dead(), None, "repaired, and dead");
+        let memory = crate::model::Data::owned(&self.machine, 1, nvme::Access::FROM_DEVICE);
+        let mut memory = Some(memory);
+        let queues = self.queues.borrow().clone();
+        for queue in queues {
+            let block = row.below(80);
+            let operation = self.bench.namespace(1).and_then(|namespace| {
+                let operation = namespace.read(block, 8);
+                operation.map_err(Error::Request)
+            });
+            let operation = operation.expect("it is there");
+            let data = memory.take().expect("it has come back");
+            let done = nvme::Request::with_data(operation, data);
+            let done = self.bench.run(execute(queue, done));
+            assert_eq!(done.result.map(|_| ()), Ok(()), "repaired, and not read");
+            let data = done.data.expect("it comes back");
+            let found = self.machine.model().memory.contents(data.list());
+            assert!(found == self.bench.disk(1, block, 8), "wrong data");
+            memory = Some(data);
+        }
+    }
+}
