@@ -2,9 +2,11 @@
 //!
 //! They were made for machines where it means "no interrupts". Here an interrupt runs no Rust, so
 //! another thread of control is always another core, and a lock is enough. It is reentrant, because
-//! critical sections may be nested, and the running core's number says whose it is.
+//! critical sections may be nested, and the running core's number says whose it is. Like every lock
+//! it is [counted](crate::lock).
 
 use crate::cores;
+use crate::lock;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// The number of the core that is inside, plus one. Zero: none.
@@ -30,6 +32,7 @@ unsafe impl critical_section::Impl for CriticalSection {
         {
             core::hint::spin_loop();
         }
+        lock::count();
         false
     }
 

@@ -5,10 +5,10 @@
 //! ports exist on every PC that QEMU emulates; on any other machine the signature is missing and
 //! every item is absent.
 
+use crate::lock::Mutex;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
-use spin::Mutex;
 use x86_64::instructions::port::{Port, PortWriteOnly};
 
 const SIGNATURE: u16 = 0x0000;

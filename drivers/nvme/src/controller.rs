@@ -15,6 +15,7 @@ use crate::admin_queue::AdminQueue;
 use crate::error::{Error, Failure};
 use crate::identity::Identity;
 use crate::lending::Lent;
+use crate::lock::Mutex;
 use crate::memory::Memory;
 use crate::namespace::Namespace;
 use crate::notices::{Notice, Notices};
@@ -30,7 +31,6 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
-use spin::Mutex;
 
 /// Microseconds that an admin command may take unless it is known to take longer.
 pub(crate) const ADMIN_MICROSECONDS: u64 = 10_000_000;

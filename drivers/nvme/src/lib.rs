@@ -91,6 +91,7 @@ mod identity;
 mod lending;
 mod limits;
 mod link;
+pub mod lock;
 mod logs;
 mod management;
 mod memory;

@@ -15,6 +15,7 @@
 
 use crate::error::Error;
 use crate::first::first;
+use crate::lock::Mutex;
 use crate::memory::Memory;
 use crate::operation::{Done, Request};
 use crate::platform::Platform;
@@ -25,7 +26,6 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll};
-use spin::Mutex;
 
 /// A way to a queue.
 pub trait Reach: Clone {

@@ -14,6 +14,7 @@ use crate::error::Failure;
 use crate::identity::Identity;
 use crate::lending::Lent;
 use crate::link::{Link, Order};
+use crate::lock::Mutex;
 use crate::namespace::Namespace;
 use crate::notices::Notices;
 use crate::platform::Platform;
@@ -23,7 +24,6 @@ use alloc::vec::Vec;
 use atomic_waker::AtomicWaker;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use core::task::Waker;
-use spin::Mutex;
 
 /// What a caller may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@
 
 use super::{BlockDevice, BlockError, Completion, Geometry, Limits, Operation, Ranges, Request};
 use super::{Durability, Refusal, Refused, Ticket};
+use crate::lock::Mutex;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
-use spin::Mutex;
 
 /// A disk made of memory.
 pub struct RamDisk {

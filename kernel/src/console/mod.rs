@@ -16,8 +16,8 @@ mod keys;
 #[cfg(phyros)]
 pub use keys::read;
 
+use crate::lock::Mutex;
 use core::fmt::{self, Write};
-use spin::Mutex;
 use uart_16550::backend::PioBackend;
 use uart_16550::spec::registers::{IER, MCR};
 use uart_16550::{Config, Uart16550};

@@ -4,11 +4,11 @@ use super::allocation::Vectors;
 use super::message::Message;
 use super::{COUNTS, DEVICE_VECTORS, OWNED, WAITERS, first_vector};
 use crate::cores::{self, CoreId, MAX_CORES};
+use crate::lock::Mutex;
 use alloc::boxed::Box;
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::task::{Context, Poll};
-use spin::Mutex;
 
 /// The vectors in use, by core.
 static VECTORS: Mutex<[Option<Box<Vectors>>; MAX_CORES]> = Mutex::new([const { None }; MAX_CORES]);

@@ -12,6 +12,7 @@ use super::Interrupt;
 use crate::acpi::Override;
 use crate::arch::apic::io::{IoApic, Redirection, WINDOW_BYTES};
 use crate::cores::{self, CoreId};
+use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::memory::is_ram;
 use crate::mmio::RegisterWindow;
@@ -76,7 +77,7 @@ impl fmt::Display for LegacyError {
 impl core::error::Error for LegacyError {}
 
 /// The inputs that somebody has, as global system interrupts.
-static TAKEN: spin::Mutex<Vec<u32>> = spin::Mutex::new(Vec::new());
+static TAKEN: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
 /// An input of an I/O APIC that raises somebody's vector. Masked when it is dropped.
 #[derive(Debug)]

@@ -10,9 +10,10 @@
 
 use super::extents::{AllocError, ExtentAllocator, Request};
 use super::window::{DirectMap, PAGE, Window};
+use crate::lock::Mutex;
 use core::ptr::NonNull;
 use phyr::{Phyr, PhysAddr};
-use spin::{Mutex, Once};
+use spin::Once;
 
 static WINDOW: Once<DirectMap> = Once::new();
 static ALLOCATOR: Mutex<Option<ExtentAllocator<DirectMap>>> = Mutex::new(None);

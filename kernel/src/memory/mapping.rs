@@ -16,10 +16,10 @@ use super::window::{DirectMap, PAGE};
 #[cfg(phyros)]
 use crate::cores::shootdown;
 use crate::cores::shootdown::AllTlbs;
+use crate::lock::Mutex;
 use core::fmt;
 use core::ptr::NonNull;
 use phyr::{Phyr, PhyrList, PhysAddr};
-use spin::Mutex;
 
 /// Where the kernel's own mappings go.
 const AREA_START: u64 = 0xffff_c000_0000_0000;

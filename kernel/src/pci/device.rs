@@ -13,6 +13,7 @@
 use super::bar::Bar;
 use super::msix::{Msix, MsixError};
 use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
+use crate::lock::Mutex;
 use crate::memory::mapping::MapError;
 use crate::mmio::RegisterWindow;
 use alloc::sync::Arc;
@@ -22,7 +23,6 @@ use core::sync::atomic::AtomicBool;
 use pci_types::capability::{MsixCapability, PciCapability};
 use pci_types::device_type::DeviceType;
 use pci_types::{ConfigRegionAccess, EndpointHeader, PciHeader};
-use spin::Mutex;
 
 /// What configuration space says about a function.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! bridges' windows, so a wrong number or window makes a device unreachable, as on hardware.
 
 use super::{ConfigRead, ConfigSpace, PciAddress, header};
-use spin::Mutex;
+use crate::lock::Mutex;
 
 #[derive(Clone)]
 pub(super) struct Fake {

@@ -202,7 +202,8 @@ impl<C: ConfigSpace, W: Words> Msix<C, W> {
     /// Lets an entry raise an interrupt, and unmasks it.
     ///
     /// Mask it before the interrupt is dropped. What comes later is counted as stray.
-    pub fn route(&mut self, entry: u16, interrupt: &Interrupt) -> Result<(), MsixError> {
+    /// An entry is one caller's: of two that route the same one, neither knows what it says.
+    pub fn route(&self, entry: u16, interrupt: &Interrupt) -> Result<(), MsixError> {
         let message: Message = interrupt.message().ok_or(MsixError::Unreachable)?;
         self.mask(entry)?;
         let base = usize::from(entry) * ENTRY;

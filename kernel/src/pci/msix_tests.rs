@@ -2,13 +2,13 @@
 
 use super::*;
 use crate::cores;
+use crate::lock::Mutex;
 use crate::pci::device::{Device, DeviceError, Owners};
 use crate::pci::fake::{Fake, Machine};
 use crate::pci::{Bar, header};
 use alloc::rc::Rc;
 use core::cell::RefCell;
 use phyr::PhysAddr;
-use spin::Mutex;
 
 /// Where the capability lies in configuration space, and in the fake's words.
 const CAPABILITY: u16 = 0x70;
@@ -97,7 +97,7 @@ fn every_entry_is_masked_before_the_function_is_not() {
 fn an_entry_is_masked_while_it_changes() {
     let device = device(4, 0x2000, 0x3000);
     let memory = Memory::default();
-    let mut msix = start(&device, &memory).unwrap();
+    let msix = start(&device, &memory).unwrap();
     memory.take();
     let interrupt = Interrupt::allocate(cores::current());
     let message = interrupt.message().unwrap();
@@ -128,7 +128,7 @@ fn a_table_with_fewer_entries_than_wanted_is_shared() {
 fn entries_that_the_table_has_not_are_refused() {
     let device = device(3, 0x2000, 0x3000);
     let memory = Memory::default();
-    let mut msix = start(&device, &memory).unwrap();
+    let msix = start(&device, &memory).unwrap();
     memory.take();
     let interrupt = Interrupt::allocate(cores::current());
     for entry in [3, u16::MAX] {

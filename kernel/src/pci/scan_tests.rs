@@ -1,10 +1,10 @@
 //! Enumeration of machines that are trees of register arrays.
 
 use super::*;
+use crate::lock::Mutex;
 use crate::pci::ConfigRead;
 use crate::pci::fake::{Fake, Machine, decoded_by};
 use phyr::PhysAddr;
-use spin::Mutex;
 
 fn phyr(start: u64, len: u64) -> Phyr {
     Phyr::new(PhysAddr::new(start), len).unwrap()

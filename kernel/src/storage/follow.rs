@@ -14,7 +14,7 @@ use crate::{executor, println};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use spin::Mutex;
+use crate::lock::Mutex;
 
 /// Somebody looks for them, or has done so.
 static BEGUN: AtomicBool = AtomicBool::new(false);

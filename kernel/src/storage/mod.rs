@@ -11,11 +11,11 @@ pub use names::Name;
 pub use registry::{Disk, Registry, Volume};
 
 use crate::block::BlockDevice;
+use crate::lock::Mutex;
 use crate::println;
 use alloc::sync::Arc;
 #[cfg(phyros)]
 use alloc::vec::Vec;
-use spin::Mutex;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 

@@ -5,12 +5,12 @@
 //! reach the other. So a name is a thing that is owned, by the device itself, and it is free again
 //! only when the last holder of the device has let go.
 
+use crate::lock::Mutex;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
 use core::ops::Deref;
-use spin::Mutex;
 
 static TAKEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 

@@ -76,7 +76,7 @@ impl Controller {
 
 #[vm_test(machine = "nvme")]
 fn a_controllers_message_raises_the_interrupt_it_was_routed_to() {
-    let (mut controller, mut messages) = Controller::start();
+    let (mut controller, messages) = Controller::start();
     assert!(messages.len() > 1);
     let [one, other] = [(); 2].map(|()| Interrupt::allocate(CoreId::BOOT));
     messages.route(0, &one).unwrap();
@@ -119,7 +119,7 @@ fn a_masked_message_waits_until_it_is_unmasked() {
 
 #[vm_test(machine = "nvme")]
 fn a_controller_sends_nothing_before_and_after_its_messages() {
-    let (mut controller, mut messages) = Controller::start();
+    let (mut controller, messages) = Controller::start();
     let interrupt = Interrupt::allocate(CoreId::BOOT);
     assert_eq!(controller.device.messages().err(), Some(MsixError::Taken));
     // Every entry is masked at first.
@@ -138,7 +138,7 @@ fn a_controller_sends_nothing_before_and_after_its_messages() {
 #[vm_test(machine = "nvme,smp=4", timeout = 20)]
 fn a_message_finds_the_core_it_was_routed_to() {
     static SEEN: AtomicUsize = AtomicUsize::new(0);
-    let (mut controller, mut messages) = Controller::start();
+    let (mut controller, messages) = Controller::start();
     let others = crew::others();
     assert_eq!(others.len(), 3);
     for (number, core) in others.into_iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::arch::probe::{self, Probe};
 use crate::arch::stacks;
+use crate::lock::Mutex;
 use crate::memory::frames::{Frames, window};
 use crate::memory::mapping::Mapping;
 use crate::memory::paging::{Cache, Rights};
@@ -26,7 +27,7 @@ unsafe extern "C" fn nothing() {
 }
 
 static CONSTANT: [u64; 4] = [1; 4];
-static VARIABLE: spin::Mutex<u64> = spin::Mutex::new(0);
+static VARIABLE: Mutex<u64> = Mutex::new(0);
 
 fn code() -> u64 {
     nothing as *const () as u64

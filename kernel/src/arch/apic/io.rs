@@ -7,8 +7,8 @@
 //! The registers are behind a window: one register says which of them the other one is. Two cores
 //! that use the window at once would mix up their registers, so it is behind a lock.
 
+use crate::lock::Mutex;
 use crate::mmio::RegisterWindow;
-use spin::Mutex;
 
 /// The two registers that are memory.
 pub trait Window {

@@ -16,6 +16,7 @@ use crate::cores::{self, CoreId, PerCore};
 use crate::dma::Transfer;
 use crate::executor::{self, Task};
 use crate::interrupts::Interrupt;
+use crate::lock::Mutex;
 use crate::pci::PciAddress;
 use crate::println;
 use crate::storage::{self, Name};
@@ -25,10 +26,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::{Poll, Waker};
 use embassy_futures::select::{select, select3};
 use embassy_time::{Duration, Timer};
-use spin::Mutex;
 
 /// The driver's handle of a controller.
 pub type Controller = nvme::Controller<NvmePlatform>;
@@ -44,11 +46,11 @@ pub struct Hub {
     controller: Mutex<Option<Controller>>,
     /// The namespaces that are in use.
     namespaces: Mutex<Vec<Arc<Namespace>>>,
-    is_leaving: AtomicBool,
+    leaving: Farewell,
     tasks: Mutex<Vec<Task<()>>>,
 }
 
-/// How often a task that waits for the end of something looks.
+/// How often it is looked whether something has ended that ends soon, and tells nobody.
 const LOOK: Duration = Duration::from_millis(2);
 
 /// A core's way to its queue.
@@ -73,7 +75,7 @@ impl Hub {
             queues: PerCore::new(|| RefCell::new(None)),
             controller: Mutex::new(Some(controller)),
             namespaces: Mutex::new(Vec::new()),
-            is_leaving: AtomicBool::new(false),
+            leaving: Farewell::default(),
             tasks: Mutex::new(Vec::new()),
         }
     }
@@ -183,9 +185,9 @@ impl Hub {
             let poller = executor::add_poller(move || looked_at.look());
             ready.store(true, Ordering::Release);
             if attends {
-                select(nvme::attend(Way(local.clone())), hub.left()).await;
+                select(nvme::attend(Way(local.clone())), hub.leaving.said()).await;
             } else {
-                hub.left().await;
+                hub.leaving.said().await;
             }
             while !local.with(|queue| queue.is_idle()) {
                 Timer::after(LOOK).await;
@@ -195,13 +197,6 @@ impl Hub {
         });
         self.tasks.lock().push(task);
         is_ready
-    }
-
-    /// Waits until the controller is to go.
-    async fn left(&self) {
-        while !self.is_leaving.load(Ordering::Acquire) {
-            Timer::after(LOOK * 10).await;
-        }
     }
 
     /// The controller's task: watches over it, and tells the storage what changes.
@@ -216,7 +211,7 @@ impl Hub {
                 }
             }
         };
-        select3(controller.service(), watch, self.left()).await;
+        select3(controller.service(), watch, self.leaving.said()).await;
     }
 
     /// Compares the namespaces in use with those that there are.
@@ -270,12 +265,49 @@ impl Hub {
             // One that is gone already says so; either way nothing is outstanding afterwards.
             let _ = controller.shutdown().await;
         }
-        self.is_leaving.store(true, Ordering::Release);
+        self.leaving.say();
         self.controller.lock().take();
         let tasks = core::mem::take(&mut *self.tasks.lock());
         for task in tasks {
             task.await;
         }
+    }
+}
+
+/// The word that a controller goes, for tasks on all cores, which sleep until then.
+#[derive(Default)]
+struct Farewell {
+    is_said: AtomicBool,
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Farewell {
+    fn say(&self) {
+        self.is_said.store(true, Ordering::Release);
+        let waiting = core::mem::take(&mut *self.waiting.lock());
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+
+    /// Waits until it is said. The lock is taken once, and not each time that the task has a turn.
+    async fn said(&self) {
+        let mut known: Option<Waker> = None;
+        poll_fn(|cx| {
+            if !known
+                .as_ref()
+                .is_some_and(|known| known.will_wake(cx.waker()))
+            {
+                known = Some(cx.waker().clone());
+                self.waiting.lock().push(cx.waker().clone());
+            }
+            // After that: whoever says it either finds the waker, or said it before this look.
+            match self.is_said.load(Ordering::Acquire) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 }
 
@@ -302,7 +334,7 @@ enum Place {
 fn bell(messages: &Option<Messages>, entry: u16, core: CoreId) -> Option<Bell> {
     let messages = messages.as_ref()?;
     let interrupt = Interrupt::allocate(core);
-    messages.lock().route(entry, &interrupt).ok()?;
+    messages.route(entry, &interrupt).ok()?;
     Some(Bell {
         interrupt,
         messages: messages.clone(),

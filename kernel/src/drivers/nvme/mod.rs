@@ -22,7 +22,6 @@ use alloc::sync::Arc;
 use core::fmt;
 use hub::{Controller, Hub};
 use platform::NvmePlatform;
-use spin::Mutex;
 
 /// Class, subclass and interface of NVM Express controllers (PCI Code and ID Assignment, section 1.2).
 const CLASS: [u8; 3] = [0x01, 0x08, 0x02];
@@ -65,7 +64,7 @@ pub async fn probe(
 ) -> Result<Arc<Hub>, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = device.registers(REGISTERS).map_err(ProbeError::Device)?;
-    let mut messages = match device.messages() {
+    let messages = match device.messages() {
         Ok(messages) => Some(messages),
         Err(error) => {
             println!("{}: the queues are polled: {error}", function.address);
@@ -75,7 +74,7 @@ pub async fn probe(
     // Entry 0 is the admin queue's, unless it is the only one.
     let mut admin = None;
     let mut first_entry = 0;
-    if let Some(messages) = messages.as_mut().filter(|messages| messages.len() > 1) {
+    if let Some(messages) = messages.as_ref().filter(|messages| messages.len() > 1) {
         let interrupt = Interrupt::allocate(cores::current());
         if messages.route(0, &interrupt).is_ok() {
             admin = Some(interrupt);
@@ -90,7 +89,7 @@ pub async fn probe(
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
     let hub = Arc::new(Hub::new(name, function.address, controller.clone()));
-    let messages = messages.map(|messages| Arc::new(Mutex::new(messages)));
+    let messages = messages.map(Arc::new);
     let started = hub.start(messages, first_entry).await;
     started.map_err(ProbeError::Driver)?;
     hub.refresh(&controller).await;

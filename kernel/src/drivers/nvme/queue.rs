@@ -26,11 +26,11 @@ use super::platform::NvmePlatform;
 use crate::dma::Transfer;
 use crate::executor::Look;
 use crate::interrupts::Interrupt;
+use crate::lock::Mutex;
 use crate::pci::ecam::Ecam;
 use crate::pci::msix::Msix;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
-use spin::Mutex;
 
 pub(super) type Queue = nvme::Queue<NvmePlatform, Transfer>;
 
@@ -62,8 +62,9 @@ impl Access {
     }
 }
 
-/// The table of a device's messages, which its queues share. Used when a mode changes.
-pub(super) type Messages = Arc<Mutex<Msix<Ecam>>>;
+/// The table of a device's messages, of which each queue has an entry. Used when a mode changes,
+/// without a lock: an entry has a word of its own that masks it.
+pub(super) type Messages = Arc<Msix<Ecam>>;
 
 /// What interrupts the core for a queue.
 pub(super) struct Bell {
@@ -75,17 +76,17 @@ pub(super) struct Bell {
 impl Bell {
     fn mask(&self) {
         // An entry that was routed exists.
-        let _ = self.messages.lock().hush(self.entry);
+        let _ = self.messages.hush(self.entry);
     }
 
     fn unmask(&self) {
-        let _ = self.messages.lock().unmask(self.entry);
+        let _ = self.messages.unmask(self.entry);
     }
 }
 
 impl Drop for Bell {
     fn drop(&mut self) {
-        let _ = self.messages.lock().mask(self.entry);
+        let _ = self.messages.mask(self.entry);
     }
 }
 

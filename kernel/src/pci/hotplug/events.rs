@@ -7,12 +7,12 @@
 //! subscriber that is dropped gets no more.
 
 use super::super::{Function, PciAddress};
+use crate::lock::Mutex;
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
-use spin::Mutex;
 
 /// Something has happened on the bus.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -30,12 +30,12 @@ use super::bar::Need;
 use super::device::Owners;
 use super::scan::{self, Bus};
 use super::{ConfigSpace, Function, PciAddress};
+use crate::lock::Mutex;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use events::Subscribers;
 use slot::{Slot, Step};
-use spin::Mutex;
 
 /// Steps of one slot that a look follows. More than it takes to go and come back; a port that
 /// always has something new waits for the next look.

@@ -99,7 +99,7 @@ fn route(
     message: u16,
     interrupt: &Interrupt,
 ) -> Result<Msix<Ecam>, MsixError> {
-    let mut messages = port.messages()?;
+    let messages = port.messages()?;
     messages.route(message, interrupt)?;
     Ok(messages)
 }
