@@ -213,10 +213,16 @@ impl<P: Platform> Controller<P> {
         self.shared.shut_down().await
     }
 
-    /// Reads the list of namespaces anew.
+    /// Reads the list of namespaces anew. If they have changed, there is a notice.
     pub async fn rescan(&self) -> Result<(), Error> {
         self.alive()?;
-        self.shared.identify_namespaces().await
+        let before = self.namespaces();
+        self.shared.identify_namespaces().await?;
+        let mut state = self.shared.state.lock();
+        if state.namespaces != before {
+            state.notices.push(Notice::Namespaces);
+        }
+        Ok(())
     }
 
     /// Reads the first `bytes` bytes of a log page, at most 8192 and a multiple of 4.

@@ -241,6 +241,28 @@ impl Namespace {
         self
     }
 
+    /// True if the controller compares data with the namespace's.
+    pub const fn can_compare(&self) -> bool {
+        self.can.compare
+    }
+
+    /// Most blocks in one Dataset Management command; `None` if there is no such command.
+    pub fn deallocate_blocks(&self) -> Option<u64> {
+        let ranges = u64::from(self.dataset.ranges) * u64::from(self.dataset.range_blocks);
+        let most = ranges.min(self.dataset.blocks);
+        self.can.dataset_management.then_some(most)
+    }
+
+    /// Most blocks in one Write Zeroes command; `None` if there is no such command.
+    pub fn write_zeroes_blocks(&self) -> Option<u32> {
+        (self.can.write_zeroes != 0).then_some(self.can.write_zeroes)
+    }
+
+    /// Most blocks in one Verify command; `None` if there is no such command.
+    pub fn verify_blocks(&self) -> Option<u32> {
+        (self.can.verify != 0).then_some(self.can.verify)
+    }
+
     /// True if a plain read or write moves data only, and nothing of the blocks is lost by
     /// that: there is no metadata, or all of it is protection information, which the
     /// controller makes and checks.

@@ -11,6 +11,9 @@ pub enum Notice {
     /// The controller has told so by itself. Its log page was read, so that it may tell more,
     /// and namespaces were read anew if they have changed.
     Event(Event),
+    /// Namespaces were read anew because the host asked for it, or has changed them, and are not
+    /// what they were.
+    Namespaces,
     /// It was reset and is back. Namespaces were read anew.
     Reset,
     /// It is out of use.

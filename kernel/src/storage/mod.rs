@@ -44,6 +44,12 @@ pub fn volumes() -> Vec<Volume> {
     REGISTRY.lock().snapshot()
 }
 
+/// The volumes that have been found so far. Unlike [`volumes`] it looks for none, and never waits: for tasks.
+#[cfg(phyros)]
+pub fn volumes_known() -> Vec<Volume> {
+    REGISTRY.lock().snapshot()
+}
+
 /// The volume of a name.
 #[cfg(phyros)]
 pub fn volume(name: &str) -> Option<Volume> {

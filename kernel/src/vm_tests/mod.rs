@@ -16,6 +16,7 @@ mod hotplug;
 mod interrupts;
 mod memory;
 mod messages;
+mod namespaces;
 mod pci;
 mod protection;
 mod replug;

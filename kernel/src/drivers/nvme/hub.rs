@@ -27,7 +27,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::future::poll_fn;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 use embassy_futures::select::{select, select3};
 use embassy_time::{Duration, Timer};
@@ -47,6 +47,7 @@ pub struct Hub {
     /// The namespaces that are in use.
     namespaces: Mutex<Vec<Arc<Namespace>>>,
     leaving: Farewell,
+    events: AtomicU64,
     tasks: Mutex<Vec<Task<()>>>,
 }
 
@@ -76,6 +77,7 @@ impl Hub {
             controller: Mutex::new(Some(controller)),
             namespaces: Mutex::new(Vec::new()),
             leaving: Farewell::default(),
+            events: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
         }
     }
@@ -204,6 +206,9 @@ impl Hub {
         let watch = async {
             loop {
                 let notice = controller.next_notice().await;
+                if let nvme::Notice::Event(event) = notice {
+                    self.note(&controller, event).await;
+                }
                 self.refresh(&controller).await;
                 if notice == nvme::Notice::Dead && controller.failure() == Some(nvme::Failure::Gone)
                 {
@@ -212,6 +217,26 @@ impl Hub {
             }
         };
         select3(controller.service(), watch, self.leaving.said()).await;
+    }
+
+    /// Something has happened to the controller by itself. Warnings are for whoever reads the console.
+    async fn note(&self, controller: &Controller, event: nvme::Event) {
+        use nvme::Happening::NamespacesChanged;
+        if event.what != NamespacesChanged {
+            println!("{}: {:?}", self.name, event.what);
+            if let Ok(health) = controller.health().await {
+                let warning = health.warning.into_bits();
+                if warning != 0 {
+                    println!("{}: the health log warns: {warning:#04x}", self.name);
+                }
+            }
+        }
+        self.events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many events the controller has told of by itself.
+    pub fn events(&self) -> u64 {
+        self.events.load(Ordering::Relaxed)
     }
 
     /// Compares the namespaces in use with those that there are.

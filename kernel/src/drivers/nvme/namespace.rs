@@ -39,16 +39,10 @@ impl Namespace {
             depth,
             write_cache: found.flush().is_some(),
             durable_writes: true,
-            discard: Some(Ranges {
-                granularity: 1,
-                max_blocks: u64::from(u32::MAX),
-            }),
-            write_zeroes: Some(Ranges {
-                granularity: 1,
-                max_blocks: 1 << 16,
-            }),
-            compare: false,
-            verify: false,
+            discard: found.deallocate_blocks().map(ranges),
+            write_zeroes: found.write_zeroes_blocks().map(|most| ranges(most.into())),
+            compare: found.can_compare(),
+            verify: found.verify_blocks().is_some(),
         };
         Self {
             name,
@@ -90,8 +84,15 @@ impl Namespace {
         let (made, durability) = match plan.kind {
             Kind::Read => (self.format.read(plan.block, blocks), Durability::Flushed),
             Kind::Write(durability) => (self.format.write(plan.block, blocks), durability),
-            Kind::Zero(blocks, _, durability) => {
-                (self.format.write_zeroes(plan.block, blocks), durability)
+            Kind::Compare => (self.format.compare(plan.block, blocks), Durability::Flushed),
+            Kind::Verify(blocks) => (self.format.verify(plan.block, blocks), Durability::Flushed),
+            Kind::Zero(blocks, space, durability) => {
+                let made = self.format.write_zeroes(plan.block, blocks);
+                let made = match space {
+                    Space::Keep => made,
+                    Space::Release => made.map(nvme::Operation::with_deallocation),
+                };
+                (made, durability)
             }
             Kind::Discard(blocks) => (
                 self.format.deallocate(plan.block, blocks),
@@ -109,6 +110,14 @@ impl Namespace {
     }
 }
 
+/// NVMe deals with single blocks, or says nothing of it.
+fn ranges(max_blocks: u64) -> Ranges {
+    Ranges {
+        granularity: 1,
+        max_blocks,
+    }
+}
+
 /// A request without its memory.
 #[derive(Clone, Copy)]
 struct Plan {
@@ -120,6 +129,8 @@ struct Plan {
 enum Kind {
     Read,
     Write(Durability),
+    Compare,
+    Verify(u64),
     Flush,
     Discard(u64),
     Zero(u64, Space, Durability),
@@ -152,9 +163,14 @@ impl Plan {
                 space,
                 durability,
             } => (Kind::Zero(blocks, space, durability), None),
-            Operation::Compare(_) | Operation::Verify { .. } => {
-                return Err(Request { block, operation }.refused(BlockError::Unsupported));
-            }
+            Operation::Compare(buffer) => match dma::map(buffer, &LIMITS) {
+                Ok(mapping) => (Kind::Compare, Some(mapping.into())),
+                Err((error, buffer)) => {
+                    let operation = Operation::Compare(buffer);
+                    return Err(Request { block, operation }.refused(error.into()));
+                }
+            },
+            Operation::Verify { blocks } => (Kind::Verify(blocks), None),
         };
         Ok((Self { block, kind }, transfer))
     }
@@ -167,13 +183,17 @@ impl Plan {
             (Kind::Write(durability), Some(Transfer::ToDevice(mapping))) => {
                 Operation::Write(mapping.unmap(), durability)
             }
+            (Kind::Compare, Some(Transfer::ToDevice(mapping))) => {
+                Operation::Compare(mapping.unmap())
+            }
+            (Kind::Verify(blocks), _) => Operation::Verify { blocks },
             (Kind::Discard(blocks), _) => Operation::Discard { blocks },
             (Kind::Zero(blocks, space, durability), _) => Operation::WriteZeroes {
                 blocks,
                 space,
                 durability,
             },
-            (Kind::Flush | Kind::Read | Kind::Write(_), _) => Operation::Flush,
+            (Kind::Flush | Kind::Read | Kind::Write(_) | Kind::Compare, _) => Operation::Flush,
         };
         let block = self.block;
         Refused {
@@ -305,6 +325,10 @@ fn block_error(error: nvme::Error) -> BlockError {
         Error::Failed(Failure::Gone | Failure::ShutDown)
         | Error::Dead(Failure::Gone | Failure::ShutDown)
         | Error::Lost(Failure::Gone | Failure::ShutDown) => BlockError::Removed,
+        Error::Request(RequestError::Unsupported) => BlockError::Unsupported,
+        Error::Command(error) if error.status.meaning() == nvme::Meaning::Mismatch => {
+            BlockError::Mismatch
+        }
         Error::OutOfMemory => BlockError::OutOfMemory,
         other => BlockError::device(&other),
     }
