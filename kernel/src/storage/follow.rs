@@ -6,6 +6,7 @@
 
 use crate::block::blocking::wait;
 use crate::drivers::nvme::{self, hub::Hub};
+use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::pci::PciAddress;
 use crate::pci::ecam::Ecam;
@@ -14,7 +15,6 @@ use crate::{executor, println};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
-use crate::lock::Mutex;
 
 /// Somebody looks for them, or has done so.
 static BEGUN: AtomicBool = AtomicBool::new(false);

@@ -13,9 +13,12 @@ use std::rc::Rc;
 /// Most bytes of a request.
 const BYTES: u64 = 1 << 16;
 
+/// A call that has not ended.
+type Running = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A future that is polled by a task, and can be dropped by somebody else.
 #[derive(Clone, Default)]
-pub(super) struct Call(Rc<RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>>>);
+pub(super) struct Call(Rc<RefCell<Option<Running>>>);
 
 impl Call {
     pub(super) fn new(future: impl Future<Output = ()> + 'static) -> Self {
