@@ -177,12 +177,28 @@ impl Layers {
             "read-only": self.read_only,
             "file": top,
         });
-        remote.execute("blockdev-reopen", json!({ "options": [options] }))?;
+        reopen(remote, &options)?;
         if let Some(old) = old {
             remote.execute("blockdev-del", json!({ "node-name": old }))?;
         }
         Ok(())
     }
+}
+
+/// Puts a node over another one. QEMU flushes the old one first, and a fault that was planned for the
+/// guest's next flush then meets this flush instead. It has been spent by that: so once more.
+fn reopen(remote: &Remote, options: &Value) -> Result<()> {
+    const ATTEMPTS: usize = 8;
+    let mut result = Ok(());
+    for _ in 0..ATTEMPTS {
+        let answer = remote.execute("blockdev-reopen", json!({ "options": [options] }));
+        result = answer.map(drop);
+        match &result {
+            Err(error) if error.to_string().contains("Error flushing drive") => {}
+            _ => break,
+        }
+    }
+    result
 }
 
 /// Sets the limits of a device: bytes and requests a second. Without any, all that waits gets through.
