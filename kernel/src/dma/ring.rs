@@ -2,6 +2,7 @@
 
 use crate::memory::extents::AllocError;
 use crate::memory::frames::Frames;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 use phyr::{DmaAddr, DmaRange};
 
@@ -12,7 +13,15 @@ use phyr::{DmaAddr, DmaRange};
 #[derive(Debug)]
 pub struct DmaMemory {
     frames: Frames,
+    /// Where the CPU finds the frames, and how many words they have: asked for once, not at each access.
+    words: NonNull<AtomicU64>,
+    len: usize,
 }
+
+// SAFETY: `words` points into the frames, which belong to the value wherever it goes.
+unsafe impl Send for DmaMemory {}
+// SAFETY: through a shared reference there are only atomic accesses.
+unsafe impl Sync for DmaMemory {}
 
 impl DmaMemory {
     /// Takes zeroed memory, in one piece, of `bytes` rounded up to whole pages.
@@ -21,8 +30,11 @@ impl DmaMemory {
             .max(1)
             .checked_next_multiple_of(4096)
             .ok_or(AllocError::Unaligned)?;
+        let frames = Frames::zeroed(len)?;
         Ok(Self {
-            frames: Frames::zeroed(len)?,
+            words: frames.pointer().cast(),
+            len: len as usize / 8,
+            frames,
         })
     }
 
@@ -32,22 +44,21 @@ impl DmaMemory {
         DmaRange::new(DmaAddr::new(phyr.addr().get()), phyr.len()).expect("a phyr is a range")
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, offset: usize) -> &AtomicU64 {
-        let words = self.frames.phyr().len() as usize / 8;
-        assert!(
-            offset.is_multiple_of(8) && offset / 8 < words,
-            "offset {offset:#x} in shared memory of {words} words"
-        );
-        let word = self
-            .frames
-            .pointer()
-            .as_ptr()
-            .wrapping_add(offset)
-            .cast::<AtomicU64>();
-        // SAFETY: in bounds and aligned by the assertion; the frames belong to `self`, and both
-        // sides only make whole accesses.
-        unsafe { &*word }
+        if !offset.is_multiple_of(8) || offset / 8 >= self.len {
+            self.is_outside(offset);
+        }
+        // SAFETY: in bounds by the comparison.
+        let word = unsafe { self.words.add(offset / 8) };
+        // SAFETY: aligned, because the frames are; they belong to `self`, and both sides only make
+        // whole accesses.
+        unsafe { word.as_ref() }
+    }
+
+    #[cold]
+    fn is_outside(&self, offset: usize) -> ! {
+        panic!("offset {offset:#x} in shared memory of {} words", self.len);
     }
 
     /// Loads the word at `offset`, a multiple of 8.
@@ -66,5 +77,22 @@ impl DmaMemory {
     #[inline]
     pub fn store64(&self, offset: usize, value: u64) {
         self.word(offset).store(value, Ordering::Relaxed);
+    }
+
+    /// Stores eight words from `offset` on, a multiple of 64.
+    ///
+    /// # Panics
+    /// If one of them is not within the memory.
+    #[inline(always)]
+    pub fn store_line(&self, offset: usize, line: &[u64; 8]) {
+        if !offset.is_multiple_of(64) || offset / 8 + 8 > self.len {
+            self.is_outside(offset);
+        }
+        for (index, value) in line.iter().enumerate() {
+            // SAFETY: in bounds by the comparison.
+            let word = unsafe { self.words.add(offset / 8 + index) };
+            // SAFETY: as in `word`.
+            unsafe { word.as_ref() }.store(*value, Ordering::Relaxed);
+        }
     }
 }

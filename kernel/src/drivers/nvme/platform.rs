@@ -78,6 +78,11 @@ unsafe impl nvme::SharedMemory for Shared {
     fn store64(&self, offset: usize, value: u64) {
         self.0.store64(offset, value);
     }
+
+    #[inline(always)]
+    fn store_line(&self, offset: usize, line: &[u64; 8]) {
+        self.0.store_line(offset, line);
+    }
 }
 
 // SAFETY: the registers are those of the device's own base address register, and a device without
