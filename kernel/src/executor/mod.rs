@@ -5,7 +5,8 @@
 //! its waker, and a wake on the same core is a few stores.
 //!
 //! One [turn](Here::turn) of the executor looks at everything once, in this order: interrupts that were
-//! noted, timers that ran out, [pollers](add_poller), and the tasks that were ready when their turn came.
+//! noted, timers that ran out, [pollers](add_poller), and the tasks that were ready when their turn came;
+//! after tasks, the pollers once more, so that what was asked of a device is sent off at once.
 //! A task that wakes itself is polled again in the next turn, so nobody starves. When a turn has done
 //! nothing, the core halts until the next interrupt.
 //!
@@ -154,6 +155,8 @@ impl Here {
                 counters.polls.add(1);
                 task.run();
             }
+            // What the tasks have asked devices for goes out now, and not a turn later.
+            self.pollers.look();
             return Look::Worked;
         }
         if interrupted || rang {
