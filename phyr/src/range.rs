@@ -96,6 +96,7 @@ macro_rules! range {
             ///
             /// `None` if it is empty or does not lie inside.
             #[must_use]
+            #[inline]
             pub fn sub(self, offset: u64, len: u64) -> Option<Self> {
                 Self::part(self.span().sub(offset, len))
             }

@@ -162,6 +162,7 @@ impl Command {
     }
 
     /// An entry with the opcode and nothing else.
+    #[inline(always)]
     pub const fn entry(self) -> SubmissionEntry {
         SubmissionEntry {
             cdw0: DwordZero::new().with_opcode(self.opcode()),

@@ -32,7 +32,7 @@ pub struct Counters {
 
 impl Counters {
     /// A command goes out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn sent(&mut self, command: Command, bytes: u64) {
         self.bytes += bytes;
         match command {

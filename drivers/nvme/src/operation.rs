@@ -22,12 +22,9 @@ pub(crate) enum Shape {
     Ranges,
     /// Logical blocks in order that are written with others: the sources of a Copy command,
     /// which the queue describes in memory of its own.
-    Sources {
-        /// The first block that is copied.
-        from: u64,
-        /// The guard of the namespace, which decides how sources are described.
-        guard: Guard,
-    },
+    ///
+    /// The guard of the namespace decides how sources are described.
+    Sources(Guard),
     /// One command as it is. Its data, if any, is transferred as a whole.
     Whole,
 }
@@ -72,11 +69,16 @@ pub struct Operation {
     pub(crate) nsid: u32,
     /// Blocks of the operation. For [`Shape::Whole`] with data: 1, of `block_bytes` bytes.
     pub(crate) blocks: u64,
+    /// For [`Shape::Sources`]: the first block that is copied.
+    pub(crate) from: u64,
     pub(crate) cdw2_3: u64,
     pub(crate) cdw10_11: u64,
     pub(crate) cdw12_13: u64,
     pub(crate) cdw14_15: u64,
 }
+
+// It is copied with each request.
+const _: () = assert!(size_of::<Operation>() <= 80);
 
 impl Operation {
     /// Force Unit Access (FUA), in dwords 12 and 13.
@@ -87,6 +89,7 @@ impl Operation {
     const DEALLOCATE: u64 = 1 << 25;
 
     /// One command, without data and options.
+    #[inline(always)]
     pub(crate) fn whole(command: Command, nsid: u32) -> Self {
         Self {
             command,
@@ -97,6 +100,7 @@ impl Operation {
             cut: Cut::NO_DATA,
             nsid,
             blocks: 1,
+            from: 0,
             cdw2_3: 0,
             cdw10_11: 0,
             cdw12_13: 0,
@@ -107,7 +111,7 @@ impl Operation {
     /// A command for each so many blocks from `first` on, with data. The caller has checked
     /// that the namespace has these blocks, and that a command of `n` blocks moves `n` times
     /// `cut.block_bytes` bytes, since that is what the device will do.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn of_blocks(
         command: Command,
         nsid: u32,
@@ -195,13 +199,13 @@ impl Operation {
     /// The first block, if it has blocks.
     pub(crate) fn first_block(&self) -> Option<u64> {
         match self.shape {
-            Shape::Blocks | Shape::Ranges | Shape::Sources { .. } => Some(self.cdw10_11),
+            Shape::Blocks | Shape::Ranges | Shape::Sources(_) => Some(self.cdw10_11),
             Shape::Whole => None,
         }
     }
 
     /// The command for `blocks` blocks, `offset` blocks from the first one. Without pointers.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn entry(&self, offset: u64, blocks: u32) -> SubmissionEntry {
         let mut entry = SubmissionEntry {
             nsid: self.nsid,
@@ -216,7 +220,7 @@ impl Operation {
                 entry.cdw10_11 = self.cdw10_11.wrapping_add(offset);
                 entry.cdw12_13 |= u64::from(blocks.wrapping_sub(1) & 0xffff);
             }
-            Shape::Sources { .. } => entry.cdw10_11 = self.cdw10_11.wrapping_add(offset),
+            Shape::Sources(_) => entry.cdw10_11 = self.cdw10_11.wrapping_add(offset),
             Shape::Ranges | Shape::Whole => {}
         }
         if let Some(protection) = &self.protection

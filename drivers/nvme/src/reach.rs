@@ -90,43 +90,42 @@ impl<R: Reach> Future for Execute<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Done<R::Memory>> {
         let this = &mut *self;
-        let state = core::mem::replace(&mut this.state, State::Over);
-        let (state, poll) = this.reach.with(|queue| match state {
-            State::Sent(ticket) => wait(queue, ticket, cx),
-            State::New(request) => match queue.submit(request) {
-                Ok(ticket) => wait(queue, ticket, cx),
-                Err(refused) if refused.error == Error::Full => {
-                    match queue.poll_room(cx) {
-                        // Room came up in between: once more, later.
-                        Poll::Ready(()) => cx.waker().wake_by_ref(),
-                        Poll::Pending => {}
-                    }
-                    (State::New(refused.request), Poll::Pending)
+        let state = &mut this.state;
+        this.reach.with(|queue| match state {
+            State::Sent(ticket) => {
+                let poll = queue.poll(ticket, cx);
+                if poll.is_ready() {
+                    *state = State::Over;
                 }
-                Err(refused) => {
-                    let done = Done {
+                poll
+            }
+            State::New(_) => {
+                let State::New(request) = core::mem::replace(state, State::Over) else {
+                    return Poll::Pending;
+                };
+                match queue.submit(request, cx.waker()) {
+                    // Should it be over already, the waker was woken.
+                    Ok(ticket) => {
+                        *state = State::Sent(ticket);
+                        Poll::Pending
+                    }
+                    Err(refused) if refused.error == Error::Full => {
+                        if queue.poll_room(cx).is_ready() {
+                            // Room came up in between: once more, later.
+                            cx.waker().wake_by_ref();
+                        }
+                        *state = State::New(refused.request);
+                        Poll::Pending
+                    }
+                    Err(refused) => Poll::Ready(Done {
                         data: refused.request.data,
                         metadata: refused.request.metadata,
                         result: Err(refused.error),
-                    };
-                    (State::Over, Poll::Ready(done))
+                    }),
                 }
-            },
+            }
             State::Over => panic!("polled after its end"),
-        });
-        this.state = state;
-        poll
-    }
-}
-
-fn wait<P: Platform, B: Memory>(
-    queue: &mut Queue<P, B>,
-    ticket: Ticket,
-    cx: &mut Context<'_>,
-) -> (State<B>, Poll<Done<B>>) {
-    match queue.poll(&ticket, cx) {
-        Poll::Ready(done) => (State::Over, Poll::Ready(done)),
-        Poll::Pending => (State::Sent(ticket), Poll::Pending),
+        })
     }
 }
 

@@ -22,7 +22,7 @@ use phyr::Gaps;
 
 impl Namespace {
     /// Reads `blocks` blocks from `first` on.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, first: u64, blocks: u64) -> Result<Operation, RequestError> {
         self.transfer(Command::Read, first, blocks)
     }
@@ -31,7 +31,7 @@ impl Namespace {
     ///
     /// What is written may be lost with the power until a [`flush`](Self::flush), or with
     /// [`with_fua`](Operation::with_fua).
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, first: u64, blocks: u64) -> Result<Operation, RequestError> {
         self.writable()?;
         self.transfer(Command::Write, first, blocks)
@@ -101,10 +101,8 @@ impl Namespace {
         };
         let operation = Operation::of_blocks(Command::Copy, self.id, target, blocks, cut);
         let operation = Operation {
-            shape: Shape::Sources {
-                from: source,
-                guard,
-            },
+            shape: Shape::Sources(guard),
+            from: source,
             ..operation
         };
         // The controller takes the information away on the one side and makes it on the other.
@@ -224,7 +222,7 @@ impl Namespace {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn transfer(
         &self,
         command: Command,
@@ -255,7 +253,7 @@ impl Namespace {
     }
 
     /// The controller makes, checks and takes away protection information, if there is any.
-    #[inline]
+    #[inline(always)]
     fn acted(&self, operation: Operation, first: u64) -> Operation {
         match self.format.protection {
             None => operation,
@@ -287,7 +285,7 @@ impl Namespace {
     }
 
     /// Whether the namespace can be used, and has these blocks.
-    #[inline]
+    #[inline(always)]
     fn check(&self, first: u64, blocks: u64) -> Result<(), RequestError> {
         if let Some(reason) = self.unusable {
             let nsid = self.id;

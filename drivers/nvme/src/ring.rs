@@ -46,11 +46,13 @@ impl SubmissionRing {
     }
 
     /// True if no entry can be pushed before the device fetches one.
+    #[inline]
     pub(crate) fn is_full(&self) -> bool {
         following(self.tail, self.entries) == self.head
     }
 
     /// Puts an entry behind the others. The caller has seen that there is room.
+    #[inline(always)]
     pub(crate) fn push(&mut self, memory: &impl SharedMemory, entry: &SubmissionEntry) {
         debug_assert!(!self.is_full());
         let offset = usize::from(self.tail) * SubmissionEntry::BYTES;
@@ -61,6 +63,7 @@ impl SubmissionRing {
     /// The new tail for the doorbell, if anything was pushed since the last commit.
     ///
     /// The entries are visible to the device before a doorbell write that follows.
+    #[inline]
     pub(crate) fn commit(&mut self) -> Option<u16> {
         if self.tail == self.committed {
             return None;
@@ -79,6 +82,7 @@ impl SubmissionRing {
     ///
     /// The device can only have fetched what it was told of: `sq_head` must be somewhere
     /// from the last head to the committed tail.
+    #[inline(always)]
     pub(crate) fn retire(&mut self, sq_head: u16) -> Result<(), Violation> {
         let fetched = distance(self.head, sq_head, self.entries);
         let fetchable = distance(self.head, self.committed, self.entries);
@@ -125,6 +129,7 @@ impl CompletionRing {
     /// The word with the phase tag is read first and only once. The rest of the entry is
     /// read only if that word is new. The tag has no meaning beyond that; it is cleared.
     // ANCHOR: peek
+    #[inline(always)]
     pub(crate) fn peek(&self, memory: &impl SharedMemory, base: usize) -> Option<CompletionEntry> {
         let offset = base + usize::from(self.head) * CompletionEntry::BYTES;
         let upper = memory.load64(offset + 8);
@@ -140,6 +145,7 @@ impl CompletionRing {
     // ANCHOR_END: peek
 
     /// Steps over the completion that [`peek`](Self::peek) showed.
+    #[inline(always)]
     pub(crate) fn pop(&mut self) {
         self.head = following(self.head, self.entries);
         if self.head == 0 {
@@ -148,6 +154,7 @@ impl CompletionRing {
     }
 
     /// The new head for the doorbell, if anything was popped since the last commit.
+    #[inline]
     pub(crate) fn commit(&mut self) -> Option<u16> {
         if self.head == self.committed {
             return None;
@@ -163,6 +170,7 @@ impl CompletionRing {
 }
 
 /// The index after `index` in a ring.
+#[inline]
 fn following(index: u16, entries: u16) -> u16 {
     match index + 1 {
         next if next == entries => 0,
@@ -172,6 +180,7 @@ fn following(index: u16, entries: u16) -> u16 {
 
 /// Steps forward from `from` to `to` in a ring. Both are below `entries` if the result is
 /// to mean anything.
+#[inline]
 fn distance(from: u16, to: u16, entries: u16) -> u16 {
     if to >= from {
         to - from

@@ -110,14 +110,14 @@ impl<M: SharedMemory> Rings<M> {
     }
 
     /// Puts a command behind the others. The caller has seen that there is room.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, entry: &SubmissionEntry) {
         self.submission.push(&self.commands, entry);
     }
 
     // ANCHOR: next
     /// Takes the next completion, if there is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Result<Option<CompletionEntry>, Violation> {
         let Some(entry) = self.completion.peek(&self.completions, 0) else {
             return Ok(None);

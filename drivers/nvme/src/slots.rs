@@ -73,7 +73,7 @@ impl Slots {
     }
 
     /// Gives out a slot. Returns `None` if none is free.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> Option<usize> {
         let last = self.free_len.checked_sub(1)?;
         let slot = *self.free.get(last)?;
@@ -82,7 +82,7 @@ impl Slots {
     }
 
     /// Gives a slot back that was taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self, slot: usize) {
         debug_assert!(!self.is_outstanding(slot));
         if let Some(free) = self.free.get_mut(self.free_len) {
@@ -92,7 +92,7 @@ impl Slots {
     }
 
     /// The identifier for the next command in a slot. From now on it is outstanding.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn issue(&mut self, slot: usize) -> u16 {
         let Some(state) = self.slots.get_mut(slot) else {
             return u16::MAX; // no slot of this queue
@@ -106,7 +106,7 @@ impl Slots {
 
     // ANCHOR: complete
     /// The slot of the outstanding command `cid`, which is not outstanding any more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn complete(&mut self, cid: u16) -> Result<usize, Violation> {
         let unknown = Violation::UnknownCommand { cid };
         let number = usize::from(cid) & ((1 << SLOT_BITS) - 1);

@@ -6,8 +6,8 @@
 //! Dropping one before it is ready abandons the request. If the device has it, the device goes on,
 //! and the memory goes back to where it came from when the device is done: not earlier, and once.
 
+use super::Ticket;
 use super::{BlockDevice, BlockError, Completion, Durability, Operation, Refusal, Request, Space};
-use super::{Refused, Ticket};
 use crate::dma::{Buffer, Memory, Owner};
 use core::fmt;
 use core::future::Future;
@@ -44,41 +44,28 @@ impl<'d> Execution<'d> {
         }
     }
 
-    /// Gives the request to the device. Waits where there is no room.
-    fn submit(&mut self, mut request: Request, cx: &mut Context<'_>) -> Poll<Completion> {
-        /// A device that says that there is room, and refuses all the same, is asked again later.
-        const ATTEMPTS: usize = 2;
-        for _ in 0..ATTEMPTS {
-            let refused = match self.device.submit(request) {
-                Ok(ticket) => {
-                    self.state = State::There(ticket);
-                    return Poll::Pending;
+    /// The device has not taken the request. Waits for room, or says why there is no use in it.
+    #[cold]
+    fn refused(&mut self, reason: Refusal, cx: &mut Context<'_>) -> Poll<Completion> {
+        match reason {
+            Refusal::Full => {
+                if self.device.poll_room(cx).is_ready() {
+                    // Room came up in between, or the device contradicts itself: others come first.
+                    cx.waker().wake_by_ref();
                 }
-                Err(refused) => refused,
-            };
-            request = match refused {
-                Refused {
-                    request,
-                    reason: Refusal::Full,
-                } => request,
-                Refused {
-                    request,
-                    reason: Refusal::Error(error),
-                } => {
-                    return Poll::Ready(Completion {
-                        memory: request.into_memory(),
-                        result: Err(error),
-                    });
-                }
-            };
-            if self.device.poll_room(cx).is_pending() {
-                self.state = State::Here(request);
-                return Poll::Pending;
+                Poll::Pending
+            }
+            Refusal::Error(error) => {
+                let memory = match core::mem::replace(&mut self.state, State::Over) {
+                    State::Here(request) => request.into_memory(),
+                    State::There(_) | State::Over => None,
+                };
+                Poll::Ready(Completion {
+                    memory,
+                    result: Err(error),
+                })
             }
         }
-        self.state = State::Here(request);
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 }
 
@@ -87,21 +74,22 @@ impl Future for Execution<'_> {
 
     // ANCHOR: poll
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
-        if let State::Here(_) = &self.state
-            && let State::Here(request) = core::mem::replace(&mut self.state, State::Over)
-            && let Poll::Ready(refused) = self.submit(request, cx)
-        {
-            return Poll::Ready(refused);
-        }
-        match &self.state {
+        let this = &mut *self;
+        match &mut this.state {
+            State::Here(request) => match this.device.submit(request, cx) {
+                Ok(ticket) => {
+                    this.state = State::There(ticket);
+                    Poll::Pending
+                }
+                Err(reason) => this.refused(reason, cx),
+            },
             State::There(ticket) => {
-                let done = self.device.poll(ticket, cx);
+                let done = this.device.poll(ticket, cx);
                 if done.is_ready() {
-                    self.state = State::Over;
+                    this.state = State::Over;
                 }
                 done
             }
-            State::Here(_) => Poll::Pending,
             State::Over => panic!("a request is polled after its end"),
         }
     }

@@ -9,7 +9,7 @@
 //! # The idea
 //!
 //! A [`Request`] owns its memory. [`submit`](BlockDevice::submit) gives it to the device and returns
-//! a [`Ticket`], or gives it back. [`poll`](BlockDevice::poll) asks for the [`Completion`], in which
+//! a [`Ticket`], or leaves it as it was. [`poll`](BlockDevice::poll) asks for the [`Completion`], in which
 //! the memory comes back, and [`abandon`](BlockDevice::abandon) says that nobody will ask. That is
 //! all that a device implements. The futures on top of it (`device.read(block, frames).await`) are
 //! nothing but a request or a ticket: no allocation, and nothing that a dropped future could take
@@ -48,7 +48,7 @@ pub use future::{Execution, Failed, Performing, Transferring};
 pub use geometry::Geometry;
 pub use limits::{Limits, Ranges};
 pub use ram::{Counts, RamDisk};
-pub use request::{Completion, Durability, Operation, Refusal, Refused, Request, Space, Ticket};
+pub use request::{Completion, Durability, Operation, Refusal, Request, Space, Ticket};
 
 use core::task::{Context, Poll};
 
@@ -64,12 +64,14 @@ pub trait BlockDevice: Send + Sync {
     /// What the device can do and how it likes it.
     fn limits(&self) -> Limits;
 
-    /// Gives a request to the device, on this core. The request comes back if it is not accepted.
-    fn submit(&self, request: Request) -> Result<Ticket, Refused>;
+    /// Gives a request to the device, on this core. The device takes the request's memory, and wakes
+    /// the waker when it is done. A request that is not accepted is as it was.
+    fn submit(&self, request: &mut Request, cx: &mut Context<'_>) -> Result<Ticket, Refusal>;
 
     /// Whether a request is done. The ticket means nothing after it was: ask once.
     ///
-    /// If it is not, the waker is woken when it may be. Only the last waker counts.
+    /// If it is not, the waker is woken when it may be. Only the last waker counts, that of `submit`
+    /// included.
     fn poll(&self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Completion>;
 
     /// Says that nobody will ask for a request any more. It may be carried out or not; its memory

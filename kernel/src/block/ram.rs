@@ -7,7 +7,7 @@
 //! Data moves at completion. So a buffer that was freed or looked at too early is noticed.
 
 use super::{BlockDevice, BlockError, Completion, Geometry, Limits, Operation, Ranges, Request};
-use super::{Durability, Refusal, Refused, Ticket};
+use super::{Durability, Refusal, Ticket};
 use crate::lock::Mutex;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -321,14 +321,12 @@ impl BlockDevice for RamDisk {
         self.state.lock().limits
     }
 
-    fn submit(&self, request: Request) -> Result<Ticket, Refused> {
+    fn submit(&self, request: &mut Request, cx: &mut Context<'_>) -> Result<Ticket, Refusal> {
         let mut state = self.state.lock();
         if state.removed {
-            return Err(request.refused(BlockError::Removed));
+            return Err(BlockError::Removed.into());
         }
-        if let Err(error) = request.check(&state.geometry, &state.limits) {
-            return Err(request.refused(error));
-        }
+        request.check(&state.geometry, &state.limits)?;
         let free = |slot: &Slot| matches!(slot.content, Content::Free);
         let number = match state.slots.iter().position(free) {
             Some(number) => number,
@@ -340,24 +338,24 @@ impl BlockDevice for RamDisk {
                 });
                 state.slots.len() - 1
             }
-            None => {
-                return Err(Refused {
-                    request,
-                    reason: Refusal::Full,
-                });
-            }
+            None => return Err(Refusal::Full),
         };
         state.generation = state.generation.wrapping_add(1);
         let generation = state.generation;
         state.slots[number] = Slot {
             generation,
-            content: Content::Waiting(request),
-            waker: None,
+            content: Content::Waiting(Request {
+                block: request.block,
+                operation: core::mem::replace(&mut request.operation, Operation::Flush),
+            }),
+            waker: Some(cx.waker().clone()),
         };
         if state.held {
             state.waiting.push(number);
         } else {
-            state.end(number, None);
+            let wakers = state.end(number, None);
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
         }
         Ok(Ticket::new(u64::from(generation) << 32 | number as u64))
     }

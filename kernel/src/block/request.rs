@@ -94,15 +94,6 @@ impl Ticket {
     }
 }
 
-/// A request that was not accepted, and comes back.
-#[derive(Debug)]
-pub struct Refused {
-    /// The request, as it was.
-    pub request: Request,
-    /// Why.
-    pub reason: Refusal,
-}
-
 /// Why a request was not accepted.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -143,6 +134,7 @@ impl Request {
     }
 
     /// Whether a device of this geometry and these limits can be asked for it.
+    #[inline]
     pub fn check(&self, geometry: &Geometry, limits: &Limits) -> Result<(), BlockError> {
         let (changes, possible) = match &self.operation {
             Operation::Read(_) | Operation::Flush => (false, true),
@@ -177,13 +169,11 @@ impl Request {
             _ => None,
         }
     }
+}
 
-    /// The refusal of this request.
-    pub fn refused(self, error: BlockError) -> Refused {
-        Refused {
-            request: self,
-            reason: Refusal::Error(error),
-        }
+impl From<BlockError> for Refusal {
+    fn from(error: BlockError) -> Self {
+        Self::Error(error)
     }
 }
 

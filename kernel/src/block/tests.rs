@@ -228,11 +228,8 @@ impl BlockDevice for Tease {
     fn limits(&self) -> Limits {
         Limits::NONE
     }
-    fn submit(&self, request: Request) -> Result<Ticket, Refused> {
-        Err(Refused {
-            request,
-            reason: Refusal::Full,
-        })
+    fn submit(&self, _: &mut Request, _: &mut Context<'_>) -> Result<Ticket, Refusal> {
+        Err(Refusal::Full)
     }
     fn poll(&self, _: &Ticket, _: &mut Context<'_>) -> Poll<Completion> {
         unreachable!("it has no requests")

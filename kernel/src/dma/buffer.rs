@@ -56,6 +56,12 @@ impl<D: Direction> Buffer<D> {
         self.memory.is_empty()
     }
 
+    /// Takes the memory out, for a request that is accepted. Leaves none.
+    #[inline]
+    pub fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::of(Memory::none()))
+    }
+
     /// The memory alone, without a direction.
     #[inline]
     pub fn into_memory(self) -> Memory {

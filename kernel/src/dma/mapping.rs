@@ -80,7 +80,7 @@ impl core::error::Error for DmaError {}
 ///
 /// # Errors
 /// Why not, and the memory.
-#[inline]
+#[inline(always)]
 pub fn map<D: Direction>(
     buffer: Buffer<D>,
     limits: &DmaLimits,
@@ -96,6 +96,7 @@ pub fn map<D: Direction>(
 }
 
 /// Where the device sees memory.
+#[inline(always)]
 fn ranges(memory: &Memory, limits: &DmaLimits) -> Result<DmaRanges, DmaError> {
     match memory.phyrs().map_err(DmaError::Buffer)? {
         Phyrs::One(phyr) => {
@@ -112,7 +113,7 @@ fn ranges(memory: &Memory, limits: &DmaLimits) -> Result<DmaRanges, DmaError> {
 }
 
 /// Where the device sees a phyr: at the same address, if it can reach and use it there.
-#[inline]
+#[inline(always)]
 fn to_bus(phyr: Phyr, limits: &DmaLimits) -> Option<DmaAddr> {
     let within = phyr.last().get() <= limits.last.get() && phyr.addr().is_aligned(limits.alignment);
     within.then(|| DmaAddr::new(phyr.addr().get()))
@@ -164,6 +165,28 @@ impl From<DmaMapping<FromDevice>> for Transfer {
     #[inline]
     fn from(mapping: DmaMapping<FromDevice>) -> Self {
         Self::FromDevice(mapping)
+    }
+}
+
+impl TryFrom<Transfer> for DmaMapping<ToDevice> {
+    type Error = Transfer;
+
+    fn try_from(transfer: Transfer) -> Result<Self, Transfer> {
+        match transfer {
+            Transfer::ToDevice(mapping) => Ok(mapping),
+            other => Err(other),
+        }
+    }
+}
+
+impl TryFrom<Transfer> for DmaMapping<FromDevice> {
+    type Error = Transfer;
+
+    fn try_from(transfer: Transfer) -> Result<Self, Transfer> {
+        match transfer {
+            Transfer::FromDevice(mapping) => Ok(mapping),
+            other => Err(other),
+        }
     }
 }
 

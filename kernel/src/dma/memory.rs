@@ -87,6 +87,16 @@ pub enum Phyrs {
 }
 
 impl Memory {
+    /// No memory at all.
+    #[inline]
+    pub(super) const fn none() -> Self {
+        Self {
+            holder: Holder::Bytes(Vec::new()),
+            start: 0,
+            len: 0,
+        }
+    }
+
     /// Memory that is borrowed, to be read.
     ///
     /// # Safety
@@ -200,11 +210,16 @@ impl Memory {
 
     /// Where the part lies. Nothing is allocated, and no lock is taken, for what is in one piece in
     /// the direct map: frames are, and so is the heap.
+    #[inline(always)]
     pub fn phyrs(&self) -> Result<Phyrs, BufferError> {
         if let Holder::Frames(frames) = &self.holder {
             let part = frames.phyr().sub(self.start as u64, self.len as u64);
             return part.map(Phyrs::One).ok_or(BufferError::Empty);
         }
+        self.translate()
+    }
+
+    fn translate(&self) -> Result<Phyrs, BufferError> {
         let range = VirtRange::of(self.bytes()).ok_or(BufferError::Empty)?;
         if let Some(phyr) = window().phyr(range) {
             return Ok(Phyrs::One(phyr));

@@ -8,6 +8,7 @@
 mod boot;
 mod control;
 mod cores;
+mod costs;
 mod crew;
 mod disks;
 mod executor;

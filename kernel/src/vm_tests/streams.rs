@@ -1,17 +1,15 @@
 //! Requests by the dozen: streams, drops, several cores, both modes of a queue.
 
 use super::{disk, disk_number};
-use crate::arch::cpu::time_stamp;
 use crate::block::blocking::wait;
 use crate::block::partition::{Extent, Partition};
 use crate::block::{BlockDevice, BlockError, Failed, Space};
 use crate::cores;
 use crate::drivers::nvme::queue::QueueCounters;
-use crate::executor::{self, Look};
+use crate::executor;
 use crate::lock;
 use crate::memory::frames::{Frames, with_allocator};
 use crate::memory::heap;
-use crate::println;
 use crate::storage;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -426,67 +424,4 @@ fn four_cores_read() {
     }
     let taken = before.saturating_sub(free_bytes());
     assert!(taken < 4 << 20, "only the heap has grown, by {taken} bytes");
-}
-
-/// Instructions of a read of 4 KiB, from the future to the device and back to the task.
-///
-/// The clock of this machine counts instructions, and a core that halts would make it jump. So
-/// something keeps it awake, and what a turn costs that finds nothing is taken off again.
-#[vm_test(machine = "icount,nvme,size=16M", timeout = 120)]
-fn a_read_costs_few_instructions() {
-    let disk = disk();
-    let _awake = executor::add_poller(|| Look::Waiting);
-    let turns = || executor::activity(cores::current()).turns;
-    // What a turn costs in which nothing happens while a read is out.
-    control::hold(0);
-    let mut read = Box::pin(disk.read(0, frames()));
-    assert!(
-        read.as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-    );
-    let empty = {
-        let from = turns();
-        let start = time_stamp();
-        wait(poll_fn(|cx| {
-            cx.waker().wake_by_ref();
-            match turns() - from {
-                1000.. => Poll::Ready(()),
-                _ => Poll::Pending,
-            }
-        }));
-        (time_stamp() - start) / (turns() - from)
-    };
-    control::release(0);
-    wait(read).unwrap();
-    // Far above what is measured: turns that find nothing are only taken off on average.
-    for (depth, most) in [(1, 4000), (32, 4000)] {
-        let reads = 2048;
-        let crowd = || -> Vec<_> {
-            let reader = |number| executor::spawn(read_often(number, reads / depth));
-            (0..depth).map(reader).collect()
-        };
-        for task in crowd() {
-            wait(task);
-        }
-        let tasks = crowd();
-        let (from, start) = (turns(), time_stamp());
-        for task in tasks {
-            wait(task);
-        }
-        let (ticks, turns) = (time_stamp() - start, turns() - from);
-        let each = ticks.saturating_sub(turns * empty) / reads;
-        println!("depth {depth}: {each} instructions a read, and {turns} turns of {empty}");
-        assert!(each < most, "depth {depth}: {each} instructions a read");
-    }
-}
-
-/// One of many that read a page at a time.
-async fn read_often(number: u64, times: u64) {
-    let disk = disk();
-    let mut memory = frames();
-    for time in 0..times {
-        let block = (number * 64 + time) % 4000 * 8;
-        memory = disk.read(block, memory).await.unwrap();
-    }
 }

@@ -6,7 +6,7 @@ use crate::system::{Core, FreeMemory, System, Volume};
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use core::time::Duration;
 use kernel::block::{
-    BlockDevice, BlockError, Completion, Counters, Geometry, Limits, RamDisk, Refused,
+    BlockDevice, BlockError, Completion, Counters, Geometry, Limits, RamDisk, Refusal,
     Request as BlockRequest, Ticket,
 };
 use kernel::executor::Activity;
@@ -65,8 +65,8 @@ impl BlockDevice for Shown {
         Limits::NONE
     }
 
-    fn submit(&self, request: BlockRequest) -> Result<Ticket, Refused> {
-        Err(request.refused(BlockError::Removed))
+    fn submit(&self, _: &mut BlockRequest, _: &mut Context<'_>) -> Result<Ticket, Refusal> {
+        Err(BlockError::Removed.into())
     }
 
     fn poll(&self, _: &Ticket, _: &mut Context<'_>) -> Poll<Completion> {

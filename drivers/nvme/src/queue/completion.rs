@@ -4,7 +4,7 @@
 //! middle. A command that failed is sent again if the controller allows it, and if it has not
 //! been too often. A request is over when no command of it is out and no more will be.
 
-use super::table::{Active, Stage};
+use super::table::Stage;
 use super::{Body, Mode, Ticket};
 use crate::error::{CommandError, Error, Failure, Violation};
 use crate::memory::Memory;
@@ -33,7 +33,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         count
     }
 
-    #[inline]
+    #[inline(always)]
     fn complete(&mut self, entry: CompletionEntry) -> Result<(), Violation> {
         let slot = self.slots.complete(entry.cid)?;
         let home = usize::from(self.commands[slot].home);
@@ -41,7 +41,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             self.failed(slot, entry.status);
             return Ok(());
         }
-        if let Some(active) = &mut self.requests[home] {
+        if let Some(active) = self.requests[home].used_mut() {
             active.result = entry.result;
         }
         self.command_over(slot, home);
@@ -54,7 +54,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         self.counters.errors += 1;
         let command = &mut self.commands[slot];
         let home = usize::from(command.home);
-        let Some(active) = &mut self.requests[home] else {
+        let Some(active) = self.requests[home].used_mut() else {
             return;
         };
         let retry = status.retry_after(self.shared.retry_delays());
@@ -87,20 +87,20 @@ impl<P: Platform, B: Memory> Body<P, B> {
     pub(super) fn give_up(&mut self, slot: usize, error: Error) {
         let command = self.commands[slot];
         let home = usize::from(command.home);
-        if let Some(active) = &mut self.requests[home] {
+        if let Some(active) = self.requests[home].used_mut() {
             active.note(command.offset, error);
         }
         self.command_over(slot, home);
     }
 
     /// A command is neither out nor to be sent again.
-    #[inline]
+    #[inline(always)]
     pub(super) fn command_over(&mut self, slot: usize, home: usize) {
         self.commands[slot].stage = Stage::None;
         if slot != home {
             self.slots.release(slot);
         }
-        if let Some(active) = &mut self.requests[home] {
+        if let Some(active) = self.requests[home].used_mut() {
             active.commands -= 1;
             if active.commands == 0 {
                 self.end_if_over(home);
@@ -109,9 +109,9 @@ impl<P: Platform, B: Memory> Body<P, B> {
     }
 
     /// Ends a request if there is nothing more to do for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn end_if_over(&mut self, home: usize) {
-        let Some(active) = &mut self.requests[home] else {
+        let Some(active) = self.requests[home].used_mut() else {
             return;
         };
         if active.commands > 0 || active.wants_more() || active.is_over {
@@ -123,30 +123,29 @@ impl<P: Platform, B: Memory> Body<P, B> {
             self.waiting.retain(|other| usize::from(*other) != home);
         }
         if active.is_abandoned {
-            self.free(home);
+            drop(self.free(home));
         } else if let Some(waker) = active.waker.take() {
             waker.wake();
         }
     }
 
     /// Takes a request out of the table.
-    #[inline]
-    fn free(&mut self, home: usize) -> Option<Active<B>> {
-        let active = self.requests[home].take();
+    #[inline(always)]
+    fn free(&mut self, home: usize) -> Done<B> {
         self.slots.release(home);
         if !self.room.is_empty() {
             self.wake_room();
         }
-        active
+        self.requests[home].end()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
-        let is_current = self.serials[ticket.slot] == ticket.serial;
-        let active = self.requests[ticket.slot].as_mut();
-        let active = active
-            .filter(|_| is_current)
-            .expect("a ticket of this queue");
+        let active = &mut self.requests[ticket.slot];
+        assert!(
+            active.used().is_some() && active.serial == ticket.serial,
+            "a ticket of this queue"
+        );
         if !active.is_over {
             match &mut active.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -154,21 +153,18 @@ impl<P: Platform, B: Memory> Body<P, B> {
             }
             return Poll::Pending;
         }
-        let done = self.free(ticket.slot).map(Active::done);
-        Poll::Ready(done.expect("it was there a moment ago"))
+        Poll::Ready(self.free(ticket.slot))
     }
 
     pub(super) fn abandon(&mut self, ticket: Ticket) {
-        if self.serials[ticket.slot] != ticket.serial {
-            return;
-        }
-        let Some(active) = &mut self.requests[ticket.slot] else {
+        let active = self.requests[ticket.slot].used_mut();
+        let Some(active) = active.filter(|active| active.serial == ticket.serial) else {
             return;
         };
         active.is_abandoned = true;
         active.waker = None;
         if active.is_over {
-            self.free(ticket.slot);
+            drop(self.free(ticket.slot));
             return;
         }
         // What waits to be sent again has no effect that anybody waits for.

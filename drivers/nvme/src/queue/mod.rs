@@ -119,8 +119,7 @@ struct Body<P: Platform, B> {
     rings: Rings<P::Shared>,
     slots: Slots,
     commands: Box<[Command]>,
-    requests: Box<[Option<Active<B>>]>,
-    serials: Box<[u32]>,
+    requests: Box<[Active<B>]>,
     /// Homes of requests that have more to send.
     waiting: VecDeque<u8>,
     /// Slots of commands that are to be sent again.
@@ -178,8 +177,7 @@ impl<P: Platform, B: Memory> Queue<P, B> {
             rings,
             slots,
             commands: alloc::vec![Command::default(); count].into_boxed_slice(),
-            requests: (0..count).map(|_| None).collect(),
-            serials: alloc::vec![0; count].into_boxed_slice(),
+            requests: (0..count).map(|_| Active::room()).collect(),
             waiting: VecDeque::with_capacity(count),
             again: VecDeque::with_capacity(count),
             room: Vec::with_capacity(count),
@@ -262,24 +260,24 @@ impl<P: Platform, B: Memory> Queue<P, B> {
     }
 
     /// Takes a request. Its first commands are in the queue, but the device does not know of
-    /// them before [`ring`](Self::ring).
+    /// them before [`ring`](Self::ring). When it is over, `waker` is woken.
     ///
     /// # Errors
     ///
     /// The request comes back, and nothing was sent: it cannot be sent as it is, or there is
     /// no room ([`Error::Full`]), or the controller is out of use ([`Error::Dead`]). While the
     /// controller is being reset, requests are taken and wait.
-    #[inline]
-    pub fn submit(&mut self, request: Request<B>) -> Result<Ticket, Refused<B>> {
-        self.body_mut().submit(request)
+    #[inline(always)]
+    pub fn submit(&mut self, request: Request<B>, waker: &Waker) -> Result<Ticket, Refused<B>> {
+        self.body_mut().submit(request, waker)
     }
 
-    /// The request, if it is over. Else wakes `cx` when it is.
+    /// The request, if it is over. Else wakes `cx`, and nobody else, when it is.
     ///
     /// # Panics
     ///
     /// If the ticket is of another queue, or its request was given back already.
-    #[inline]
+    #[inline(always)]
     pub fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
         self.body_mut().poll(ticket, cx)
     }

@@ -12,7 +12,7 @@
 //! When the device has stopped, each command that was out is sent again if it may be, or ends
 //! with an error. Its memory is safe by then: a request never ends before.
 
-use super::table::Stage;
+use super::table::{Active, Stage};
 use super::{Body, Mode, Turn};
 use crate::error::{Error, Failure, Waiting};
 use crate::link::Order;
@@ -93,7 +93,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             }
             let may_again = command.tries < self.shared.options.retries
                 && self.requests[usize::from(command.home)]
-                    .as_ref()
+                    .used()
                     .is_some_and(|active| active.operation.idempotent && !active.is_abandoned);
             if may_again {
                 command.tries += 1;
@@ -117,7 +117,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             }
         }
         for home in 0..self.requests.len() {
-            if let Some(active) = &mut self.requests[home]
+            if let Some(active) = self.requests[home].used_mut()
                 && !active.is_over
             {
                 let error = match active.given {
@@ -134,7 +134,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
     /// The device may go on using memory: ends all requests and keeps what it may use.
     fn lose(&mut self, reason: Failure) {
         let mut lost = 0;
-        for active in self.requests.iter_mut().flatten() {
+        for active in self.requests.iter_mut().filter_map(Active::used_mut) {
             if active.commands == 0 {
                 continue;
             }
@@ -198,7 +198,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         let is_done = matches!(self.mode, Mode::Dead(_)) && !self.is_lost && !is_ordered;
         let is_safe = is_done || self.shared.cut_off(Failure::Dropped);
         if !is_safe {
-            let kept = self.requests.iter().flatten();
+            let kept = self.requests.iter().filter_map(Active::used);
             let kept = kept.flat_map(|active| [&active.data, &active.metadata]);
             let kept = kept.filter(|memory| memory.is_some()).count() as u64;
             self.shared.lost.fetch_add(kept, Ordering::Relaxed);

@@ -19,6 +19,7 @@ use crate::page::{PAGE, page_offset};
 use crate::platform::{Platform, SharedMemory};
 use crate::protection::{Checks, Tags};
 use crate::prp::{self, ListMemory};
+use core::task::Waker;
 use phyr::{DmaCursor, DmaRange, Gaps, Limits, Place};
 
 /// The next command of a request.
@@ -30,74 +31,93 @@ struct Next {
 }
 
 impl<P: Platform, B: Memory> Body<P, B> {
-    #[inline]
-    pub(super) fn submit(&mut self, request: Request<B>) -> Result<Ticket, Refused<B>> {
-        if let Mode::Dead(failure) = self.mode {
-            let error = Error::Dead(failure);
-            return Err(Refused { request, error });
-        }
-        let single = match short(&request) {
-            Some(range) => Some(range),
-            None => match self.check(&request) {
-                Ok(()) => None,
-                Err(error) => return Err(Refused { request, error }),
-            },
+    /// All that a short request needs is here, in one function that becomes part of its caller: what
+    /// a caller hands over is then never moved as a whole.
+    // ANCHOR: short
+    #[inline(always)]
+    pub(super) fn submit(
+        &mut self,
+        request: Request<B>,
+        waker: &Waker,
+    ) -> Result<Ticket, Refused<B>> {
+        let Some(range) = self.short(&request) else {
+            return self.submit_any(request, waker);
         };
         let Some(home) = self.slots.take() else {
-            let error = Error::Full;
-            return Err(Refused { request, error });
+            return refuse(request, Error::Full);
         };
-        let place = match (&single, &request.data) {
-            (None, Some(data)) => data.ranges().cursor().place(),
-            _ => Place::default(),
+        let active = &mut self.requests[home];
+        let (command, blocks) = (request.operation.command, request.operation.blocks);
+        let mut entry = request.operation.entry(0, blocks as u32);
+        active.begin(request, waker);
+        active.given = blocks;
+        active.commands = 1;
+        let serial = active.serial;
+        self.commands[home] = Command {
+            stage: Stage::Out,
+            home: home as u8,
+            sent: self.scans,
+            blocks,
+            ..Command::default()
         };
-        self.serials[home] = self.serials[home].wrapping_add(1);
-        let ticket = Ticket {
-            slot: home,
-            serial: self.serials[home],
-        };
-        let active = self.requests[home].insert(Active::new(request, place));
+        let data = two_pages(range);
+        entry.prp1 = data.prp1;
+        entry.prp2 = data.prp2;
+        entry.cdw0.set_cid(self.slots.issue(home));
+        self.rings.push(&entry);
+        self.counters.sent(command, range.len());
+        Ok(Ticket { slot: home, serial })
+    }
+
+    /// The memory of a request, if it is in one piece on at most two pages, and if the request fits
+    /// into one command that can be sent at once.
+    #[inline(always)]
+    fn short(&self, request: &Request<B>) -> Option<DmaRange> {
+        let operation = &request.operation;
+        let data = request.data.as_ref()?;
+        let range = data.ranges().single()?;
+        let start = range.addr().get();
+        let fits = range.len() == operation.bytes()
+            && operation.blocks <= u64::from(operation.cut.max_blocks)
+            && page_offset(start) + range.len() <= 2 * PAGE
+            && start % 4 == 0
+            && operation.cut.max_pages > 1
+            && operation.cut.metadata_bytes == 0
+            && request.metadata.is_none()
+            && data.access().allows(operation.command.direction());
         let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
-        match single {
-            // ANCHOR: short
-            Some(range) if is_quiet => {
-                let blocks = active.operation.blocks;
-                active.given = blocks;
-                active.commands = 1;
-                let mut entry = active.operation.entry(0, blocks as u32);
-                let data = two_pages(range);
-                entry.prp1 = data.prp1;
-                entry.prp2 = data.prp2;
-                self.commands[home] = Command {
-                    stage: Stage::Out,
-                    home: home as u8,
-                    sent: self.scans,
-                    blocks,
-                    ..Command::default()
-                };
-                entry.cdw0.set_cid(self.slots.issue(home));
-                self.rings.push(&entry);
-                self.counters.sent(active.operation.command, range.len());
-            }
-            // ANCHOR_END: short
-            Some(_) => {
-                if let Some(data) = &active.data {
-                    active.place = data.ranges().cursor().place();
-                }
-                self.wait(home);
-            }
-            None => {
-                self.wait(home);
-                if is_quiet {
-                    self.pump();
-                }
-            }
+        (fits && is_quiet).then_some(range)
+    }
+    // ANCHOR_END: short
+
+    /// Takes a request of any kind: it is sent as far as there is room, after those that wait.
+    #[cold]
+    fn submit_any(&mut self, request: Request<B>, waker: &Waker) -> Result<Ticket, Refused<B>> {
+        if let Mode::Dead(failure) = self.mode {
+            return refuse(request, Error::Dead(failure));
         }
-        Ok(ticket)
+        if let Err(error) = self.check(&request) {
+            return refuse(request, error);
+        }
+        let Some(home) = self.slots.take() else {
+            return refuse(request, Error::Full);
+        };
+        let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
+        let active = &mut self.requests[home];
+        active.place = match &request.data {
+            Some(data) => data.ranges().cursor().place(),
+            None => Place::default(),
+        };
+        active.begin(request, waker);
+        let serial = active.serial;
+        self.wait(home);
+        if is_quiet {
+            self.pump();
+        }
+        Ok(Ticket { slot: home, serial })
     }
 
     /// Says whether a request can be sent.
-    #[cold]
     fn check(&self, request: &Request<B>) -> Result<(), Error> {
         let operation = &request.operation;
         let refused = |reason| Err(Error::Request(reason));
@@ -110,7 +130,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         // A command that moves data without any would move it to or from address 0. Some have
         // data of the queue's, and what is done to a zone has none, whatever the opcode says.
         let moves = operation.command.direction() != Direction::Nothing
-            && !matches!(operation.shape, Shape::Ranges | Shape::Sources { .. })
+            && !matches!(operation.shape, Shape::Ranges | Shape::Sources(_))
             && operation.command != Op::ZoneManagementSend;
         if moves && operation.bytes() == 0 {
             return refused(RequestError::Access);
@@ -166,7 +186,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     /// Puts a request into the row of those that have more to send.
     pub(super) fn wait(&mut self, home: usize) {
-        if let Some(active) = &mut self.requests[home]
+        if let Some(active) = self.requests[home].used_mut()
             && !active.is_waiting
         {
             active.is_waiting = true;
@@ -201,7 +221,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             && let Some(home) = self.waiting.pop_front()
         {
             let home = usize::from(home);
-            let Some(active) = &mut self.requests[home] else {
+            let Some(active) = self.requests[home].used_mut() else {
                 continue;
             };
             active.is_waiting = false;
@@ -235,14 +255,14 @@ impl<P: Platform, B: Memory> Body<P, B> {
     }
 
     fn wait_if_more(&mut self, home: usize) {
-        if self.requests[home].as_ref().is_some_and(Active::wants_more) {
+        if self.requests[home].used().is_some_and(Active::wants_more) {
             self.wait(home);
         }
     }
 
     /// Makes the next command of a request, in a slot that has none.
     fn send_next(&mut self, slot: usize, home: usize) -> Result<(), Error> {
-        let Some(active) = &self.requests[home] else {
+        let Some(active) = self.requests[home].used() else {
             return Ok(());
         };
         let next = self.next_command(active);
@@ -255,7 +275,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             ..Command::default()
         };
         let behind = self.put(slot, home, next.place)?;
-        if let Some(active) = &mut self.requests[home] {
+        if let Some(active) = self.requests[home].used_mut() {
             active.given += self.commands[slot].blocks;
             active.place = behind;
             active.commands += 1;
@@ -267,7 +287,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
     fn send_again(&mut self, slot: usize) -> Result<(), Error> {
         let home = usize::from(self.commands[slot].home);
         let offset = self.commands[slot].offset;
-        let Some(active) = &self.requests[home] else {
+        let Some(active) = self.requests[home].used() else {
             return Ok(());
         };
         let bytes = offset * u64::from(active.operation.cut.block_bytes);
@@ -284,7 +304,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         let operation = &active.operation;
         let left = active.left();
         let most = match operation.shape {
-            Shape::Ranges | Shape::Sources { .. } => {
+            Shape::Ranges | Shape::Sources(_) => {
                 let of_range = RANGE_BLOCKS.min(u64::from(operation.cut.max_blocks));
                 of_range * MAX_RANGES.min(u64::from(operation.cut.max_pages))
             }
@@ -307,7 +327,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
     ///
     /// Its blocks may become fewer if the metadata does not lie in one piece.
     fn put(&mut self, slot: usize, home: usize, place: Place) -> Result<Place, Error> {
-        let Some(active) = &self.requests[home] else {
+        let Some(active) = self.requests[home].used() else {
             return Ok(place);
         };
         let operation = &active.operation;
@@ -360,8 +380,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
             });
             entry.prp1 = list.bus;
             entry.cdw10_11 = DEALLOCATE << 32 | (ranges - 1);
-        } else if let Shape::Sources { from, .. } = operation.shape {
-            let first = from + command.offset;
+        } else if let Shape::Sources(_) = operation.shape {
+            let first = operation.from + command.offset;
             entry.prp1 = list.bus;
             entry.cdw12_13 |= write_sources(first, command.blocks, operation, |index, value| {
                 lists.store64(base + index * 8, value);
@@ -381,7 +401,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         if slot != home {
             self.slots.release(slot);
         }
-        if let Some(active) = &mut self.requests[home] {
+        if let Some(active) = self.requests[home].used_mut() {
             active.note(active.given, error);
         }
         self.end_if_over(home);
@@ -422,7 +442,7 @@ fn write_sources(
     mut store: impl FnMut(usize, u64),
 ) -> u64 {
     const WRITE_CHECKS: u32 = 26;
-    let Shape::Sources { guard, .. } = operation.shape else {
+    let Shape::Sources(guard) = operation.shape else {
         return 0;
     };
     let most = u64::from(operation.cut.max_blocks);
@@ -448,23 +468,9 @@ fn write_sources(
     copy(operation.nsid, 0, ranges, guard, checks).cdw12_13
 }
 
-/// The memory of a request, if it is in one piece on at most two pages, fits into one command
-/// and needs nothing but that.
-#[inline]
-fn short<B: Memory>(request: &Request<B>) -> Option<DmaRange> {
-    let operation = &request.operation;
-    let data = request.data.as_ref()?;
-    let range = data.ranges().single()?;
-    let start = range.addr().get();
-    let fits = range.len() == operation.bytes()
-        && operation.blocks <= u64::from(operation.cut.max_blocks)
-        && page_offset(start) + range.len() <= 2 * PAGE
-        && start % 4 == 0
-        && operation.cut.max_pages > 1
-        && operation.metadata_bytes() == 0
-        && request.metadata.is_none()
-        && data.access().allows(operation.command.direction());
-    fits.then_some(range)
+#[cold]
+fn refuse<B>(request: Request<B>, error: Error) -> Result<Ticket, Refused<B>> {
+    Err(Refused { request, error })
 }
 
 /// The PRPs of memory in one piece on at most two pages.

@@ -11,6 +11,7 @@
 
 use crate::error::Error;
 use crate::operation::{Done, Operation, Request};
+use core::mem::{forget, replace};
 use core::task::Waker;
 use phyr::Place;
 
@@ -46,48 +47,102 @@ pub(super) struct Command {
     pub(super) blocks: u64,
 }
 
-/// A request.
+/// A request, or room for one.
+///
+/// The room stays where it is, and a request is moved in and out field by field: it is large, and
+/// to move it as a whole would cost more than all that is done with it.
 #[derive(Debug)]
 pub(super) struct Active<B> {
-    pub(super) operation: Operation,
-    pub(super) data: Option<B>,
-    pub(super) metadata: Option<B>,
-    /// Blocks that commands were made for.
-    pub(super) given: u64,
-    /// Where in the data the next command starts.
-    pub(super) place: Place,
-    /// Commands that are not over.
-    pub(super) commands: u16,
+    /// There is a request. If not, there is no memory and no waker either.
+    is_used: bool,
     /// It waits for room to send more.
     pub(super) is_waiting: bool,
     /// Nobody wants the result.
     pub(super) is_abandoned: bool,
     /// All is done but taking the result.
     pub(super) is_over: bool,
-    /// The error of the lowest block so far, with the block.
-    pub(super) error: Option<(u64, Error)>,
+    /// Commands that are not over.
+    pub(super) commands: u16,
+    /// Which of the requests that were here.
+    pub(super) serial: u32,
+    /// Blocks that commands were made for.
+    pub(super) given: u64,
     /// Dwords 0 and 1 of the last completion without an error.
     pub(super) result: u64,
     pub(super) waker: Option<Waker>,
+    pub(super) operation: Operation,
+    pub(super) data: Option<B>,
+    pub(super) metadata: Option<B>,
+    /// Where in the data the next command starts.
+    pub(super) place: Place,
+    /// The error of the lowest block so far, with the block.
+    pub(super) error: Option<(u64, Error)>,
 }
 
 impl<B> Active<B> {
-    /// A request of which nothing was sent.
-    #[inline]
-    pub(super) fn new(request: Request<B>, place: Place) -> Self {
+    /// Room for a request.
+    pub(super) fn room() -> Self {
         Self {
-            operation: request.operation,
-            data: request.data,
-            metadata: request.metadata,
-            given: 0,
-            place,
-            commands: 0,
+            is_used: false,
             is_waiting: false,
             is_abandoned: false,
             is_over: false,
-            error: None,
+            commands: 0,
+            serial: 0,
+            given: 0,
             result: 0,
             waker: None,
+            operation: Operation::whole(crate::command::Command::Flush, 0),
+            data: None,
+            metadata: None,
+            place: Place::default(),
+            error: None,
+        }
+    }
+
+    /// Takes a request in, of which nothing was sent.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, request: Request<B>, waker: &Waker) {
+        self.is_used = true;
+        self.is_waiting = false;
+        self.is_abandoned = false;
+        self.is_over = false;
+        self.commands = 0;
+        self.serial = self.serial.wrapping_add(1);
+        self.given = 0;
+        self.result = 0;
+        self.operation = request.operation;
+        // There is nothing here to be dropped, and the compiler need not look.
+        forget(self.waker.replace(waker.clone()));
+        forget(replace(&mut self.data, request.data));
+        forget(replace(&mut self.metadata, request.metadata));
+        self.error = None;
+    }
+
+    /// The request, if there is one.
+    #[inline]
+    pub(super) fn used(&self) -> Option<&Self> {
+        self.is_used.then_some(self)
+    }
+
+    /// The request, if there is one.
+    #[inline]
+    pub(super) fn used_mut(&mut self) -> Option<&mut Self> {
+        self.is_used.then_some(self)
+    }
+
+    /// Takes the request out: its result, and its memory.
+    #[inline(always)]
+    pub(super) fn end(&mut self) -> Done<B> {
+        self.is_used = false;
+        self.waker = None;
+        Done {
+            data: self.data.take(),
+            metadata: self.metadata.take(),
+            result: match self.error {
+                None => Ok(self.result),
+                Some((_, error)) => Err(error),
+            },
         }
     }
 
@@ -107,19 +162,6 @@ impl<B> Active<B> {
     pub(super) fn note(&mut self, offset: u64, error: Error) {
         if self.error.is_none_or(|(first, _)| offset < first) {
             self.error = Some((offset, error));
-        }
-    }
-
-    /// The result, and the memory.
-    #[inline]
-    pub(super) fn done(self) -> Done<B> {
-        Done {
-            data: self.data,
-            metadata: self.metadata,
-            result: match self.error {
-                None => Ok(self.result),
-                Some((_, error)) => Err(error),
-            },
         }
     }
 }

@@ -242,7 +242,8 @@ fn a_queue_that_is_dropped_takes_its_memory_from_the_device() {
         .map_err(|error| assert_eq!(error, Error::Full))
         .err();
     assert_eq!(queue.take(), Some(()), "one queue was asked for");
-    let ticket = bench.queue.borrow_mut().submit(read(&bench, 0, 5));
+    let request = read(&bench, 0, 5);
+    let ticket = bench.queue.borrow_mut().submit(request, Waker::noop());
     let ticket = ticket.expect("there is room");
     bench.queue.borrow_mut().turn();
     bench.queue.borrow_mut().abandon(ticket);
@@ -306,10 +307,13 @@ fn a_full_queue_gives_the_request_back_and_wakes_who_waits() {
     let mut queue = bench.queue.borrow_mut();
     for block in 0..15 {
         let request = read(&bench, block, 1);
-        tickets.push(queue.submit(request).expect("there is room"));
+        let ticket = queue.submit(request, Waker::noop());
+        tickets.push(ticket.expect("there is room"));
     }
-    let refused = queue.submit(read(&bench, 99, 1)).expect_err("15 slots");
+    let refused = queue.submit(read(&bench, 99, 1), Waker::noop());
+    let refused = refused.expect_err("15 slots");
     assert_eq!(refused.error, Error::Full);
+    assert!(refused.request.data.is_some(), "it is as it was");
     drop(queue);
     // A future waits for room by itself. The results are taken in the meantime.
     let queue = bench.queue.clone();
@@ -355,7 +359,8 @@ fn a_busy_core_does_not_hold_up_a_reset() {
     let other = Rc::new(RefCell::new(other.expect("a second queue")));
     assert_eq!(bench.controller.queues(), 2);
     bench.machine.model().config.latency = 100;
-    let ticket = other.borrow_mut().submit(read(&bench, 5, 3));
+    let request = read(&bench, 5, 3);
+    let ticket = other.borrow_mut().submit(request, Waker::noop());
     let ticket = ticket.expect("there is room");
     other.borrow_mut().turn();
     // Nobody calls the other queue from here on.

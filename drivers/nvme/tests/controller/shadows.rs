@@ -27,7 +27,9 @@ fn read(bench: &Bench, block: u64) -> Request<Data> {
 }
 
 fn submit(bench: &Bench, block: u64) -> Ticket {
-    let submitted = bench.queue.borrow_mut().submit(read(bench, block));
+    let request = read(bench, block);
+    let mut queue = bench.queue.borrow_mut();
+    let submitted = queue.submit(request, Waker::noop());
     submitted.expect("there is room")
 }
 

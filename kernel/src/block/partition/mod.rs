@@ -9,7 +9,7 @@ mod table;
 pub use table::{Extent, Table, TableError, find};
 
 use super::{BlockDevice, BlockError, Completion, Geometry, Limits, Operation, Request};
-use super::{Refused, Ticket};
+use super::{Refusal, Ticket};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -59,16 +59,12 @@ impl BlockDevice for Partition {
         self.disk.limits()
     }
 
-    fn submit(&self, mut request: Request) -> Result<Ticket, Refused> {
-        let block = request.block;
-        match self.place(&request) {
-            Ok(place) => request.block = place,
-            Err(error) => return Err(request.refused(error)),
-        }
-        self.disk.submit(request).map_err(|mut refused| {
-            refused.request.block = block;
-            refused
-        })
+    fn submit(&self, request: &mut Request, cx: &mut Context<'_>) -> Result<Ticket, Refusal> {
+        let place = self.place(request)?;
+        let block = core::mem::replace(&mut request.block, place);
+        let submitted = self.disk.submit(request, cx);
+        request.block = block;
+        submitted
     }
 
     fn poll(&self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Completion> {

@@ -25,7 +25,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell};
 use core::future::poll_fn;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
@@ -63,7 +63,7 @@ impl nvme::Reach for Way {
     type Memory = Transfer;
 
     fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
-        self.0.with(action)
+        action(&mut self.0.queue())
     }
 }
 
@@ -102,24 +102,23 @@ impl Hub {
         self.controller.lock().clone()
     }
 
-    /// Calls a function with this core's queue.
-    #[inline]
-    pub(super) fn with_queue<R>(&self, action: impl FnOnce(Option<&Local>) -> R) -> R {
-        action(self.queues.here().borrow().as_deref())
+    /// This core's queue.
+    #[inline(always)]
+    pub(super) fn local(&self) -> Option<Ref<'_, Local>> {
+        let local = self.queues.here().borrow();
+        Ref::filter_map(local, Option::as_deref).ok()
     }
 
     /// Says when this core's queue is to be polled. It is polled by load unless somebody measures.
     pub fn set_policy(&self, policy: Policy) {
-        self.with_queue(|local| {
-            if let Some(local) = local {
-                local.set_policy(policy);
-            }
-        });
+        if let Some(local) = self.local() {
+            local.set_policy(policy);
+        }
     }
 
     /// What this core's queue has done.
     pub fn counters(&self) -> Option<QueueCounters> {
-        self.with_queue(|local| local.map(Local::counters))
+        self.local().map(|local| local.counters())
     }
 
     /// Makes the queues, and starts the tasks.
@@ -191,7 +190,7 @@ impl Hub {
             } else {
                 hub.leaving.said().await;
             }
-            while !local.with(|queue| queue.is_idle()) {
+            while !local.queue().is_idle() {
                 Timer::after(LOOK).await;
             }
             drop(poller);
@@ -266,8 +265,7 @@ impl Hub {
                 continue;
             }
             let name = Name::or_next(&format!("{}n{}", self.name, namespace.id));
-            let depth =
-                self.with_queue(|local| local.map_or(1, |local| local.with(|queue| queue.depth())));
+            let depth = self.local().map_or(1, |local| local.queue().depth());
             let device = Arc::new(Namespace::new(name, self.clone(), *namespace, depth as u16));
             self.namespaces.lock().push(device.clone());
             storage::add(device, &self.model).await;

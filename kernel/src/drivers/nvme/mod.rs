@@ -6,6 +6,8 @@
 //! - [`hub`] is a controller with its queues and tasks;
 //! - [`namespace`] is a block device.
 
+#[cfg(all(phyros, feature = "vm-tests"))]
+mod costs;
 pub mod hub;
 pub mod namespace;
 pub mod platform;

@@ -3,13 +3,14 @@
 use super::hub::Hub;
 use crate::block::{
     BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Ranges, Refusal,
-    Refused, Request, Space, Ticket,
+    Request, Space, Ticket,
 };
-use crate::dma::{self, DmaLimits, Transfer};
+use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Transfer};
 use crate::storage::Name;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
+use nvme::RequestError;
 use phyr::DmaAddr;
 
 /// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
@@ -77,36 +78,95 @@ impl Namespace {
         }
     }
 
-    /// The driver's operation. The block request has been checked against the geometry.
-    #[inline]
-    fn operation(&self, plan: &Plan, bytes: usize) -> Result<nvme::Operation, BlockError> {
-        let blocks = (bytes >> self.format.block_size.trailing_zeros()) as u64;
-        let (made, durability) = match plan.kind {
-            Kind::Read => (self.format.read(plan.block, blocks), Durability::Flushed),
-            Kind::Write(durability) => (self.format.write(plan.block, blocks), durability),
-            Kind::Compare => (self.format.compare(plan.block, blocks), Durability::Flushed),
-            Kind::Verify(blocks) => (self.format.verify(plan.block, blocks), Durability::Flushed),
-            Kind::Zero(blocks, space, durability) => {
-                let made = self.format.write_zeroes(plan.block, blocks);
-                let made = match space {
-                    Space::Keep => made,
-                    Space::Release => made.map(nvme::Operation::with_deallocation),
-                };
-                (made, durability)
-            }
-            Kind::Discard(blocks) => (
-                self.format.deallocate(plan.block, blocks),
-                Durability::Flushed,
-            ),
-            Kind::Flush => {
-                return self.format.flush().ok_or(BlockError::Unsupported);
+    /// Reads and writes: nothing in between, and nothing that is moved more than once.
+    #[inline(always)]
+    fn transfer<D: Direction>(
+        &self,
+        made: Result<nvme::Operation, RequestError>,
+        buffer: &mut Buffer<D>,
+        cx: &mut Context<'_>,
+    ) -> Result<Ticket, Refusal>
+    where
+        Transfer: From<DmaMapping<D>>,
+        DmaMapping<D>: TryFrom<Transfer>,
+    {
+        let operation = made.map_err(refusal)?;
+        let mapping = match dma::map(buffer.take(), &LIMITS) {
+            Ok(mapping) => mapping,
+            Err((error, back)) => {
+                *buffer = back;
+                return Err(BlockError::from(error).into());
             }
         };
-        let made = made.map_err(|error| block_error(nvme::Error::Request(error)))?;
-        Ok(match durability {
-            Durability::Flushed => made,
-            Durability::Now => made.with_fua(),
+        let request = nvme::Request::with_data(operation, mapping.into());
+        self.send(request, cx).map_err(|refused| {
+            let mapping = refused.request.data.map(DmaMapping::try_from);
+            if let Some(Ok(mapping)) = mapping {
+                *buffer = mapping.unmap();
+            }
+            refusal_of(refused.error)
         })
+    }
+
+    /// Requests without memory.
+    #[inline(never)]
+    fn perform(
+        &self,
+        made: Result<nvme::Operation, RequestError>,
+        durability: Durability,
+        cx: &mut Context<'_>,
+    ) -> Result<Ticket, Refusal> {
+        let operation = lasting(made.map_err(refusal)?, durability);
+        let request = nvme::Request::new(operation);
+        let sent = self.send(request, cx);
+        sent.map_err(|refused| refusal_of(refused.error))
+    }
+
+    #[expect(
+        clippy::result_large_err,
+        reason = "a request that is refused comes back by value"
+    )]
+    #[inline(always)]
+    fn send(
+        &self,
+        request: nvme::Request<Transfer>,
+        cx: &mut Context<'_>,
+    ) -> Result<Ticket, nvme::Refused<Transfer>> {
+        let Some(local) = self.hub.local() else {
+            return no_queue(request);
+        };
+        let ticket = local.queue().submit(request, cx.waker())?;
+        local.submitted();
+        Ok(Ticket::new(ticket.into_number()))
+    }
+}
+
+#[expect(clippy::result_large_err, reason = "as for `send`")]
+#[cold]
+fn no_queue(request: nvme::Request<Transfer>) -> Result<Ticket, nvme::Refused<Transfer>> {
+    let error = nvme::Error::Dead(nvme::Failure::Gone);
+    Err(nvme::Refused { request, error })
+}
+
+/// An operation that is to be durable at once, or not.
+#[inline(always)]
+fn lasting(operation: nvme::Operation, durability: Durability) -> nvme::Operation {
+    match durability {
+        Durability::Flushed => operation,
+        Durability::Now => operation.with_fua(),
+    }
+}
+
+#[cold]
+fn refusal(error: RequestError) -> Refusal {
+    refusal_of(nvme::Error::Request(error))
+}
+
+#[cold]
+fn refusal_of(error: nvme::Error) -> Refusal {
+    match error {
+        nvme::Error::Full => Refusal::Full,
+        error => Refusal::Error(block_error(error)),
     }
 }
 
@@ -118,92 +178,6 @@ fn ranges(max_blocks: u64) -> Ranges {
     }
 }
 
-/// A request without its memory.
-#[derive(Clone, Copy)]
-struct Plan {
-    block: u64,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Read,
-    Write(Durability),
-    Compare,
-    Verify(u64),
-    Flush,
-    Discard(u64),
-    Zero(u64, Space, Durability),
-}
-
-impl Plan {
-    /// Takes a request apart, and puts its memory on the bus.
-    #[inline]
-    fn take(request: Request) -> Result<(Self, Option<Transfer>), Refused> {
-        let Request { block, operation } = request;
-        let (kind, transfer) = match operation {
-            Operation::Read(buffer) => match dma::map(buffer, &LIMITS) {
-                Ok(mapping) => (Kind::Read, Some(mapping.into())),
-                Err((error, buffer)) => {
-                    let operation = Operation::Read(buffer);
-                    return Err(Request { block, operation }.refused(error.into()));
-                }
-            },
-            Operation::Write(buffer, durability) => match dma::map(buffer, &LIMITS) {
-                Ok(mapping) => (Kind::Write(durability), Some(mapping.into())),
-                Err((error, buffer)) => {
-                    let operation = Operation::Write(buffer, durability);
-                    return Err(Request { block, operation }.refused(error.into()));
-                }
-            },
-            Operation::Flush => (Kind::Flush, None),
-            Operation::Discard { blocks } => (Kind::Discard(blocks), None),
-            Operation::WriteZeroes {
-                blocks,
-                space,
-                durability,
-            } => (Kind::Zero(blocks, space, durability), None),
-            Operation::Compare(buffer) => match dma::map(buffer, &LIMITS) {
-                Ok(mapping) => (Kind::Compare, Some(mapping.into())),
-                Err((error, buffer)) => {
-                    let operation = Operation::Compare(buffer);
-                    return Err(Request { block, operation }.refused(error.into()));
-                }
-            },
-            Operation::Verify { blocks } => (Kind::Verify(blocks), None),
-        };
-        Ok((Self { block, kind }, transfer))
-    }
-
-    /// The request again.
-    #[cold]
-    fn give_back(self, transfer: Option<Transfer>, reason: Refusal) -> Refused {
-        let operation = match (self.kind, transfer) {
-            (_, Some(Transfer::FromDevice(mapping))) => Operation::Read(mapping.unmap()),
-            (Kind::Write(durability), Some(Transfer::ToDevice(mapping))) => {
-                Operation::Write(mapping.unmap(), durability)
-            }
-            (Kind::Compare, Some(Transfer::ToDevice(mapping))) => {
-                Operation::Compare(mapping.unmap())
-            }
-            (Kind::Verify(blocks), _) => Operation::Verify { blocks },
-            (Kind::Discard(blocks), _) => Operation::Discard { blocks },
-            (Kind::Zero(blocks, space, durability), _) => Operation::WriteZeroes {
-                blocks,
-                space,
-                durability,
-            },
-            (Kind::Flush | Kind::Read | Kind::Write(_) | Kind::Compare, _) => Operation::Flush,
-        };
-        let block = self.block;
-        Refused {
-            request: Request { block, operation },
-            reason,
-        }
-    }
-}
-
-#[expect(clippy::result_large_err, reason = "the request comes back by value")]
 impl BlockDevice for Namespace {
     fn name(&self) -> &str {
         &self.name
@@ -221,45 +195,55 @@ impl BlockDevice for Namespace {
         self.limits
     }
 
-    fn submit(&self, request: Request) -> Result<Ticket, Refused> {
+    fn submit(&self, request: &mut Request, cx: &mut Context<'_>) -> Result<Ticket, Refusal> {
         if self.is_gone.load(Ordering::Relaxed) {
-            return Err(request.refused(BlockError::Removed));
+            return Err(BlockError::Removed.into());
         }
-        if let Err(error) = request.check(&self.geometry(), &self.limits) {
-            return Err(request.refused(error));
-        }
+        request.check(&self.geometry(), &self.limits)?;
         if matches!(request.operation, Operation::Flush) && !self.limits.write_cache {
+            cx.waker().wake_by_ref();
             return Ok(Ticket::new(NOTHING_TO_DO));
         }
-        let bytes = request.len();
-        let (plan, data) = Plan::take(request)?;
-        let operation = match self.operation(&plan, bytes) {
-            Ok(operation) => operation,
-            Err(error) => return Err(plan.give_back(data, Refusal::Error(error))),
-        };
-        let request = nvme::Request {
-            operation,
-            data,
-            metadata: None,
-        };
-        self.hub.with_queue(|local| {
-            let Some(local) = local else {
-                return Err(plan.give_back(request.data, Refusal::Error(BlockError::Removed)));
-            };
-            match local.with(|queue| queue.submit(request)) {
-                Ok(ticket) => {
-                    local.submitted();
-                    Ok(Ticket::new(ticket.into_number()))
-                }
-                Err(refused) => {
-                    let reason = match refused.error {
-                        nvme::Error::Full => Refusal::Full,
-                        error => Refusal::Error(block_error(error)),
-                    };
-                    Err(plan.give_back(refused.request.data, reason))
-                }
+        let (block, bytes) = (request.block, request.len());
+        let blocks = (bytes >> self.format.block_size.trailing_zeros()) as u64;
+        let once = Durability::Flushed;
+        match &mut request.operation {
+            Operation::Read(buffer) => {
+                let made = self.format.read(block, blocks);
+                self.transfer(made, buffer, cx)
             }
-        })
+            Operation::Write(buffer, durability) => {
+                let made = self.format.write(block, blocks);
+                let made = made.map(|made| lasting(made, *durability));
+                self.transfer(made, buffer, cx)
+            }
+            Operation::Compare(buffer) => {
+                let made = self.format.compare(block, blocks);
+                self.transfer(made, buffer, cx)
+            }
+            Operation::Verify { blocks } => {
+                self.perform(self.format.verify(block, *blocks), once, cx)
+            }
+            Operation::WriteZeroes {
+                blocks,
+                space,
+                durability,
+            } => {
+                let made = self.format.write_zeroes(block, *blocks);
+                let made = match space {
+                    Space::Keep => made,
+                    Space::Release => made.map(nvme::Operation::with_deallocation),
+                };
+                self.perform(made, *durability, cx)
+            }
+            Operation::Discard { blocks } => {
+                self.perform(self.format.deallocate(block, *blocks), once, cx)
+            }
+            Operation::Flush => match self.format.flush() {
+                Some(made) => self.perform(Ok(made), once, cx),
+                None => Err(BlockError::Unsupported.into()),
+            },
+        }
     }
 
     fn poll(&self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
@@ -270,11 +254,10 @@ impl BlockDevice for Namespace {
             });
         }
         let ticket = nvme::Ticket::from_number(ticket.number());
-        let done = self.hub.with_queue(|local| {
-            // A queue stays until all its requests were asked for, or abandoned.
-            let local = local.expect("a request is in a queue of this core");
-            local.with(|queue| queue.poll(&ticket, cx))
-        });
+        // A queue stays until all its requests were asked for, or abandoned.
+        let local = self.hub.local();
+        let local = local.expect("a request is in a queue of this core");
+        let done = local.queue().poll(&ticket, cx);
         done.map(|done| Completion {
             memory: done.data.map(Transfer::into_memory),
             result: match done.result {
@@ -289,23 +272,21 @@ impl BlockDevice for Namespace {
             return;
         }
         let ticket = nvme::Ticket::from_number(ticket.number());
-        self.hub.with_queue(|local| {
-            if let Some(local) = local {
-                local.with(|queue| queue.abandon(ticket));
-            }
-        });
+        if let Some(local) = self.hub.local() {
+            local.queue().abandon(ticket);
+        }
     }
 
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.hub.with_queue(|local| match local {
-            Some(local) => local.with(|queue| queue.poll_room(cx)),
+        match self.hub.local() {
+            Some(local) => local.queue().poll_room(cx),
             None => Poll::Ready(()),
-        })
+        }
     }
 
     fn outstanding(&self) -> usize {
-        self.hub
-            .with_queue(|local| local.map_or(0, |local| local.with(|queue| queue.requests())))
+        let local = self.hub.local();
+        local.map_or(0, |local| local.queue().requests())
     }
 }
 

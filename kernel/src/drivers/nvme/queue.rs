@@ -30,7 +30,9 @@ use crate::lock::Mutex;
 use crate::pci::ecam::Ecam;
 use crate::pci::msix::Msix;
 use alloc::sync::Arc;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, RefCell, RefMut};
+use core::ops::{Deref, DerefMut};
+use spin::MutexGuard;
 
 pub(super) type Queue = nvme::Queue<NvmePlatform, Transfer>;
 
@@ -52,12 +54,30 @@ pub(super) enum Access {
     Shared(Arc<Mutex<Queue>>),
 }
 
-impl Access {
-    #[inline]
-    fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
+/// A queue, for as long as it is used.
+pub(super) enum Use<'a> {
+    Own(RefMut<'a, Queue>),
+    Shared(MutexGuard<'a, Queue>),
+}
+
+impl Deref for Use<'_> {
+    type Target = Queue;
+
+    #[inline(always)]
+    fn deref(&self) -> &Queue {
         match self {
-            Self::Own(queue) => action(&mut queue.borrow_mut()),
-            Self::Shared(queue) => action(&mut queue.lock()),
+            Self::Own(queue) => queue,
+            Self::Shared(queue) => queue,
+        }
+    }
+}
+
+impl DerefMut for Use<'_> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Queue {
+        match self {
+            Self::Own(queue) => queue,
+            Self::Shared(queue) => queue,
         }
     }
 }
@@ -165,9 +185,13 @@ impl Local {
         }
     }
 
-    #[inline]
-    pub(super) fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
-        self.access.with(action)
+    /// The queue. Not while it is used already.
+    #[inline(always)]
+    pub(super) fn queue(&self) -> Use<'_> {
+        match &self.access {
+            Access::Own(queue) => Use::Own(queue.borrow_mut()),
+            Access::Shared(queue) => Use::Shared(queue.lock()),
+        }
     }
 
     /// Says when to poll from now on. For measurements.
@@ -211,14 +235,14 @@ impl Local {
             interrupts: counters.interrupts.get(),
             to_polled: counters.to_polled.get(),
             to_interrupt: counters.to_interrupt.get(),
-            driver: self.with(|queue| *queue.counters()),
+            driver: *self.queue().counters(),
         }
     }
 
     // ANCHOR: look
     /// Does all that is to be done for the queue. Once a turn of the core's executor.
     pub(super) fn look(&self) -> Look {
-        let turn = self.with(Queue::turn);
+        let turn = self.queue().turn();
         add(&self.counters.polls, 1);
         add(&self.counters.completed, turn.completed as u64);
         let Some(bell) = &self.bell else {
