@@ -163,6 +163,13 @@ impl<P: Platform> Shared<P> {
             member.is_created.store(false, Ordering::Release);
             member.abort.store(0, Ordering::Release);
         }
+        self.end_admin(reason, is_certain);
+        is_certain
+    }
+
+    /// Takes the admin commands back, or ends them without their memory if the device may
+    /// still use it.
+    fn end_admin(&self, reason: Failure, is_certain: bool) {
         if let Some(admin) = &mut *self.admin.lock() {
             match is_certain {
                 true => admin.clean(reason),
@@ -172,7 +179,6 @@ impl<P: Platform> Shared<P> {
                 }
             }
         }
-        is_certain
     }
 
     pub(crate) fn members(&self) -> Vec<Arc<Member>> {
@@ -243,9 +249,7 @@ impl<P: Platform> Shared<P> {
             Ok(()) => {
                 let is_cut_off = self.port.platform().stop_dma();
                 self.is_stopped.store(is_cut_off, Ordering::Release);
-                if let Some(admin) = &mut *self.admin.lock() {
-                    admin.clean(reason);
-                }
+                self.end_admin(reason, is_cut_off);
                 is_cut_off
             }
             Err(_) => self.stop(reason).await,

@@ -30,5 +30,6 @@ mod recovery;
 mod retries;
 mod shadows;
 mod splitting;
+mod stopping;
 mod transfers;
 mod zoned;

@@ -202,36 +202,6 @@ fn a_device_that_is_gone_ends_all_requests_and_refuses_later_ones() {
     }
 }
 
-/// Pitfall 20: nobody can say whether the device has stopped. It has not, and its writes
-/// find the memory that they were meant for.
-#[test]
-fn memory_of_a_device_that_cannot_be_stopped_is_never_used_again() {
-    let bench = bench(config());
-    let before = pages(&bench);
-    bench.machine.model().ignores_stop = true;
-    bench.machine.model().mischief = Some((0, Mischief::Runaway));
-    let done = bench.execute(read(&bench, 0, 4));
-    assert_eq!(done.result, Err(Error::Lost(Failure::Timeout(Waiting::Io))));
-    assert!(done.data.is_none());
-    assert_eq!(bench.controller.lost(), 1);
-    let model = bench.machine.model();
-    assert_eq!(model.memory.mapped_pages(), before + 4);
-    drop(model);
-    for _ in 0..1000 {
-        bench.machine.tick();
-    }
-    assert_eq!(bench.machine.model().memory.faults, []);
-    // Also when the driver goes: its rings stay where they are.
-    let machine = bench.machine.clone();
-    machine.model().forgives = true;
-    drop(bench);
-    assert!(machine.model().memory.mapped_pages() > 4);
-    for _ in 0..1000 {
-        machine.tick();
-    }
-    assert_eq!(machine.model().memory.faults, []);
-}
-
 /// Dropping a queue in the middle of everything cuts the device off first.
 #[test]
 fn a_queue_that_is_dropped_takes_its_memory_from_the_device() {

@@ -1,0 +1,71 @@
+//! Devices that nobody can keep from memory: what they may still use stays theirs.
+
+use crate::model::{Bench, Config, Data, Fate, Mischief, Then};
+use nvme::admin::LogPage;
+use nvme::{Access, Error, Failure, Options, Request, Waiting};
+
+fn bench() -> Bench {
+    let mut config = Config::with_disk(4096, 12).mdts(1).mqes(15);
+    config.per_tick = 2;
+    Bench::with_options(config, Options::default())
+}
+
+/// Pitfall 20: nobody can say whether the device has stopped. It has not, and its writes
+/// find the memory that they were meant for.
+#[test]
+fn memory_of_a_device_that_cannot_be_stopped_is_never_used_again() {
+    let bench = bench();
+    let before = bench.machine.model().memory.mapped_pages();
+    bench.machine.model().ignores_stop = true;
+    bench.machine.model().mischief = Some((0, Mischief::Runaway));
+    let namespace = bench.namespace(1).expect("it is there");
+    let operation = namespace.read(0, 4).expect("a read");
+    let data = Data::owned(&bench.machine, 4, Access::FROM_DEVICE);
+    let done = bench.execute(Request::with_data(operation, data));
+    assert_eq!(done.result, Err(Error::Lost(Failure::Timeout(Waiting::Io))));
+    assert!(done.data.is_none());
+    assert_eq!(bench.controller.lost(), 1);
+    let model = bench.machine.model();
+    assert_eq!(model.memory.mapped_pages(), before + 4);
+    drop(model);
+    for _ in 0..1000 {
+        bench.machine.tick();
+    }
+    assert_eq!(bench.machine.model().memory.faults, []);
+    // Also when the driver goes: its rings stay where they are.
+    let machine = bench.machine.clone();
+    machine.model().forgives = true;
+    drop(bench);
+    assert!(machine.model().memory.mapped_pages() > 4);
+    for _ in 0..1000 {
+        machine.tick();
+    }
+    assert_eq!(machine.model().memory.faults, []);
+}
+
+/// A shutdown is confirmed, but nobody can keep the device from memory. It goes on with an admin
+/// command that it still has, and finds the page that it was given.
+#[test]
+fn a_shutdown_without_a_cut_keeps_the_memory_of_admin_commands() {
+    const GET_LOG_PAGE: u8 = 0x02;
+    let bench = bench();
+    let fate = Fate::of_next_admin(GET_LOG_PAGE, Then::Hold);
+    bench.machine.model().fates.push(fate);
+    let controller = bench.controller.clone();
+    bench.executor.spawn(async move {
+        let page = controller.log_page(LogPage::Health, u32::MAX, 512).await;
+        let expected = Err(Error::Failed(Failure::ShutDown));
+        assert_eq!(page.map(|_| ()), expected);
+    });
+    bench.sleep(10_000);
+    bench.machine.model().ignores_stop = true;
+    assert_eq!(bench.shutdown(), Ok(()));
+    bench.sleep(10_000);
+    bench.machine.model().let_go();
+    for _ in 0..1000 {
+        bench.machine.tick();
+    }
+    assert_eq!(bench.machine.model().memory.faults, []);
+    assert_eq!(bench.controller.lost(), 1);
+    bench.machine.model().forgives = true;
+}
