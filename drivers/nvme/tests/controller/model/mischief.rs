@@ -73,6 +73,7 @@ impl Model {
             Mischief::SubmissionHead(head) => entry.sq_head = head,
             Mischief::WrongQueue(queue) => entry.sq_id = queue,
             Mischief::Duplicate => self.post_entry(id, entry),
+            Mischief::Replay if self.has(id, self.last_cid) => {}
             Mischief::Replay => {
                 let cid = self.last_cid;
                 self.post_entry(id, CompletionEntry { cid, ..entry });
@@ -145,12 +146,27 @@ impl Model {
         true
     }
 
-    /// Whether the device has such a command. To complete it, and not to do it, would be a lie
-    /// that no driver can find out.
+    /// Whether the device has such a command, or may get it before the completion is seen. To
+    /// complete it, and not to do it, would be a lie that no driver can find out.
     fn has(&self, queue: u16, cid: u16) -> bool {
         let mut fetched = self.fetched.iter();
         let is_known = |other: &Fetched| other.queue == queue && other.entry.cdw0.cid() == cid;
-        self.config.lazy || fetched.any(is_known)
+        let is_ahead = match self.is_fair {
+            true => self.is_ahead(queue, cid),
+            false => self.config.lazy,
+        };
+        is_ahead || fetched.any(is_known)
+    }
+
+    /// Whether an identifier is one of the next that the driver may use. It counts in the upper
+    /// byte, for each slot, which is the lower one; and from the start for a new queue.
+    fn is_ahead(&self, queue: u16, cid: u16) -> bool {
+        const FAR: u8 = 16;
+        let latest = self.latest.get(&(queue, cid as u8)).copied();
+        [0, latest.unwrap_or(0)].into_iter().any(|before: u16| {
+            let steps = (cid >> 8) as u8;
+            (1..=FAR).contains(&steps.wrapping_sub((before >> 8) as u8))
+        })
     }
 
     fn make_noise(&mut self, submission: u16) {

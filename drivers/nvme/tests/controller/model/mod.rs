@@ -139,6 +139,10 @@ pub(crate) struct Model {
     misbehaved: bool,
     stuck_head: Option<u16>,
     last_cid: u16,
+    /// The last identifier of each slot of each queue that has come.
+    latest: BTreeMap<(u16, u8), u16>,
+    /// It tells no lie that nobody could find out.
+    pub(crate) is_fair: bool,
 
     /// I/O commands in the order in which they were fetched.
     pub(crate) log: Vec<SubmissionEntry>,
@@ -230,6 +234,8 @@ impl Model {
             misbehaved: false,
             stuck_head: None,
             last_cid: 0,
+            latest: BTreeMap::new(),
+            is_fair: false,
             log: Vec::new(),
             admin_log: Vec::new(),
             offences: Vec::new(),
@@ -254,7 +260,12 @@ impl Model {
 
     /// True if the device may still touch memory on its own.
     pub(crate) fn is_busy(&self) -> bool {
-        self.fetched.iter().any(|fetched| fetched.queue != 0) && self.memory.dma
+        self.has_io() && self.memory.dma
+    }
+
+    /// True if it has an I/O command, whether it can do anything with it or not.
+    pub(crate) fn has_io(&self) -> bool {
+        self.fetched.iter().any(|fetched| fetched.queue != 0)
     }
 
     /// True if nothing will change unless the driver does something.

@@ -144,6 +144,7 @@ impl Model {
 
     fn arrived(&mut self, id: u16, entry: SubmissionEntry) {
         let cid = entry.cdw0.cid();
+        self.latest.insert((id, cid as u8), cid);
         let is_same = |other: &Fetched| other.queue == id && other.entry.cdw0.cid() == cid;
         if self.fetched.iter().any(is_same) || self.events.waiting.iter().any(is_same) {
             self.offence(format!("identifier {cid:#x} twice"));

@@ -3,7 +3,8 @@
 //! While requests overlap, are repeated, given up or cut off, nobody can say which of several
 //! contents a block has. But it is one of them: what it held before, or what one of the
 //! requests was to put there. The ledger keeps all that are possible, as numbers made of their
-//! bytes, and strikes them out when a write succeeds with nobody else near.
+//! bytes, and strikes them out when a write succeeds with nobody else near, or when nothing is on
+//! its way any more and the block can be looked at.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,9 +26,20 @@ impl Content {
 pub(super) struct Ledger(BTreeMap<(u32, u64), Vec<Content>>);
 
 impl Ledger {
-    /// A block that is asked for; `now` is what it holds if nobody has asked for it before.
-    pub(super) fn meet(&mut self, nsid: u32, block: u64, now: impl FnOnce() -> Content) {
-        self.0.entry((nsid, block)).or_insert_with(|| vec![now()]);
+    /// Whether anybody has asked for the block.
+    pub(super) fn knows(&self, nsid: u32, block: u64) -> bool {
+        self.0.contains_key(&(nsid, block))
+    }
+
+    /// All blocks that anybody has asked for.
+    pub(super) fn blocks(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.0.keys().copied()
+    }
+
+    /// Those that may hold one of several things.
+    pub(super) fn uncertain(&self) -> Vec<(u32, u64)> {
+        let uncertain = self.0.iter().filter(|(_, known)| known.len() != 1);
+        uncertain.map(|(place, _)| *place).collect()
     }
 
     /// From now on the block may hold this, too.

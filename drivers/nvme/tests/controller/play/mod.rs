@@ -12,24 +12,27 @@
 //!   is given back that the device still has;
 //! - the memory of a request comes back, once, and nothing is in it that the request did not
 //!   bring; or it is counted as lost, and only when the device could not be stopped;
-//! - as long as the device has told no lie, what a read that succeeded has brought is what was written last, or one of the things
-//!   that were written at the same time or given up; what was forced or flushed is durable;
+//! - what a read that succeeded has brought is what was written last, or one of the things that
+//!   were written at the same time or given up, and in the end so is what all blocks hold; what
+//!   was forced or flushed is durable;
 //! - a device that only fails, and does not lie, never sees the driver break a rule;
 //! - in the end the controller lives, with all its queues, or it is dead. A sound one that is
 //!   repaired and reset lives.
 //!
-//! What no driver can find out is not played: a completion of a command that the device has
-//! and did not execute, success for what failed, other data than those of the disk.
+//! What no driver can find out is not played: a completion of a command that the device has, or
+//! is about to get, and did not execute; success for what failed; other data than those of the
+//! disk.
 
+mod contents;
 mod flight;
 mod ledger;
 mod row;
 
 use crate::model::{Bench, Event, Machine, disk, status};
 use flight::{Call, Flight, Kind, request, wish};
-use ledger::{Content, Ledger};
+use ledger::Ledger;
 use nvme::admin::LogPage;
-use nvme::{Done, Error, execute};
+use nvme::{Error, execute};
 use row::{Row, Setting, abort_policy, fate, mischief, setting};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -73,6 +76,7 @@ pub(crate) fn play(bytes: &[u8]) {
     let mut may_lose = false;
     if let Ok(bench) = bench {
         machine.model().forgives = true;
+        machine.model().is_fair = true;
         let mut game = Game::new(bench, is_sound, early & 4 == 0);
         for _ in 0..MOVES {
             if row.is_over() {
@@ -124,8 +128,6 @@ struct Game {
     is_sound: bool,
     /// It has told no lie so far, and kept all rules.
     is_honest: bool,
-    /// Its namespaces are what it said.
-    is_constant: bool,
     /// There was a time when nobody could stop it.
     may_lose: bool,
 }
@@ -146,7 +148,6 @@ impl Game {
             next_namespace: 3,
             is_sound,
             is_honest: is_sound && is_constant,
-            is_constant,
             may_lose: false,
         }
     }
@@ -247,9 +248,7 @@ impl Game {
             return;
         };
         // Only what the device means, too, can be looked at.
-        let shape = self.machine.model().shape(wish.nsid);
-        let is_as_told = shape.is_ok_and(|shape| wish.block_size == Some(1 << shape.shift));
-        if !is_as_told || !self.is_constant {
+        if !self.is_as_told(&namespace) {
             wish.block_size = None;
         }
         self.serial += 1;
@@ -302,55 +301,6 @@ impl Game {
         self.flights.push(flight);
     }
 
-    /// Writes down what blocks may hold from now on. Returns what a write puts there.
-    fn enter(&mut self, wish: &flight::Wish, before: &[u8]) -> Vec<Content> {
-        let Some(size) = wish.block_size else {
-            return Vec::new();
-        };
-        let (nsid, machine) = (wish.nsid, self.machine.clone());
-        let count = wish.blocks.end - wish.blocks.start;
-        let shift = size.trailing_zeros() as u8;
-        let now = |block| Content::of(&machine.model().contents(nsid, block, 1, shift));
-        for block in wish.blocks.clone() {
-            self.ledger.meet(nsid, block, || now(block));
-        }
-        let filled = |byte| vec![Content::of(&vec![byte; size as usize]); count as usize];
-        let contents = match wish.kind {
-            Kind::Write | Kind::Forced => before.chunks(size as usize).map(Content::of).collect(),
-            Kind::Zeroes => filled(0),
-            _ => Vec::new(),
-        };
-        for (block, content) in wish.blocks.clone().zip(&contents) {
-            self.ledger.may_hold(nsid, block, *content);
-        }
-        for block in wish.blocks.clone() {
-            match wish.kind {
-                Kind::Deallocate => {
-                    let fills = [vec![0; size as usize], vec![0xff; size as usize]];
-                    for fill in fills {
-                        self.ledger.may_hold(nsid, block, Content::of(&fill));
-                    }
-                    // Or as if it had never been written.
-                    let blank = machine.model().blank(nsid, block, shift);
-                    self.ledger.may_hold(nsid, block, Content::of(&blank));
-                }
-                Kind::Copy(from) => {
-                    let from = from + block - wish.blocks.start;
-                    self.ledger.meet(nsid, from, || now(from));
-                    let contents = self.ledger.of(nsid, from).to_vec();
-                    if contents.is_empty() {
-                        self.ledger.may_hold_anything(nsid, block);
-                    }
-                    for content in contents {
-                        self.ledger.may_hold(nsid, block, content);
-                    }
-                }
-                _ => {}
-            }
-        }
-        contents
-    }
-
     /// Looks at what has come back.
     fn land(&mut self) {
         if self.queues.borrow().iter().all(|queue| {
@@ -367,44 +317,9 @@ impl Game {
             self.check(&flight, done);
         }
         self.calls.retain(|call| !call.is_over());
+        self.look_at_blocks();
         if self.is_honest {
             assert_eq!(self.machine.model().offences, [""; 0]);
-        }
-    }
-
-    fn check(&mut self, flight: &Flight, done: Done<crate::model::Data>) {
-        if matches!(done.result, Err(Error::Lost(_))) {
-            assert!(self.may_lose, "memory was lost for no reason");
-        }
-        let found = flight.check_memory(&self.machine, &done);
-        if done.result.is_err() || flight.block_size.is_none() || !self.is_honest {
-            return;
-        }
-        let others = || self.flights.iter().chain(&self.ghosts);
-        let nsid = flight.nsid;
-        for (index, block) in flight.blocks.clone().enumerate() {
-            let is_near = others().any(|other| other.is_near(nsid, block));
-            let is_alone = !is_near && !flight.is_contended;
-            match flight.kind {
-                Kind::Read | Kind::Compare => {
-                    let is_right = self.ledger.allows(nsid, block, found[index]);
-                    assert!(is_right, "wrong data of block {block}");
-                }
-                Kind::Write | Kind::Forced | Kind::Zeroes if is_alone => {
-                    self.ledger.holds(nsid, block, flight.contents[index]);
-                }
-                _ => {}
-            }
-            if flight.kind == Kind::Forced && is_alone {
-                let is_dirty = self.machine.model().cache.is_dirty(nsid, block);
-                assert!(!is_dirty, "a forced write is not durable");
-            }
-        }
-        if flight.kind == Kind::Flush && flight.is_alone {
-            // Whatever was written before. Nobody has written since.
-            let model = self.machine.model();
-            let is_dirty = (0..600).any(|block| model.cache.is_dirty(nsid, block));
-            assert!(!is_dirty || !self.is_constant, "flushed, and not durable");
         }
     }
 
@@ -435,7 +350,6 @@ impl Game {
     fn lie(&mut self, row: &mut Row<'_>) {
         let what = row.byte();
         self.is_honest = false;
-        self.is_constant &= what & 2 == 0;
         let mut model = self.machine.model();
         model.logs.are_rubbish = what & 1 != 0;
         model.fickle = what & 2 != 0;
@@ -525,6 +439,7 @@ impl Game {
             _ = self.bench.shutdown();
         }
         in_time(&self.machine, before);
+        self.look_at_all_blocks();
         let last = self.bench.controller.clone();
         let Self {
             bench,
