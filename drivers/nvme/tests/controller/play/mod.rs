@@ -416,11 +416,12 @@ impl Game {
         let before = self.machine.model().clock;
         loop {
             self.land();
+            // A call may have ended with a queue that nobody looks after yet.
+            self.look_after_queues();
             if self.flights.is_empty() && self.calls.is_empty() {
                 return;
             }
             self.bench.sleep(1_000_000);
-            self.look_after_queues();
             in_time(&self.machine, before);
         }
     }
