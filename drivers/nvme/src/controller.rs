@@ -71,6 +71,7 @@ impl<P: Platform> Controller<P> {
             notices: Notices::default(),
             failures: 0,
             resets: 0,
+            begun: 0,
         };
         let shared = Arc::new(Shared {
             port,

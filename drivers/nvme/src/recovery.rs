@@ -36,12 +36,16 @@ const ANSWER_MICROSECONDS: u64 = 1_000_000;
 impl<P: Platform> Shared<P> {
     /// Resets the controller and brings it back. If somebody else does that already, waits
     /// for the end of it.
+    ///
+    /// A caller that asks for a reset is content with one that has begun since, also if it has
+    /// failed: a hundred callers do not wait for a hundred attempts.
     pub(crate) async fn recover(self: &Arc<Self>, failure: Failure) -> Result<(), Error> {
+        let begun = self.state.lock().begun;
         while !self.claim(failure) {
-            match self.recovered().await {
-                // What this caller has asked for was not tried yet.
-                Err(_) if failure == Failure::Reset => {}
-                result => return result,
+            let result = self.recovered().await;
+            let is_tried = self.state.lock().begun != begun;
+            if result.is_ok() || failure != Failure::Reset || is_tried {
+                return result;
             }
         }
         let claim = Claim { shared: self };
@@ -73,6 +77,7 @@ impl<P: Platform> Shared<P> {
         state.is_dead = false;
         state.reason = failure;
         state.failures += 1;
+        state.begun += u64::from(failure == Failure::Reset);
         state.trouble = None;
         true
     }

@@ -143,6 +143,8 @@ pub(crate) struct State {
     /// Times that it failed, and times that it was reset.
     pub(crate) failures: u64,
     pub(crate) resets: u64,
+    /// Resets that somebody has asked for and that have begun.
+    pub(crate) begun: u64,
 }
 
 /// What all handles of a controller share.

@@ -3,6 +3,8 @@
 use crate::model::{Bench, Config, Data, Fate, Mischief, Then};
 use nvme::admin::LogPage;
 use nvme::{Access, Error, Failure, Options, Request, Waiting};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 fn bench() -> Bench {
     let mut config = Config::with_disk(4096, 12).mdts(1).mqes(15);
@@ -68,4 +70,28 @@ fn a_shutdown_without_a_cut_keeps_the_memory_of_admin_commands() {
     assert_eq!(bench.machine.model().memory.faults, []);
     assert_eq!(bench.controller.lost(), 1);
     bench.machine.model().forgives = true;
+}
+
+/// Many ask for a reset of a device that never stops. Those who come while one is tried wait for
+/// the next one, and not each for an own one.
+#[test]
+fn many_who_ask_for_a_reset_wait_for_two_at_most() {
+    let bench = bench();
+    bench.machine.model().never_stops = true;
+    bench.machine.model().forgives = true;
+    let failed = Rc::new(RefCell::new(0));
+    for _ in 0..30 {
+        let (controller, failed) = (bench.controller.clone(), failed.clone());
+        bench.executor.spawn(async move {
+            assert!(controller.reset().await.is_err());
+            *failed.borrow_mut() += 1;
+        });
+    }
+    let stops = bench.machine.model().stops;
+    while *failed.borrow() < 30 {
+        bench.sleep(1000);
+    }
+    // The device is stopped once more than it is started.
+    let stops = bench.machine.model().stops - stops;
+    assert_eq!(stops, 2 * (1 + usize::from(Options::default().resets)));
 }
