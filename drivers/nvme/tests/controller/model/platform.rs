@@ -34,6 +34,15 @@ impl Machine {
         allocation::of_the_model(|| self.model().tick());
     }
 
+    /// The machine is not needed any more. Whoever has forgotten a piece of it keeps no more than
+    /// that.
+    pub(crate) fn scrap(&self) {
+        *self.model() = Model::new(Config {
+            pages: 0,
+            ..Config::default()
+        });
+    }
+
     /// Nobody has anything to do: the device works, and time passes. Where the device has
     /// nothing to do either, it passes at once until somebody waits for no longer.
     pub(crate) fn pass(&self) {
