@@ -66,6 +66,18 @@ fn a_completion_of_a_free_slot_is_found_out() {
     }
 }
 
+/// The slot has a command, and the identifier was one of its earlier ones.
+#[test]
+fn a_completion_of_an_older_command_in_the_same_slot_is_found_out() {
+    for nth in 0..24 {
+        for which in [0, 1, 2, 0x102, 0x203, 0x303] {
+            let is_read = read_during(Mischief::Stale(which), nth);
+            // At the end there may be no other command.
+            assert!(!is_read || nth > 16, "{which:#x} at completion {nth}");
+        }
+    }
+}
+
 /// All ones from one register access to the next, at each moment of bring-up.
 #[test]
 fn a_device_that_is_pulled_out_while_it_comes_up_is_gone() {

@@ -47,6 +47,9 @@ pub(crate) enum Mischief {
     Storm(u16),
     /// A command that was never sent is completed: identifier and queue.
     Stranger(u16),
+    /// One of the commands that it has is completed, by an identifier that was an earlier
+    /// command's in the same slot: which, and how many before.
+    Stale(u16),
 }
 
 impl Model {
@@ -137,6 +140,11 @@ impl Model {
             Mischief::Stranger(cid) => {
                 self.post_entry(id, CompletionEntry { cid, ..entry });
             }
+            Mischief::Stale(which) => {
+                if let Some(cid) = self.stale(id, which) {
+                    self.post_entry(id, CompletionEntry { cid, ..entry });
+                }
+            }
             Mischief::Noise => {
                 self.make_noise(id);
                 return true;
@@ -159,14 +167,21 @@ impl Model {
     }
 
     /// Whether an identifier is one of the next that the driver may use. It counts in the upper
-    /// byte, for each slot, which is the lower one; and from the start for a new queue.
+    /// byte, for each slot, which is the lower one.
     fn is_ahead(&self, queue: u16, cid: u16) -> bool {
-        const FAR: u8 = 16;
-        let latest = self.latest.get(&(queue, cid as u8)).copied();
-        [0, latest.unwrap_or(0)].into_iter().any(|before: u16| {
-            let steps = (cid >> 8) as u8;
-            (1..=FAR).contains(&steps.wrapping_sub((before >> 8) as u8))
-        })
+        // Some identifiers are used up by commands that never come.
+        const FAR: u8 = 64;
+        let latest = self.latest.get(&(queue, cid as u8));
+        let steps = (cid >> 8).wrapping_sub(latest.map_or(0, |latest| latest >> 8));
+        (1..=FAR).contains(&(steps as u8))
+    }
+
+    /// An identifier that came before the one of a command that is there.
+    fn stale(&self, queue: u16, which: u16) -> Option<u16> {
+        let there = self.fetched.iter().filter(|other| other.queue == queue);
+        let there: Vec<u16> = there.map(|other| other.entry.cdw0.cid()).collect();
+        let cid = there.get(usize::from(which >> 8) % there.len().max(1))?;
+        Some(cid.wrapping_sub((1 + which % 4) << 8))
     }
 
     fn make_noise(&mut self, submission: u16) {

@@ -141,6 +141,8 @@ pub(crate) struct Model {
     last_cid: u16,
     /// The last identifier of each slot of each queue that has come.
     latest: BTreeMap<(u16, u8), u16>,
+    /// Where the completion ring of each queue was last.
+    rings_at: BTreeMap<u16, u64>,
     /// It tells no lie that nobody could find out.
     pub(crate) is_fair: bool,
 
@@ -235,6 +237,7 @@ impl Model {
             stuck_head: None,
             last_cid: 0,
             latest: BTreeMap::new(),
+            rings_at: BTreeMap::new(),
             is_fair: false,
             log: Vec::new(),
             admin_log: Vec::new(),

@@ -46,6 +46,10 @@ impl Model {
             if other >= self.config.vectors && (has_interrupts || other != 0) {
                 return refused(1, INVALID_VECTOR);
             }
+            // Rings in another place are a new queue's, with identifiers of its own.
+            if self.rings_at.insert(id, entry.prp1) != Some(entry.prp1) {
+                self.latest.retain(|(queue, _), _| *queue != id);
+            }
             let vector = has_interrupts.then_some(other);
             self.memory.claim(Claim::Completion(id), entry.prp1, bytes);
             let queue = CompletionQueue::new(entry.prp1, size + 1, vector);

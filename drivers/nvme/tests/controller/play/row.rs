@@ -140,6 +140,7 @@ pub(super) fn mischief(row: &mut Row<'_>) -> Mischief {
         15 => Mischief::HeadGoesBack,
         16 => Mischief::Storm(row.word() % 200),
         17 => Mischief::Stranger(row.word()),
+        18 => Mischief::Stale(row.word()),
         _ => Mischief::Status(row.word()),
     }
 }
