@@ -5,6 +5,7 @@
 //! Results of DMA are checked by content, with canaries around them, and by the host, who sees
 //! guest memory and disks from outside.
 
+mod bare;
 mod boot;
 mod control;
 mod cores;
@@ -25,6 +26,7 @@ mod shootdown;
 mod streams;
 mod transfers;
 mod wakes;
+mod zones;
 
 use crate::block::BlockDevice;
 use crate::memory::frames::Frames;

@@ -109,6 +109,29 @@ impl Hub {
         Ref::filter_map(local, Option::as_deref).ok()
     }
 
+    /// Carries out a request of the driver's on this core's queue.
+    ///
+    /// For what a block device has no words for: zones, metadata, protection information in the
+    /// caller's hands, copies. The request is made by the [namespace](nvme::Namespace), and its
+    /// memory by [`dma::map`](crate::dma::map) within [`LIMITS`](super::namespace::LIMITS).
+    /// A future that is dropped leaves its memory to the device for as long as that has it.
+    ///
+    /// The future stays on this core. Where the controller has gone, the request ends at once.
+    pub async fn execute(&self, request: nvme::Request<Transfer>) -> nvme::Done<Transfer> {
+        let way = self.queues.here().borrow().clone().map(Way);
+        match way {
+            Some(way) => {
+                way.0.submitted();
+                nvme::execute(way, request).await
+            }
+            None => nvme::Done {
+                data: request.data,
+                metadata: request.metadata,
+                result: Err(nvme::Error::Dead(nvme::Failure::Gone)),
+            },
+        }
+    }
+
     /// Says when this core's queue is to be polled. It is polled by load unless somebody measures.
     pub fn set_policy(&self, policy: Policy) {
         if let Some(local) = self.local() {

@@ -14,7 +14,7 @@ use nvme::RequestError;
 use phyr::DmaAddr;
 
 /// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
-const LIMITS: DmaLimits = DmaLimits {
+pub const LIMITS: DmaLimits = DmaLimits {
     last: DmaAddr::new(u64::MAX),
     alignment: 4,
 };
