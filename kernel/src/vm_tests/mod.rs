@@ -18,6 +18,7 @@ mod hotplug;
 mod interrupts;
 mod memory;
 mod messages;
+mod metadata;
 mod namespaces;
 mod pci;
 mod protection;
