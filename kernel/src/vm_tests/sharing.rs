@@ -10,17 +10,23 @@ use crate::storage;
 use alloc::vec::Vec;
 use embassy_futures::yield_now;
 use nvme::admin::Attachment;
-use nvme::{Error, Namespace, Operation, Request, RequestError};
+use nvme::{Namespace, RequestError};
 use vm_test::{control, host, pattern, seed, vm_test};
 
 const BLOCK: u64 = 512;
 const PAGE: u64 = 4096;
 
-#[vm_test(machine = "copy=8,trace=pci_nvme_copy+pci_nvme_read+pci_nvme_write,size=16M", timeout = 60)]
+#[vm_test(
+    machine = "copy=8,trace=pci_nvme_copy+pci_nvme_read+pci_nvme_write,size=16M",
+    timeout = 60
+)]
 fn blocks_are_copied_and_none_comes_here() {
     let disk = bare(0, 1);
     let limits = disk.namespace.copy_limits.expect("it copies");
-    assert_eq!((limits.ranges, limits.range_blocks, limits.blocks), (1, 8, 8));
+    assert_eq!(
+        (limits.ranges, limits.range_blocks, limits.blocks),
+        (1, 8, 8)
+    );
     control::trace_mark();
     // More than a command may have: three of them.
     let copy = disk.namespace.copy(100, 5000, 20).expect("a copy");
@@ -63,9 +69,10 @@ fn a_copy_of_protected_blocks_is_protected() {
     // The reference tag of the first copied block, in the last four bytes of its information.
     let place = disk.namespace.blocks * BLOCK + 4000 * 8;
     assert_eq!(on_disk(0, place, 8)[4..], 4000_u32.to_be_bytes());
-    // Damage is not passed on.
+    // Damage is not passed on. QEMU 7.2 finds it, and says only that something went wrong inside.
     control::fill_disk(0, 103 * BLOCK, 8, seed() ^ 9, 0);
-    assert_eq!(status(disk.perform(copy(&disk.namespace))), (2, 0x82));
+    assert_eq!(status(disk.perform(copy(&disk.namespace))), (0, 0x06));
+    assert!(on_disk(0, 4000 * BLOCK, data.len()) == data);
 }
 
 fn controller(index: usize) -> Controller {
@@ -92,8 +99,8 @@ fn filled(seed: u64) -> Frames {
 fn two_controllers_share_a_namespace() {
     let (first, second) = (disk_number(0), disk_number(1));
     assert_eq!((first.name(), second.name()), ("nvme0n1", "nvme1n1"));
-    let namespaces = [0, 1].map(|index| bare(index, 1).namespace);
-    assert!(namespaces.iter().all(|namespace| namespace.is_shared));
+    let bares = [0, 1].map(|index| bare(index, 1));
+    assert!(bares.iter().all(|bare| bare.namespace.is_shared));
     let numbers = [0, 1].map(|index| controller(index).identity().controller);
     assert_ne!(numbers[0], numbers[1]);
     let has = wait(controller(0).controllers_of(1)).expect("it lists them");
@@ -111,7 +118,8 @@ fn two_controllers_share_a_namespace() {
     }
 
     // Taken from one of them, it stays with the other.
-    let detached = controller(0).attach(1, Attachment::Detach, &numbers[1..]);
+    let both = controller(0);
+    let detached = both.attach(1, Attachment::Detach, &numbers[1..]);
     wait(detached).expect("it is detached");
     until_disks(1);
     let frames = Frames::zeroed(PAGE).expect("there is memory");
@@ -119,6 +127,6 @@ fn two_controllers_share_a_namespace() {
     assert_eq!(gone.err(), Some(BlockError::Removed));
     assert!(wait(first.read(64, filled(0))).is_ok());
     // By the other's queue it is refused, and not by us alone.
-    let read = namespaces[1].read(64, 1).expect("a read");
-    assert_eq!(status(wait(without_memory(read))), (0, 0x02));
+    let read = bares[1].namespace.read(64, 1).expect("a read");
+    assert_eq!(status(bares[1].bring(read)), (0, 0x02));
 }
