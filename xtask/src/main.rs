@@ -11,6 +11,7 @@ mod ending;
 mod image;
 mod iostress;
 mod lint;
+mod mutants;
 mod run;
 mod setup;
 mod tally;
@@ -42,6 +43,7 @@ enum Verb {
     Image(image::Options),
     Book(book::Options),
     Iostress(iostress::Options),
+    Mutants(mutants::Options),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Image(options) => image::run(&options),
         Verb::Book(options) => book::run(&options),
         Verb::Iostress(options) => iostress::run(&options),
+        Verb::Mutants(options) => mutants::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
