@@ -30,6 +30,8 @@ enum Source {
     Script(Script),
     /// Lines that somebody types, up to the end of the machine.
     Typed(&'static str),
+    /// A program of a crate that runs on the host: crate, example.
+    Example(&'static str, &'static str),
 }
 
 /// A run of the virtual machine.
@@ -121,6 +123,11 @@ pub(super) const ALL: &[Transcript] = &[
     script("memory", &[], "mem", true),
     script("gigabyte", &["--memory", "4G"], "translate alloc 1G", true),
     script("panic", &[], "panic", false),
+    help("help-mutants", "mutants"),
+    Transcript {
+        name: "five-ways",
+        source: Source::Example("phyr", "five_ways"),
+    },
 ];
 
 impl Transcript {
@@ -160,6 +167,13 @@ impl Transcript {
                 ensure!(told.success, "the session fails: {}{}", told.out, told.err);
                 let said = saying(&told.err);
                 format!("$ cargo xtask run --share {DISK}\n{said}{}", told.out)
+            }
+            Source::Example(package, name) => {
+                let words = ["run", "--quiet", "--package", package, "--example", name];
+                let output = workspace::cargo().args(words).output()?;
+                ensure!(output.status.success(), "example `{name}` fails");
+                let out = String::from_utf8_lossy(&output.stdout);
+                format!("$ cargo run --package {package} --example {name}\n{out}")
             }
         };
         Ok(rules::apply(&text))
