@@ -52,7 +52,9 @@ impl<P: Platform> Shared<P> {
         let result = self.recover_now(failure).await;
         let mut state = self.state.lock();
         state.is_dead = result.is_err();
-        state.trouble = None;
+        if state.is_dead {
+            state.trouble = None;
+        }
         let notice = match result {
             Ok(()) => {
                 state.resets += 1;
@@ -138,6 +140,9 @@ impl<P: Platform> Shared<P> {
             }
             tries += 1;
             self.order(Order::Clean).await;
+            // Stopping was the answer to all trouble so far. What comes from here on is new: a
+            // queue goes on before the last one is known, and stops if it is lied to.
+            self.state.lock().trouble = None;
             let mut started = self.start().await;
             if started.is_ok() {
                 let generation = self.state.lock().failures;

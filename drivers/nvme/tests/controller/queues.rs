@@ -1,6 +1,6 @@
 //! Several queue pairs: how many, with which vectors, side by side.
 
-use crate::model::{Bench, Config, Data};
+use crate::model::{Bench, Config, Data, Fate, Mischief, Then};
 use nvme::{Access, Error, Options, Request, execute};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -159,4 +159,37 @@ fn a_reset_overtakes_the_making_of_a_queue() {
             "{moment}"
         );
     }
+}
+
+/// A reset has brought the first queue back, and is still busy with the second one, when the
+/// first is lied to. Nobody else would reset the controller for it.
+#[test]
+fn a_lie_to_one_queue_while_a_reset_makes_the_next_is_not_forgotten() {
+    const CREATE_SUBMISSION_QUEUE: u8 = 0x01;
+    let bench = bench((64, 64), 2);
+    let second = bench.run(bench.controller.queue::<Data>(None));
+    bench.add(Rc::new(RefCell::new(second.expect("a queue"))));
+    {
+        let mut model = bench.machine.model();
+        model.fates.push(Fate::of_next(0x02, Then::Hold));
+        model.fates.push(Fate {
+            after: 1,
+            ..Fate::of_next_admin(CREATE_SUBMISSION_QUEUE, Then::Delay(500_000))
+        });
+    }
+    let data = Data::owned(&bench.machine, 3, Access::FROM_DEVICE);
+    let read = bench.namespace(1).expect("a namespace").read(7, 3);
+    let request = Request::with_data(read.expect("a read"), data);
+    let (queue, done) = (bench.queue.clone(), Rc::new(RefCell::new(None)));
+    let out = done.clone();
+    bench.executor.spawn(async move {
+        *out.borrow_mut() = Some(execute(queue, request).await.result);
+    });
+    bench.sleep(1000);
+    bench.machine.model().heals_by_reset = true;
+    bench.machine.model().mischief = Some((0, Mischief::WrongCid(0x8000)));
+    assert_eq!(bench.reset(), Ok(()));
+    bench.sleep(3_000_000);
+    assert_eq!(*done.borrow(), Some(Ok(0)));
+    assert_eq!(bench.controller.resets(), 2);
 }
