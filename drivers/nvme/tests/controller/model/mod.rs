@@ -164,6 +164,8 @@ pub(crate) struct Model {
     pub(crate) heals_by_reset: bool,
     /// I/O commands that cover this block are never completed.
     pub(crate) deaf_to_block: Option<u64>,
+    /// It was kept from memory before it had stopped.
+    pub(crate) is_cut_off: bool,
     /// Whatever is on its way when the bench goes is no offence.
     pub(crate) forgives: bool,
     /// `stop_dma` cannot be confirmed, and does nothing.
@@ -249,6 +251,7 @@ impl Model {
             timers: Vec::new(),
             heals_by_reset: false,
             deaf_to_block: None,
+            is_cut_off: false,
             forgives: false,
             ignores_stop: false,
             hides_controller_memory: false,

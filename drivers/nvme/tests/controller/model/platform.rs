@@ -143,6 +143,7 @@ unsafe impl Platform for Machine {
         if model.ignores_stop {
             return false;
         }
+        model.is_cut_off |= model.rdy;
         model.memory.dma = false;
         true
     }

@@ -172,6 +172,7 @@ impl Model {
     }
 
     fn enable(&mut self) {
+        self.is_cut_off = false;
         let sizes = self.cc.iosqes() == 6 && self.cc.iocqes() == 4;
         let cap = self.config.cap;
         let pages = (cap.mpsmin()..=cap.mpsmax().max(cap.mpsmin())).contains(&self.cc.mps());
@@ -204,6 +205,10 @@ impl Model {
         let stride = 4 << self.config.cap.dstrd();
         if self.silent && !self.rdy {
             // It stopped being ready by itself. The driver cannot know.
+            return;
+        }
+        if self.is_cut_off {
+            // Somebody could not wait. The others do not know it yet, and it does no harm.
             return;
         }
         if !offset.is_multiple_of(stride) || !self.rdy {
