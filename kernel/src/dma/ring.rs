@@ -38,6 +38,12 @@ impl DmaMemory {
         })
     }
 
+    /// Where the CPU sees it, for as long as it is held. Whoever uses that makes whole, atomic accesses of 64
+    /// bits, too.
+    pub(crate) fn pointer(&self) -> NonNull<u8> {
+        self.frames.pointer()
+    }
+
     /// Where the device sees it: without an IOMMU, at its physical address.
     pub fn bus(&self) -> DmaRange {
         let phyr = self.frames.phyr();
@@ -77,22 +83,5 @@ impl DmaMemory {
     #[inline]
     pub fn store64(&self, offset: usize, value: u64) {
         self.word(offset).store(value, Ordering::Relaxed);
-    }
-
-    /// Stores eight words from `offset` on, a multiple of 64.
-    ///
-    /// # Panics
-    /// If one of them is not within the memory.
-    #[inline(always)]
-    pub fn store_line(&self, offset: usize, line: &[u64; 8]) {
-        if !offset.is_multiple_of(64) || offset / 8 + 8 > self.len {
-            self.is_outside(offset);
-        }
-        for (index, value) in line.iter().enumerate() {
-            // SAFETY: in bounds by the comparison.
-            let word = unsafe { self.words.add(offset / 8 + index) };
-            // SAFETY: as in `word`.
-            unsafe { word.as_ref() }.store(*value, Ordering::Relaxed);
-        }
     }
 }

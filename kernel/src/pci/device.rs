@@ -23,6 +23,7 @@ use core::sync::atomic::AtomicBool;
 use pci_types::capability::{MsixCapability, PciCapability};
 use pci_types::device_type::DeviceType;
 use pci_types::{ConfigRegionAccess, EndpointHeader, PciHeader};
+use phyr::Phyr;
 
 /// What configuration space says about a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,6 +175,8 @@ pub enum DeviceError {
     Taken,
     /// The base address register is not implemented, or found no place.
     NoBar(u8),
+    /// The device names memory that is in none of its base address registers.
+    Outside(Phyr),
     /// The registers could not be mapped.
     Map(MapError),
 }
@@ -185,6 +188,7 @@ impl fmt::Display for DeviceError {
             Self::NoBar(index) => {
                 write!(f, "base address register {index} has no memory behind it")
             }
+            Self::Outside(part) => write!(f, "its registers are not where {part} is"),
             Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
         }
     }
@@ -291,6 +295,17 @@ impl<C: ConfigSpace> Device<C> {
             .ok_or(DeviceError::NoBar(index))?;
         // SAFETY: enumeration placed the register's memory there, and `self` is its driver.
         unsafe { RegisterWindow::map(bar.phyr) }.map_err(DeviceError::Map)
+    }
+
+    /// Maps a part of one of the device's base address registers. Which part, the device has said
+    /// somewhere: it is checked here.
+    pub fn window(&self, part: Phyr) -> Result<RegisterWindow, DeviceError> {
+        let mut bars = self.claim.function.bars.iter();
+        if !bars.any(|bar| bar.phyr.contains(part)) {
+            return Err(DeviceError::Outside(part));
+        }
+        // SAFETY: enumeration placed the register's memory there, and `self` is its driver.
+        unsafe { RegisterWindow::map(part) }.map_err(DeviceError::Map)
     }
 
     /// The device's messages, every one masked. They are the driver's, apart from the registers,

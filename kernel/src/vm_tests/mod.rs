@@ -8,6 +8,7 @@
 mod bare;
 mod boot;
 mod control;
+mod controller_memory;
 mod cores;
 mod costs;
 mod crew;

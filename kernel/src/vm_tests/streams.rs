@@ -394,15 +394,16 @@ fn look_at_the_trace(before: &QueueCounters, after: &QueueCounters) {
 
 #[vm_test(machine = "smp=4,nvme,size=16M", timeout = 120)]
 fn four_cores_read_through_queues_of_their_own() {
-    four_cores_read();
+    each_core_reads(4);
 }
 
 #[vm_test(machine = "smp=4,queues=2,nvme,size=16M", timeout = 120)]
 fn four_cores_share_two_queues() {
-    four_cores_read();
+    each_core_reads(4);
 }
 
-fn four_cores_read() {
+/// All cores read at the same time, and compare.
+pub(super) fn each_core_reads(count: usize) {
     // Found before the others use it.
     let before = {
         disk();
@@ -418,7 +419,7 @@ fn four_cores_read() {
             })
         })
         .collect();
-    assert_eq!(tasks.len(), 4);
+    assert_eq!(tasks.len(), count);
     for task in tasks {
         assert!(wait(task) >= 500);
     }

@@ -2,6 +2,7 @@
 //! namespaces as block devices.
 //!
 //! - `platform` is the controller's place in the machine;
+//! - `shared` is memory that driver and controller both use;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`hub`] is a controller with its queues and tasks;
 //! - [`namespace`] is a block device.
@@ -12,6 +13,7 @@ pub mod hub;
 pub mod namespace;
 pub mod platform;
 pub mod queue;
+mod shared;
 
 use crate::cores;
 use crate::interrupts::Interrupt;
@@ -22,6 +24,7 @@ use crate::println;
 use crate::storage::Name;
 use alloc::sync::Arc;
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 use hub::{Controller, Hub};
 use platform::NvmePlatform;
 
@@ -33,6 +36,16 @@ const REGISTERS: u8 = 0;
 
 /// Entries of a queue. More than the deepest stream keeps busy.
 const ENTRIES: u16 = 128;
+
+/// Whether submission queues go to memory of the controllers.
+static IN_THE_CONTROLLER: AtomicBool = AtomicBool::new(false);
+
+/// Puts the submission queues of controllers that come from now on into their own memory, where they
+/// have some. It is for controllers that fetch over a slow bus. A controller that is a program pays
+/// for each word that is written there, so the default is that none are.
+pub fn use_controller_memory(is_wanted: bool) {
+    IN_THE_CONTROLLER.store(is_wanted, Ordering::Relaxed);
+}
 
 /// Whether a function is an NVMe controller.
 pub fn is_controller(function: &Function) -> bool {
@@ -87,6 +100,7 @@ pub async fn probe(
     let mut options = nvme::Options::default();
     options.queues = cores::online().count() as u16;
     options.entries = ENTRIES;
+    options.controller_memory = IN_THE_CONTROLLER.load(Ordering::Relaxed);
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");

@@ -1,5 +1,6 @@
 //! What the driver crate asks of the machine.
 
+use super::shared::Shared;
 use crate::cores;
 use crate::dma::DmaMemory;
 use crate::interrupts::Interrupt;
@@ -8,7 +9,6 @@ use crate::pci::device::Device;
 use crate::pci::ecam::Ecam;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
-use phyr::DmaRange;
 
 /// One controller's place in the machine.
 pub struct NvmePlatform {
@@ -60,31 +60,6 @@ impl nvme::Registers for Registers {
     }
 }
 
-/// Memory that the driver shares with the controller.
-pub struct Shared(DmaMemory);
-
-// SAFETY: `DmaMemory` is one range of frames of its own, at the address that `bus` tells.
-unsafe impl nvme::SharedMemory for Shared {
-    fn bus(&self) -> DmaRange {
-        self.0.bus()
-    }
-
-    #[inline]
-    fn load64(&self, offset: usize) -> u64 {
-        self.0.load64(offset)
-    }
-
-    #[inline]
-    fn store64(&self, offset: usize, value: u64) {
-        self.0.store64(offset, value);
-    }
-
-    #[inline(always)]
-    fn store_line(&self, offset: usize, line: &[u64; 8]) {
-        self.0.store_line(offset, line);
-    }
-}
-
 // SAFETY: the registers are those of the device's own base address register, and a device without
 // bus mastering reaches no memory (PCI Local Bus specification 3.0, section 6.2.2).
 unsafe impl nvme::Platform for NvmePlatform {
@@ -97,8 +72,15 @@ unsafe impl nvme::Platform for NvmePlatform {
 
     fn allocate(&self, bytes: usize) -> Result<Shared, nvme::OutOfMemory> {
         DmaMemory::allocate(bytes as u64)
-            .map(Shared)
+            .map(Shared::in_ram)
             .map_err(|_| nvme::OutOfMemory)
+    }
+
+    fn controller_memory(&self, bar: u8, offset: u64, bytes: usize) -> Option<Shared> {
+        let bar = self.device.function().bar(bar)?;
+        let part = bar.phyr.sub(offset, bytes as u64)?;
+        let window = self.device.window(part).ok()?;
+        Some(Shared::in_the_controller(window, part))
     }
 
     fn microseconds(&self) -> u64 {

@@ -1,0 +1,91 @@
+//! Submission queues in the memory of the controller.
+
+use super::{disk, streams};
+use crate::block::blocking::wait;
+use crate::drivers::nvme;
+use crate::machine::machine;
+use crate::storage;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use phyr::Phyr;
+use vm_test::{control, vm_test};
+
+/// The base address register that QEMU has for it.
+const MEMORY: u8 = 2;
+/// Bytes of a queue of 128 entries.
+const QUEUE: u64 = 128 * 64;
+
+/// The controller's memory.
+fn memory() -> Phyr {
+    let functions = machine().functions();
+    let controller = functions.iter().find(|one| nvme::is_controller(one));
+    let bar = controller.and_then(|controller| controller.bar(MEMORY));
+    bar.expect("the controller has memory").phyr
+}
+
+/// How many submission queues QEMU was told of at this address.
+fn queues_at(at: u64) -> u64 {
+    control::trace_count(&format!("pci_nvme_create_sq addr=0x{at:x},"))
+}
+
+/// Words of the controller's memory from a place on, as QEMU's monitor sees them.
+fn words(from: u64, count: usize) -> Vec<u64> {
+    let answer = control::monitor(&format!("xp /{count}gx {from:#x}"));
+    let text = String::from_utf8_lossy(answer.text()).into_owned();
+    let words = text
+        .split_whitespace()
+        .filter(|word| word.starts_with("0x"));
+    let words: Vec<u64> = words
+        .map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).expect("a number"))
+        .collect();
+    assert_eq!(words.len(), count, "{text}");
+    words
+}
+
+#[vm_test(
+    machine = "smp=2,cmb=16M,trace=pci_nvme_create_sq,size=16M",
+    timeout = 120
+)]
+fn commands_lie_in_the_controller_if_that_is_wanted() {
+    nvme::use_controller_memory(true);
+    let disk = disk();
+    let memory = memory();
+    assert_eq!(memory.len(), 16 << 20);
+    for queue in 0..2 {
+        assert_eq!(queues_at(memory.addr().get() + queue * QUEUE), 1);
+    }
+    // Two cores, with content compared, and around the ring several times.
+    streams::each_core_reads(2);
+
+    // The command of one read, where the controller takes it from: opcode, namespace, block, blocks.
+    const PLACE: u64 = 0x4321;
+    disk.read_now(PLACE, &mut vec![0; 3 * 512])
+        .expect("it reads");
+    let all = (0..QUEUE).step_by(512);
+    let mut entries = all.flat_map(|at| words(memory.addr().get() + at, 64));
+    let mut found = 0;
+    while let Some(first) = entries.next() {
+        let rest: Vec<u64> = entries.by_ref().take(7).collect();
+        let is_read = first as u8 == 0x02 && first >> 32 == 1;
+        found += u32::from(is_read && rest[4] == PLACE && rest[5] as u16 == 2);
+    }
+    assert_eq!(found, 1, "QEMU has the command in its memory");
+
+    // After a reset the controller has forgotten where its memory is, and is told again.
+    let controller = storage::controllers()[0].controller().expect("it is there");
+    wait(controller.reset()).expect("it comes back");
+    assert_eq!(queues_at(memory.addr().get()), 2);
+    streams::each_core_reads(2);
+}
+
+#[vm_test(machine = "cmb=16M,trace=pci_nvme_create_sq,size=16M", timeout = 60)]
+fn commands_lie_in_ram_if_nobody_says_otherwise() {
+    // Firmware has used the controller, too.
+    control::trace_mark();
+    let disk = disk();
+    disk.read_now(0, &mut vec![0; 512]).expect("it reads");
+    assert_eq!(control::trace_count("pci_nvme_create_sq"), 1);
+    assert_eq!(queues_at(memory().addr().get()), 0);
+}
