@@ -53,12 +53,9 @@ impl<'a, W: Window, T: Flush> Change<'a, W, T> {
                 (_, Some(below)) if !level.leaf_fits(piece, target.start, target.largest) => {
                     let new = self.new_table(iter::repeat_n(Entry::EMPTY, ENTRIES));
                     self.map(new, below, piece, target);
-                    table.set(self.window, index, Entry::table(new));
+                    table.set(self.window, index, target.table(new));
                 }
-                _ => {
-                    let leaf = Entry::leaf(target.start, level, target.rights, target.cache);
-                    table.set(self.window, index, leaf);
-                }
+                _ => table.set(self.window, index, target.leaf(level)),
             }
         }
     }

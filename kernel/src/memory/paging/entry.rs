@@ -14,6 +14,8 @@ pub(super) struct Entry(u64);
 const PRESENT: u64 = 1 << 0;
 /// R/W: writes are allowed.
 const WRITABLE: u64 = 1 << 1;
+/// U/S: not for the supervisor alone.
+const USER: u64 = 1 << 2;
 /// PWT and PCD: bits 0 and 1 of the number of a PAT entry.
 const PAT_LOW_SHIFT: u32 = 3;
 const PAT_LOW: u64 = 0b11 << PAT_LOW_SHIFT;
@@ -64,6 +66,12 @@ impl Entry {
         };
         // None of the PAT entries in use has bit 2.
         Self(phys.get() | PRESENT | size | cache.pat_index() << PAT_LOW_SHIFT).with_rights(rights)
+    }
+
+    /// The same as an entry of a guest's nested tables. To them every access of a guest is a user's
+    /// (AMD APM vol. 2, §15.25.5), and which of its memory is code, is the guest's own affair.
+    pub(super) const fn for_guest(self) -> Self {
+        Self((self.0 | USER | WRITABLE) & !NO_EXECUTE)
     }
 
     /// What this says as an entry of a table of `level`.

@@ -22,7 +22,8 @@
 //! - entries above the leaves grant everything and restrict nothing; the leaf decides. (All leaves
 //!   are the kernel's own. User memory will need the U/S bit on the whole way down, SDM §4.6.)
 //!
-//! The format of the tables is that of the Intel SDM, vol. 3, §4.5 (4-level paging).
+//! The format of the tables is that of the Intel SDM, vol. 3, §4.5 (4-level paging). The nested
+//! tables of a guest ([`NestedTables`]) have the same format, and are made by the same code.
 
 mod change;
 mod entry;
@@ -31,6 +32,7 @@ mod features;
 mod flush;
 mod frames;
 mod level;
+mod nested;
 mod plan;
 mod rights;
 mod table;
@@ -42,12 +44,13 @@ pub use error::MapError;
 pub use features::Features;
 pub use flush::{FEW, Flush, LocalTlb};
 pub use frames::FrameSource;
+pub use nested::NestedTables;
 pub use rights::{Cache, PAT, PAT_MSR, Rights};
 pub use walk::{Leaf, LeafCount};
 
 use self::change::Change;
 use self::level::Level;
-use self::plan::Target;
+use self::plan::{Target, Walker};
 use self::table::{Chain, Table};
 use super::virt::{VirtAddr, VirtRange};
 use super::window::{PAGE, PHYSICAL_BITS, Window};
@@ -59,6 +62,7 @@ pub struct PageTables<W, S, T> {
     frames: S,
     flush: T,
     features: Features,
+    walker: Walker,
 }
 
 impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
@@ -89,6 +93,7 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
             frames,
             flush,
             features,
+            walker: Walker::Kernel,
         }
     }
 
@@ -143,6 +148,7 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
             rights,
             cache,
             largest: self.features.largest_leaf(),
+            walker: self.walker,
         };
         let tables =
             plan::tables_to_map(&self.window, Some(self.root), Level::Pml4, range, target)?;

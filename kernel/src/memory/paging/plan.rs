@@ -22,6 +22,16 @@ pub(super) struct Target {
     pub(super) cache: Cache,
     /// The level of the largest leaves that may be used.
     pub(super) largest: Level,
+    pub(super) walker: Walker,
+}
+
+/// For whose accesses the CPU walks the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walker {
+    /// For the kernel's.
+    Kernel,
+    /// For a guest's: the tables are nested.
+    Guest,
 }
 
 impl Target {
@@ -32,6 +42,23 @@ impl Target {
         Self {
             start: PhysAddr::new(self.start.get() + offset),
             ..self
+        }
+    }
+
+    /// The leaf of `level` that maps it.
+    pub(super) const fn leaf(self, level: Level) -> Entry {
+        self.open(Entry::leaf(self.start, level, self.rights, self.cache))
+    }
+
+    /// The entry for a table on the way to it.
+    pub(super) const fn table(self, table: Table) -> Entry {
+        self.open(Entry::table(table))
+    }
+
+    const fn open(self, entry: Entry) -> Entry {
+        match self.walker {
+            Walker::Kernel => entry,
+            Walker::Guest => entry.for_guest(),
         }
     }
 }

@@ -4,6 +4,7 @@ mod adoption;
 mod leaves;
 mod machine;
 mod model;
+mod nested;
 mod refusals;
 mod splits;
 mod translation;
