@@ -35,6 +35,8 @@
 //! | `icount` | a clock that counts instructions; never KVM |
 //! | `ram=SIZE` | so much RAM (128M) |
 //! | `smp=N` | so many cores, 1 to 64 (1) |
+//! | `svm` | cores that can run guests; never KVM |
+//! | `without=FEATURES` | cores that lack these, by QEMU's names, for example `svm+npt`; never KVM |
 //! | `firmware=seabios`, `firmware=qboot` | this firmware (seabios) |
 //!
 //! The empty text is the plainest machine.
@@ -54,7 +56,8 @@ const KNOWN: &str = "known words are nvme, disks=N, lba=512|4096, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    trace=EVENTS, icount, ram=SIZE, smp=N, firmware=seabios|qboot";
+    trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
+    without=FEATURES, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +86,10 @@ pub struct Needs {
     pub ram: u64,
     /// Number of cores.
     pub cores: u8,
+    /// The cores have SVM.
+    pub svm: bool,
+    /// What the cores lack.
+    pub without: Vec<String>,
     /// What runs first.
     pub firmware: Firmware,
 }
@@ -102,6 +109,8 @@ impl Default for Needs {
             icount: false,
             ram: Machine::DEFAULT_RAM,
             cores: 1,
+            svm: false,
+            without: Vec::new(),
             firmware: Firmware::SeaBios,
         }
     }
@@ -134,7 +143,15 @@ impl Needs {
             }
             if !matches!(
                 key,
-                "ram" | "smp" | "firmware" | "disks" | "spares" | "trace" | "icount"
+                "ram"
+                    | "smp"
+                    | "svm"
+                    | "without"
+                    | "firmware"
+                    | "disks"
+                    | "spares"
+                    | "trace"
+                    | "icount"
             ) {
                 needs.disks = needs.disks.max(1);
             }
@@ -169,6 +186,7 @@ impl Needs {
             "pi-first" => format.protection.first = true,
             "zoned" => format.zone = Some(1 << 20),
             "icount" => self.icount = true,
+            "svm" => self.svm = true,
             _ => return false,
         }
         true
@@ -183,6 +201,7 @@ impl Needs {
             ("smp", value) => return Ok(set(&mut self.cores, value, 1..=64)),
             ("size", value) => self.size = Some(size::parse(value)?),
             ("trace", value) => self.trace = value.split('+').map(str::to_owned).collect(),
+            ("without", value) => self.without = value.split('+').map(str::to_owned).collect(),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
             ("spares", value) => {
                 self.controller.place = Place::RootPort;
@@ -258,7 +277,9 @@ impl Needs {
         machine.firmware = self.firmware;
         machine.accel = accel;
         machine.icount = self.icount;
-        if self.icount {
+        machine.without.clone_from(&self.without);
+        // What QEMU's translator can do does not depend on the host.
+        if self.icount || self.svm || !self.without.is_empty() {
             machine.accel = Accel::Tcg;
         }
         if !self.trace.is_empty() {
@@ -339,8 +360,9 @@ mod tests {
         for word in ["lba=512", "mdts=1", "disk=ext4", "bridge", "size=1M"] {
             assert_eq!(Needs::parse(word).unwrap().disks, 1, "{word} implies nvme");
         }
-        let plain = Needs::parse("ram=64M,firmware=seabios,smp=4").unwrap();
-        assert_eq!((plain.disks, plain.cores), (0, 4));
+        let plain = Needs::parse("ram=64M,firmware=seabios,smp=4,svm,without=npt+pae").unwrap();
+        assert_eq!((plain.disks, plain.cores, plain.svm), (0, 4, true));
+        assert_eq!(plain.without, ["npt", "pae"]);
         assert_eq!(Needs::parse("icount,trace=a").unwrap().disks, 0);
     }
 

@@ -68,6 +68,8 @@ pub struct Machine {
     pub memory: Memory,
     /// Number of cores, from 1.
     pub cores: u8,
+    /// What the cores cannot do that others can, by QEMU's names.
+    pub without: Vec<String>,
     /// What runs first.
     pub firmware: Firmware,
     /// What executes it.
@@ -97,6 +99,7 @@ impl Machine {
             ram: Self::DEFAULT_RAM,
             memory: Memory::default(),
             cores: 1,
+            without: Vec::new(),
             firmware: Firmware::default(),
             accel: Accel::default(),
             disks: Vec::new(),
@@ -129,7 +132,8 @@ impl Machine {
             },
         );
         line.add("-smp", &self.cores.to_string());
-        line.add("-cpu", "max");
+        let lacks = self.without.iter().map(|name| format!(",-{name}"));
+        line.add("-cpu", &format!("max{}", lacks.collect::<String>()));
         line.add(
             "-accel",
             match self.accel {
@@ -234,6 +238,7 @@ mod tests {
         let mut machine = Machine::new("k.elf");
         machine.ram = 900 << 30;
         machine.cores = 4;
+        machine.without = vec!["svm".into(), "npt".into()];
         machine.firmware = Firmware::Qboot;
         machine.memory = Memory::Shared;
         machine
@@ -247,6 +252,7 @@ mod tests {
         for part in [
             "-m 900G",
             "-smp 4",
+            "-cpu max,-svm,-npt",
             "memory-backend-memfd,id=ram,size=900G,share=on",
             "-bios qboot.rom",
             "-fw_cfg name=opt/phyros/seed,file=/s,,1",
