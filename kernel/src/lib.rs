@@ -50,6 +50,7 @@ pub mod executor;
 pub mod exit;
 pub mod fs;
 pub mod fw_cfg;
+pub mod hypervisor;
 pub mod interrupts;
 pub mod lock;
 #[cfg(phyros)]

@@ -116,6 +116,12 @@ pub(crate) fn time() -> u64 {
     here().alarms.now()
 }
 
+/// Says that this core's timer was armed for something else: the next alarm is armed anew.
+#[cfg(phyros)]
+pub(crate) fn timer_was_used() {
+    here().alarms.disarmed();
+}
+
 /// Wakes at this time.
 pub(crate) fn wake_at(at: u64, waker: &Waker) {
     here().alarms.add(at, waker);

@@ -7,6 +7,7 @@
 
 mod bare;
 mod boot;
+mod confined;
 mod control;
 mod controller_memory;
 mod cores;
@@ -14,6 +15,7 @@ mod costs;
 mod crew;
 mod disks;
 mod executor;
+mod guest;
 mod held;
 mod hotplug;
 mod interrupts;
