@@ -29,8 +29,8 @@ pub enum GuestError {
     Unsupported(Unsupported),
     /// The memory cannot be mapped for it.
     Map(MapError),
-    /// The memory is more than its processor could reach, 4 GiB.
-    TooLarge,
+    /// The memory, or the entry, lies beyond what its processor could reach, 4 GiB.
+    Unreachable,
 }
 
 impl fmt::Display for GuestError {
@@ -38,7 +38,7 @@ impl fmt::Display for GuestError {
         match self {
             Self::Unsupported(reason) => reason.fmt(f),
             Self::Map(error) => error.fmt(f),
-            Self::TooLarge => f.write_str("a guest has at most 4 GiB of memory"),
+            Self::Unreachable => f.write_str("a guest reaches no more than 4 GiB"),
         }
     }
 }
@@ -138,7 +138,7 @@ impl<R: Ram> Guest<R> {
             return Ok(end);
         }
         let ready = support::ready()?;
-        let until = Instant::now() + time;
+        let until = Instant::now().checked_add(time).unwrap_or(Instant::MAX);
         loop {
             // SAFETY: `self` has the memory, borrowed exclusively.
             unsafe { processor.enter(&ready, until) };
@@ -162,8 +162,8 @@ impl Processor {
         let ready = support::ready().map_err(GuestError::Unsupported)?;
         confinement::check(&ready).map_err(GuestError::Unsupported)?;
         let memory = ram.phyrs().map_err(GuestError::Map)?;
-        if memory.bytes() > MOST {
-            return Err(GuestError::TooLarge);
+        if memory.bytes() > MOST || entry.get() >= MOST {
+            return Err(GuestError::Unreachable);
         }
         let tables = NestedTables::new(window(), TableFrames, Features::detect());
         let mut tables = tables.map_err(GuestError::Map)?;
@@ -184,6 +184,10 @@ impl Processor {
     ///
     /// # Errors
     /// If it is not that which it had: both.
+    #[expect(
+        clippy::result_large_err,
+        reason = "nothing may be lost, and nobody joins often"
+    )]
     pub fn join<R: Ram>(self, ram: R) -> Result<Guest<R>, (Self, R)> {
         match ram.phyrs() {
             Ok(memory) if memory == self.memory => Ok(Guest {
