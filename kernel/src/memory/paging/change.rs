@@ -105,7 +105,13 @@ impl<'a, W: Window, T: Flush> Change<'a, W, T> {
             (Content::Table(next, below), _) => Some((next, below)),
             (Content::Leaf, Some(below)) if !level.is_whole(piece) => {
                 let parts = self.new_table(entry.split(level)?);
-                table.set(self.window, index, Entry::table(parts));
+                let way = Entry::table(parts);
+                let way = if entry.is_for_user() {
+                    way.for_user()
+                } else {
+                    way
+                };
+                table.set(self.window, index, way);
                 // Until it is flushed, a CPU may use the old leaf or the parts: they say the same.
                 self.report(piece);
                 Some((parts, below))

@@ -74,6 +74,16 @@ impl Entry {
         Self((self.0 | USER | WRITABLE) & !NO_EXECUTE)
     }
 
+    /// The same for programs in ring 3. With SMAP and SMEP the kernel cannot use such a leaf any more.
+    pub(super) const fn for_user(self) -> Self {
+        Self(self.0 | USER)
+    }
+
+    /// Whether programs in ring 3 may go this way, as far as this entry goes.
+    pub(super) const fn is_for_user(self) -> bool {
+        self.0 & USER != 0
+    }
+
     /// What this says as an entry of a table of `level`.
     pub(super) const fn content(self, level: Level) -> Content {
         if !self.is_present() {
@@ -138,11 +148,11 @@ impl Entry {
 
     /// The same with no more rights than `above`, an entry on the way to this one, has.
     pub(super) const fn restricted_by(self, above: Self) -> Self {
-        Self(self.0 & (above.0 | !WRITABLE) | (above.0 & NO_EXECUTE))
+        Self(self.0 & (above.0 | !(WRITABLE | USER)) | (above.0 & NO_EXECUTE))
     }
 
     /// An entry that restricts nothing that is below it.
-    pub(super) const UNRESTRICTED: Self = Self(WRITABLE);
+    pub(super) const UNRESTRICTED: Self = Self(WRITABLE | USER);
 
     /// Of a leaf of `level`: how the memory is cached, if that has a name here.
     pub(super) const fn cache(self, level: Level) -> Option<Cache> {

@@ -19,8 +19,9 @@
 //! - a table that this module made and that maps nothing goes back to its [`FrameSource`];
 //! - memory, mapped or used for a table, is handed back only after the [`Flush`] hook has settled,
 //!   so no CPU can reach it through a translation that it remembers;
-//! - entries above the leaves grant everything and restrict nothing; the leaf decides. (All leaves
-//!   are the kernel's own. User memory will need the U/S bit on the whole way down, SDM §4.6.)
+//! - entries above the leaves grant everything and restrict nothing; the leaf decides. For tables
+//!   [of a program](PageTables::for_user) they and the leaves have the U/S bit (SDM §4.6), for the
+//!   kernel's none has.
 //!
 //! The format of the tables is that of the Intel SDM, vol. 3, §4.5 (4-level paging). The nested
 //! tables of a guest ([`NestedTables`]) have the same format, and are made by the same code.
@@ -94,6 +95,15 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
             flush,
             features,
             walker: Walker::Kernel,
+        }
+    }
+
+    /// The same, whose mappings from now on are for programs in ring 3.
+    #[must_use]
+    pub fn for_user(self) -> Self {
+        Self {
+            walker: Walker::User,
+            ..self
         }
     }
 
@@ -252,6 +262,37 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
     }
     // ANCHOR_END: translate
 
+    /// As [`translate`](Self::translate), with at most `entries` phyrs: as much of the front of
+    /// `range` as they can say, and how many bytes that is. What touches the last one still joins it.
+    ///
+    /// # Errors
+    ///
+    /// As [`translate`](Self::translate), for the part that was looked at.
+    pub fn translate_up_to(
+        &self,
+        range: VirtRange,
+        entries: usize,
+    ) -> Result<(PhyrList, u64), MapError> {
+        let mut phyrs = PhyrList::new();
+        let walked = walk::leaves(&self.window, self.root, range, &mut |virt, leaf| {
+            let leaf = leaf.ok_or(Stop::Error(MapError::NotMapped(virt.start())))?;
+            let last = phyrs.last();
+            let joins = last.is_some_and(|last| last.try_merge(leaf.phyr).is_ok());
+            if !joins && phyrs.len() >= entries {
+                return Err(Stop::Full);
+            }
+            let pushed = phyrs.push(leaf.phyr);
+            pushed.map_err(|error| Stop::Error(MapError::List(error)))
+        });
+        match walked {
+            Err(Stop::Error(error)) => Err(error),
+            Ok(()) | Err(Stop::Full) => {
+                let bytes = phyrs.bytes();
+                Ok((phyrs, bytes))
+            }
+        }
+    }
+
     /// Shows each leaf in `range` to `see`, in the order of the addresses. Of a leaf that the range
     /// cuts, only the part inside is shown.
     pub fn visit(&self, range: VirtRange, mut see: impl FnMut(Leaf)) {
@@ -302,4 +343,11 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
             self.frames.free(table.frame());
         }
     }
+}
+
+/// Why a walk ended early.
+enum Stop {
+    /// The list has all the entries that it may have.
+    Full,
+    Error(MapError),
 }

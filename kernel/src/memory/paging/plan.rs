@@ -32,6 +32,8 @@ pub(super) enum Walker {
     Kernel,
     /// For a guest's: the tables are nested.
     Guest,
+    /// For those of a program in ring 3, which must find the U/S bit all the way down.
+    User,
 }
 
 impl Target {
@@ -59,6 +61,7 @@ impl Target {
         match self.walker {
             Walker::Kernel => entry,
             Walker::Guest => entry.for_guest(),
+            Walker::User => entry.for_user(),
         }
     }
 }

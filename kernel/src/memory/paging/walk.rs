@@ -21,6 +21,8 @@ pub struct Leaf {
     /// What may be done, all entries on the way down considered. Nothing here stands for
     /// "writable and executable", which only someone else's tables can say.
     pub rights: Option<Rights>,
+    /// Whether programs in ring 3 may use it too, and then the kernel may not.
+    pub user: bool,
     /// How accesses are cached; nothing if it is a way that has no name here.
     pub cache: Option<Cache>,
 }
@@ -75,6 +77,7 @@ pub(super) fn leaves<W: Window, E>(
                     phyr: spot.phyr(entry),
                     size: spot.level.span(),
                     rights: entry.restricted_by(spot.above).rights(),
+                    user: entry.restricted_by(spot.above).is_for_user(),
                     cache: entry.cache(spot.level),
                 }),
             )

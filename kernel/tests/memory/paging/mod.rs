@@ -8,6 +8,7 @@ mod nested;
 mod refusals;
 mod splits;
 mod translation;
+mod users;
 mod walker;
 
 use kernel::memory::virt::{VirtAddr, VirtRange};

@@ -94,6 +94,7 @@ fn every_leaf_is_shown_in_order() {
         phyr: phyr(phys, len),
         size,
         rights: Some(rights),
+        user: false,
         cache: Some(cache),
     };
     let expected = [
@@ -123,4 +124,38 @@ fn every_leaf_is_shown_in_order() {
         ),
     ];
     assert_eq!(leaves, expected);
+}
+
+#[test]
+fn a_list_of_limited_length_stops_where_nothing_can_be_joined_any_more() {
+    let arena = memory(16);
+    let mut tables = tables(&arena);
+    // Pages 3 to 10 of memory, one by one; then two that touch nothing; then one more.
+    for page in 0..8 {
+        map(&mut tables, HERE + page * KIB_4, (3 + page) * KIB_4, KIB_4);
+    }
+    for (place, page) in [(8, 20), (9, 30), (10, 31)] {
+        map(&mut tables, HERE + place * KIB_4, page * KIB_4, KIB_4);
+    }
+    let all = range(HERE + 5, 11 * KIB_4 - 5);
+    let first = |entries| {
+        let (list, bytes) = tables.translate_up_to(all, entries).unwrap();
+        assert_eq!(list.bytes(), bytes);
+        list.iter()
+            .map(|phyr| (phyr.addr().get(), phyr.len()))
+            .collect::<Vec<_>>()
+    };
+    let whole = (3 * KIB_4 + 5, 8 * KIB_4 - 5);
+    assert_eq!(first(0), []);
+    assert_eq!(first(1), [whole]);
+    assert_eq!(first(2), [whole, (20 * KIB_4, KIB_4)]);
+    let end = (30 * KIB_4, 2 * KIB_4);
+    assert_eq!(first(3), [whole, (20 * KIB_4, KIB_4), end]);
+    assert_eq!(first(100), first(3));
+    let beyond = range(HERE, 12 * KIB_4);
+    assert!(matches!(
+        tables.translate_up_to(beyond, 3),
+        Err(MapError::NotMapped(_))
+    ));
+    assert!(tables.translate_up_to(beyond, 2).is_ok(), "not looked at");
 }

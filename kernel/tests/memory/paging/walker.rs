@@ -18,6 +18,8 @@ pub(crate) struct Translation {
     pub(crate) write: bool,
     /// Code may run.
     pub(crate) execute: bool,
+    /// Programs in ring 3 may use it.
+    pub(crate) user: bool,
     /// The number of the PAT entry.
     pub(crate) pat: u64,
 }
@@ -35,7 +37,7 @@ pub(crate) fn walk(
     virt: u64,
     mut see: impl FnMut(u64),
 ) -> Option<Translation> {
-    let (mut table, mut write, mut execute) = (root, true, true);
+    let (mut table, mut write, mut execute, mut user) = (root, true, true, true);
     for shift in [39, 30, 21, 12] {
         see(table);
         let entry = read(window, table + (virt >> shift) % 512 * 8);
@@ -43,6 +45,7 @@ pub(crate) fn walk(
             return None;
         }
         write &= bit(entry, 1);
+        user &= bit(entry, 2);
         execute &= !bit(entry, 63);
         assert_eq!(
             entry >> 52 & 0x7ff,
@@ -66,6 +69,7 @@ pub(crate) fn walk(
             size,
             write,
             execute,
+            user,
             pat,
         });
     }
