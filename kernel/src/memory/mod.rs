@@ -20,6 +20,7 @@ pub mod heap;
 pub(crate) mod identity;
 pub mod mapping;
 pub mod paging;
+pub mod pins;
 pub mod scattered;
 mod space;
 pub mod virt;

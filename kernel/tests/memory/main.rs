@@ -3,4 +3,5 @@
 mod arena;
 mod extents;
 mod paging;
+mod pins;
 mod random;
