@@ -1,6 +1,6 @@
 //! How cores agree that a translation has been forgotten.
 //!
-//! A core that changes the page tables (there is one at a time: it holds their lock) *posts* what the
+//! A core that changes page tables (one at a time posts: it holds the lock for that) *posts* what the
 //! others must forget under a new number, interrupts them, and waits until the record of each shows
 //! that number. A core that is interrupted looks at the number. If it is not the last one that it
 //! has carried out, it forgets what is posted, and writes the number into its record.

@@ -6,8 +6,9 @@
 //! be awake.
 //!
 //! Why that ends:
-//! - One core at a time changes the tables: it holds their lock. Another that wants to waits for
-//!   the lock with interrupts enabled, and answers meanwhile.
+//! - One core at a time changes the kernel's tables, or those of a program: it holds their lock. One at a
+//!   time posts: it holds the board's. Another that wants to waits for the lock with interrupts
+//!   enabled, and answers meanwhile.
 //! - Rust runs with interrupts enabled. Where it disables them for a few instructions, to look around
 //!   before it halts, it waits for nothing and takes no lock. Who wants the lock of the tables in spite of
 //!   that is told so ([`may_wait`]).
@@ -18,6 +19,7 @@
 
 use super::board::Board;
 use super::{CoreId, ONLINE, local};
+use crate::lock::Mutex;
 use crate::memory::paging::{Flush, LocalTlb};
 use crate::memory::virt::{VirtAddr, VirtRange};
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +36,9 @@ pub(crate) static BOARD: Board<FEW> = Board {
     count: AtomicU64::new(0),
     leaves: [const { AtomicU64::new(0) }; FEW],
 };
+
+/// Who has the board, from posting until all have answered: several address spaces share it.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// How many changes had to interrupt other cores.
 static SHOOT_DOWNS: AtomicU64 = AtomicU64::new(0);
@@ -71,8 +76,8 @@ impl Flush for AllTlbs {
         self.local.leaf(leaf);
     }
 
-    // The lock of the tables is held: nobody else posts.
     fn settle(&mut self) {
+        let turn = TURN.lock();
         let me = super::current();
         let leaves = self.local.few();
         let leaves = leaves.map(|leaves| leaves.iter().copied().map(VirtAddr::get));
@@ -87,6 +92,7 @@ impl Flush for AllTlbs {
             .flushed
             .store(posted.number, Ordering::Relaxed);
         cores_in(others).for_each(|core| wait_for(core, posted.number));
+        drop(turn);
     }
 }
 

@@ -4,9 +4,10 @@
 //! and this cache mode, in one piece even where the phyrs are not. It does not tell you whose the
 //! memory is: that is said by what owns it.
 //!
-//! There is one address space for now, the kernel's, behind one lock. All cores use it, so a mapping
+//! They are in the kernel's half of the addresses, behind one lock. All cores use it, so a mapping
 //! that ends is forgotten by all of them ([`cores::shootdown`](crate::cores::shootdown)) before
-//! its memory or its addresses are used again.
+//! its memory or its addresses are used again. Mappings that keep an owner, and can be pinned, are
+//! those of an [address space](super::address_space).
 
 use super::frames::{self, Frames};
 use super::paging::{self, Cache, Features, FrameSource, LeafCount, PageTables, Rights};
@@ -44,12 +45,12 @@ unsafe impl FrameSource for TableFrames {
 
 pub(crate) type Tables = PageTables<DirectMap, TableFrames, AllTlbs>;
 
-struct AddressSpace {
+struct Kernel {
     tables: Tables,
     area: AddressArea,
 }
 
-static KERNEL: Mutex<Option<AddressSpace>> = Mutex::new(None);
+static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
 
 /// Takes over the page tables at `root`.
 ///
@@ -68,23 +69,32 @@ pub(super) unsafe fn init(root: PhysAddr, window: DirectMap) {
     };
     let area = VirtAddr::new(AREA_START).and_then(|start| VirtRange::new(start, AREA_BYTES));
     let area = AddressArea::new(area.expect("the area is canonical"));
-    *KERNEL.lock() = Some(AddressSpace { tables, area });
+    *KERNEL.lock() = Some(Kernel { tables, area });
 }
 
-fn with_space<R>(action: impl FnOnce(&mut AddressSpace) -> R) -> R {
-    // Whoever has the lock may be waiting for this core to forget something.
+/// Whoever has a lock of page tables may be waiting for this core to forget something.
+pub(super) fn assert_may_change() {
     #[cfg(phyros)]
     assert!(
         shootdown::may_wait(),
         "the page tables are wanted while interrupts are disabled"
     );
+}
+
+fn with_space<R>(action: impl FnOnce(&mut Kernel) -> R) -> R {
+    assert_may_change();
     action(KERNEL.lock().as_mut().expect("memory is initialised first"))
 }
 
-/// Changes the kernel's page tables directly: for the start, when nothing is a `Mapping` yet, and
-/// for tests.
+/// Changes the kernel's page tables directly: for the start, when nothing is a `Mapping` yet; for
+/// what keeps its own accounts; and for tests.
 pub(crate) fn with_tables<R>(action: impl FnOnce(&mut Tables) -> R) -> R {
     with_space(|space| action(&mut space.tables))
+}
+
+/// Takes addresses for good, which nobody else will map.
+pub(super) fn take_addresses(len: u64) -> Option<VirtRange> {
+    with_space(|space| space.area.take(len, 1 << 30, 0))
 }
 
 /// Why memory could not be mapped.

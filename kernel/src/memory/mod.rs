@@ -13,6 +13,7 @@
 //! Addresses, from the top: the kernel image at -2 GiB; the loader's stack and boot information;
 //! the kernel's own mappings ([`mapping`]); all RAM ([`DIRECT_MAP`]). The lower half is empty.
 
+pub mod address_space;
 pub mod extents;
 pub mod frames;
 pub mod heap;

@@ -1,0 +1,529 @@
+//! Address spaces: what is mapped where, who owns it, and what of it must stay.
+//!
+//! # The problem
+//!
+//! A program says "read the file to this address". What a device needs is phyrs, and that these stay
+//! what they are until the device is done: the program may unmap the range meanwhile, or end. Other
+//! kernels count users in a record of each page. Here there are no such records.
+//!
+//! # The idea
+//!
+//! A mapping *owns* what is behind it ([`Backing`]): memory can only be freed by being unmapped.
+//! So it is enough that what is pinned cannot be unmapped, and the pins can live with the mappings,
+//! in extents of virtual addresses ([`Pins`]). [`AddressSpace::pin`] answers with
+//! [`Pinned`]: the phyrs, and the promise.
+//!
+//! - `pin` takes one lock, walks the page tables once, and joins what touches, across the bounds of pages,
+//!   leaves and mappings. A gigabyte in one piece is one phyr.
+//! - What is pinned is not unmapped, replaced, or protected against its [`Access`]: whoever tries gets
+//!   [`SpaceError::Pinned`]. Nobody waits under a lock for a device.
+//! - An address space that ends while something is pinned keeps that, and gives back all else.
+//!
+//! A program's address space is the lower half of the virtual addresses, and the kernel's upper half is
+//! visible to no program in it. The kernel's own is a part of the upper half: what Rust owns there
+//! in other ways (frames in the direct map, the heap, a [`Mapping`](super::Mapping)) is given to a request
+//! by value, and needs no pin.
+//!
+//! There is no copy-on-write. A pin for writing needs a mapping that may be written.
+
+mod areas;
+mod backing;
+mod error;
+mod pinned;
+
+pub use backing::Backing;
+pub use error::{PinError, SpaceError};
+pub use pinned::Pinned;
+
+use super::extents::Request;
+use super::frames::{Frames, window};
+use super::mapping::{self, TableFrames, Tables};
+use super::paging::{Features, LeafCount, MapError, PageTables, Rights};
+use super::pins::{Access, NoRoom, Pins};
+use super::virt::{VirtAddr, VirtRange};
+use super::window::PAGE;
+use crate::cores::shootdown::AllTlbs;
+use crate::lock::Mutex;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use areas::{Area, Areas};
+use core::fmt;
+use core::num::NonZeroUsize;
+use phyr::{PhyrList, PhysAddr};
+use spin::Once;
+
+/// What a program may map. The first pages stay free, so that a null pointer is one. So does the last
+/// page before the hole: an instruction that ends there would be followed by an address that is none,
+/// and the return to it would fault in the kernel.
+const USER_FIRST: u64 = 0x1_0000;
+const USER_END: u64 = 0x7fff_ffff_f000;
+
+/// How many addresses the kernel's mappings with owners have.
+const KERNEL_BYTES: u64 = 1 << 40;
+
+/// The addresses of a program.
+pub const USER: VirtRange = match VirtAddr::new(USER_FIRST) {
+    Ok(first) => match VirtRange::new(first, USER_END - USER_FIRST) {
+        Ok(range) => range,
+        Err(_) => unreachable!(),
+    },
+    Err(_) => unreachable!(),
+};
+
+type Owner = Arc<dyn Backing>;
+
+/// An address space, and the right to change it.
+pub struct AddressSpace {
+    space: Arc<Space>,
+}
+
+/// What an address space and the pins in it share.
+pub(crate) struct Space {
+    /// The addresses that it may map.
+    bounds: VirtRange,
+    // Dropped before the root, which lies above the tables.
+    state: Mutex<State>,
+    /// Of a program's: the root of its tables.
+    root: Option<Frames>,
+}
+
+struct State {
+    tree: Tree,
+    areas: Areas<Owner>,
+    pins: Pins,
+    /// The address space is at its end, and waits for its pins.
+    ended: bool,
+}
+
+/// Whose page tables.
+enum Tree {
+    /// Those that all cores use while they are in the kernel.
+    Kernel,
+    /// A program's.
+    Own(Tables),
+}
+
+/// How much there is of what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes that are mapped.
+    pub mapped: u64,
+    /// Bytes that are pinned.
+    pub pinned: u64,
+    /// Pins.
+    pub pins: usize,
+}
+
+impl Tree {
+    fn with<R>(&mut self, action: impl FnOnce(&mut Tables) -> R) -> R {
+        match self {
+            Self::Kernel => mapping::with_tables(action),
+            Self::Own(tables) => {
+                mapping::assert_may_change();
+                action(tables)
+            }
+        }
+    }
+}
+
+impl AddressSpace {
+    /// An address space for a program, with nothing in it.
+    ///
+    /// # Errors
+    /// [`SpaceError::OutOfMemory`].
+    pub fn new() -> Result<Self, SpaceError> {
+        let request = Request {
+            len: PAGE,
+            align: PAGE,
+            below: None,
+        };
+        let mut root = Frames::request(request).map_err(|_| SpaceError::OutOfMemory)?;
+        root.bytes_mut().fill(0);
+        // SAFETY: an empty table in the direct map, which belongs to this address space. Below it
+        // only these tables map, and only in the lower half.
+        let tables = unsafe {
+            PageTables::adopt(
+                root.phyr().addr(),
+                window(),
+                TableFrames,
+                AllTlbs::new(),
+                Features::detect(),
+            )
+        };
+        let tree = Tree::Own(tables.for_user());
+        Ok(Self::of(USER, Some(root), tree))
+    }
+
+    /// The kernel's own.
+    ///
+    /// # Panics
+    /// If it has no addresses left when it is first asked for.
+    pub fn kernel() -> &'static Self {
+        static KERNEL: Once<AddressSpace> = Once::new();
+        KERNEL.call_once(|| {
+            let bounds = mapping::take_addresses(KERNEL_BYTES);
+            Self::of(
+                bounds.expect("nobody else takes so many"),
+                None,
+                Tree::Kernel,
+            )
+        })
+    }
+
+    fn of(bounds: VirtRange, root: Option<Frames>, tree: Tree) -> Self {
+        let state = State {
+            tree,
+            areas: Areas::new(),
+            pins: Pins::new(),
+            ended: false,
+        };
+        let space = Arc::new(Space {
+            bounds,
+            root,
+            state: Mutex::new(state),
+        });
+        Self { space }
+    }
+
+    /// The addresses that it may map.
+    pub fn bounds(&self) -> VirtRange {
+        self.space.bounds
+    }
+
+    /// Maps what `owner` has at free addresses, with the largest leaves that fit, and keeps the owner
+    /// for as long as any of it is mapped.
+    ///
+    /// What the memory contains, the program sees.
+    ///
+    /// # Errors
+    /// Why not, and the owner.
+    pub fn map<B: Backing>(&self, owner: B, rights: Rights) -> Result<VirtRange, (SpaceError, B)> {
+        self.map_where(None, owner, rights)
+    }
+
+    /// As [`map`](Self::map), from this address on.
+    ///
+    /// # Errors
+    /// Why not, and the owner.
+    pub fn map_at<B: Backing>(
+        &self,
+        start: VirtAddr,
+        owner: B,
+        rights: Rights,
+    ) -> Result<VirtRange, (SpaceError, B)> {
+        self.map_where(Some(start), owner, rights)
+    }
+
+    fn map_where<B: Backing>(
+        &self,
+        start: Option<VirtAddr>,
+        owner: B,
+        rights: Rights,
+    ) -> Result<VirtRange, (SpaceError, B)> {
+        let list = match owner.phyrs() {
+            Ok(list) => list,
+            Err(error) => return Err((SpaceError::List(error), owner)),
+        };
+        let mut state = self.space.state.lock();
+        match state.map(self.space.bounds, start, &list, &owner, rights) {
+            Ok(range) => {
+                let owner: Owner = Arc::new(owner);
+                state.areas.insert(Area {
+                    range,
+                    rights,
+                    owner,
+                });
+                Ok(range)
+            }
+            Err(error) => Err((error, owner)),
+        }
+    }
+
+    /// Unmaps all of `range`, which may be a part of a mapping or several. Owners of which nothing is
+    /// mapped any more are dropped.
+    ///
+    /// # Errors
+    /// [`Pinned`](SpaceError::Pinned), [`NotPages`](SpaceError::NotPages),
+    /// [`NotMapped`](SpaceError::NotMapped), [`OutOfMemory`](SpaceError::OutOfMemory) and
+    /// [`Tables`](SpaceError::Tables), if a mapping is cut. Nothing has changed then.
+    pub fn unmap(&self, range: VirtRange) -> Result<(), SpaceError> {
+        let mut gone = Vec::new();
+        // Owners may have things to do when they are dropped: after the lock.
+        self.space.state.lock().unmap(range, &mut gone)
+    }
+
+    /// Gives all of `range` the rights `rights`.
+    ///
+    /// # Errors
+    /// [`Pinned`](SpaceError::Pinned), if something is pinned there for writing and the rights do not
+    /// allow that; otherwise as for [`unmap`](Self::unmap). Nothing has changed then.
+    pub fn protect(&self, range: VirtRange, rights: Rights) -> Result<(), SpaceError> {
+        self.space.state.lock().protect(range, rights)
+    }
+
+    /// Pins all of `range`, which need not be made of pages.
+    ///
+    /// # Errors
+    /// See [`PinError`]. Nothing is pinned then.
+    pub fn pin(&self, range: VirtRange, access: Access) -> Result<Pinned, PinError> {
+        self.pin_up_to(range, access, NonZeroUsize::MAX)
+            .map(|pinned| pinned.0)
+    }
+
+    /// Pins as much of the front of `range` as `entries` phyrs can say; and what is left of it, to go on
+    /// with.
+    ///
+    /// The last entry takes in all that touches it. So memory in one piece comes back in one
+    /// piece, however small `entries` is and however many mappings it has come from.
+    ///
+    /// # Errors
+    /// See [`PinError`]. Nothing is pinned then. Of what is left nothing is said.
+    pub fn pin_up_to(
+        &self,
+        range: VirtRange,
+        access: Access,
+        entries: NonZeroUsize,
+    ) -> Result<(Pinned, Option<VirtRange>), PinError> {
+        if !self.space.bounds.contains(range) {
+            return Err(PinError::Outside(range));
+        }
+        let (phyrs, front) = self.space.state.lock().pin(range, access, entries.get())?;
+        let pinned = Pinned::new(Arc::clone(&self.space), front, access, phyrs);
+        Ok((pinned, range.without_prefix(front.len())))
+    }
+
+    /// How many leaves of each size map `range`.
+    pub fn leaves(&self, range: VirtRange) -> LeafCount {
+        self.space
+            .state
+            .lock()
+            .tree
+            .with(|tables| tables.leaves(range))
+    }
+
+    /// How much is mapped and pinned.
+    pub fn usage(&self) -> Usage {
+        let state = self.space.state.lock();
+        Usage {
+            mapped: state.areas.iter().map(|area| area.range.len()).sum(),
+            pinned: state.pins.bytes(),
+            pins: state.pins.len(),
+        }
+    }
+
+    /// The root of a program's tables, for CR3. The kernel's half in it means nothing.
+    pub fn root(&self) -> Option<PhysAddr> {
+        self.space.root.as_ref().map(|root| root.phyr().addr())
+    }
+}
+
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        let mut gone = Vec::new();
+        let mut state = self.space.state.lock();
+        state.ended = true;
+        state.sweep(&mut gone);
+    }
+}
+
+impl fmt::Debug for AddressSpace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.space, f)
+    }
+}
+
+impl fmt::Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Space({})", self.bounds)
+    }
+}
+
+impl Space {
+    pub(super) fn unpin(&self, range: VirtRange, access: Access) {
+        let mut gone = Vec::new();
+        let mut state = self.state.lock();
+        state.pins.remove(range, access);
+        if state.ended {
+            state.sweep(&mut gone);
+        }
+    }
+
+    pub(super) fn divide_pin(&self) -> Result<(), NoRoom> {
+        self.state.lock().pins.divide()
+    }
+
+    pub(super) fn unite_pins(&self) {
+        self.state.lock().pins.unite();
+    }
+}
+
+impl State {
+    /// Maps a list and makes room for its area.
+    fn map(
+        &mut self,
+        bounds: VirtRange,
+        start: Option<VirtAddr>,
+        list: &PhyrList,
+        owner: &impl Backing,
+        rights: Rights,
+    ) -> Result<VirtRange, SpaceError> {
+        if list.is_empty() || list.iter().any(|phyr| !phyr.is_aligned(PAGE)) {
+            return Err(SpaceError::NotPages);
+        }
+        let range = match start {
+            Some(start) => VirtRange::new(start, list.bytes()).map_err(SpaceError::Address)?,
+            None => self.place(bounds, list).ok_or(SpaceError::NoAddresses)?,
+        };
+        if !bounds.contains(range) {
+            return Err(SpaceError::Outside(range));
+        }
+        if !range.is_aligned(PAGE) {
+            return Err(SpaceError::NotPages);
+        }
+        if let Some(area) = self.areas.in_range(range).next() {
+            return Err(SpaceError::Taken(area.range));
+        }
+        self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
+        let cache = owner.cache();
+        let mapped = self.tree.with(|tables| {
+            let mut mapped = 0;
+            for phyr in list {
+                let virt = range.start().checked_add(mapped);
+                let virt = virt.expect("the list is as long as the range");
+                // SAFETY: by the contract of `Backing`, and the owner stays until it is unmapped.
+                if let Err(error) = unsafe { tables.map(virt, phyr, rights, cache) } {
+                    if let Some(done) = range.prefix(mapped) {
+                        // SAFETY: nobody has been told of the range yet.
+                        let undone = unsafe { tables.discard(done) };
+                        undone.expect("it was mapped just now");
+                    }
+                    return Err(error);
+                }
+                mapped += phyr.len();
+            }
+            Ok(())
+        });
+        mapped.map_err(SpaceError::Tables)?;
+        Ok(range)
+    }
+
+    /// Where a list goes that may go anywhere: to where large leaves fit.
+    fn place(&self, bounds: VirtRange, list: &PhyrList) -> Option<VirtRange> {
+        let len = list.bytes();
+        let align = [1 << 30, 1 << 21]
+            .into_iter()
+            .find(|size| len >= *size)
+            .unwrap_or(PAGE);
+        let offset = list.first()?.addr().get() % align;
+        self.areas.place(bounds, len, align, offset)
+    }
+
+    /// Whether all of `range` is mapped, in whole pages.
+    fn check(&self, range: VirtRange) -> Result<(), SpaceError> {
+        if !range.is_aligned(PAGE) {
+            return Err(SpaceError::NotPages);
+        }
+        match self.areas.first_hole(range) {
+            Some(hole) => Err(SpaceError::NotMapped(hole)),
+            None => Ok(()),
+        }
+    }
+
+    // ANCHOR: unmap
+    fn unmap(&mut self, range: VirtRange, gone: &mut Vec<Owner>) -> Result<(), SpaceError> {
+        self.check(range)?;
+        if let Some(pinned) = self.pins.first_in(range) {
+            return Err(SpaceError::Pinned(pinned.range));
+        }
+        self.forget(range, gone)
+    }
+    // ANCHOR_END: unmap
+
+    /// Unmaps what may be unmapped.
+    fn forget(&mut self, range: VirtRange, gone: &mut Vec<Owner>) -> Result<(), SpaceError> {
+        self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
+        let owners = self.areas.in_range(range).count();
+        gone.try_reserve(owners)
+            .map_err(|_| SpaceError::OutOfMemory)?;
+        // SAFETY: it is not pinned, and who uses a virtual address of a program without a pin is the
+        // program. (In the kernel's, who used it was told that it is mapped, not that it stays.)
+        let unmapped = self.tree.with(|tables| unsafe { tables.discard(range) });
+        unmapped.map_err(SpaceError::Tables)?;
+        self.areas.remove(range, |owner| gone.push(owner));
+        Ok(())
+    }
+
+    fn protect(&mut self, range: VirtRange, rights: Rights) -> Result<(), SpaceError> {
+        self.check(range)?;
+        if rights != Rights::ReadWrite
+            && let Some(written) = self.pins.first_written_in(range)
+        {
+            return Err(SpaceError::Pinned(written.range));
+        }
+        self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
+        // SAFETY: as in `forget`; what the owner has may be used in any way.
+        let changed = self
+            .tree
+            .with(|tables| unsafe { tables.protect(range, rights) });
+        changed.map_err(SpaceError::Tables)?;
+        self.areas.set_rights(range, rights);
+        Ok(())
+    }
+
+    // ANCHOR: pin
+    fn pin(
+        &mut self,
+        range: VirtRange,
+        access: Access,
+        entries: usize,
+    ) -> Result<(PhyrList, VirtRange), PinError> {
+        let found = self
+            .tree
+            .with(|tables| tables.translate_up_to(range, entries));
+        let (phyrs, bytes) = found.map_err(|error| match error {
+            MapError::NotMapped(virt) => PinError::NotMapped(virt),
+            MapError::List(error) => PinError::List(error),
+            _ => PinError::OutOfMemory,
+        })?;
+        let front = range.prefix(bytes).unwrap_or(range);
+        if let Some(hole) = self.areas.first_hole(front) {
+            return Err(PinError::NotMapped(hole));
+        }
+        let may = |area: &&Area<Owner>| access == Access::Read || area.rights == Rights::ReadWrite;
+        if let Some(area) = self.areas.in_range(front).find(|area| !may(area)) {
+            return Err(PinError::ReadOnly(area.range));
+        }
+        let added = self.pins.add(front, access);
+        added.map_err(|NoRoom| PinError::OutOfMemory)?;
+        Ok((phyrs, front))
+    }
+    // ANCHOR_END: pin
+
+    /// Unmaps all that has no pin: at the end, and then again whenever a pin ends.
+    fn sweep(&mut self, gone: &mut Vec<Owner>) {
+        let mut next = self.areas.iter().next().map(|area| area.range);
+        while let Some(range) = next {
+            if self.pins.first_in(range).is_none() {
+                // Without memory it stays until the last pin ends, and then it is dropped whole.
+                let _ = self.forget(range, gone);
+            }
+            let behind = self
+                .areas
+                .iter()
+                .find(|area| area.range.start() > range.last());
+            next = behind.map(|area| area.range);
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Nothing is pinned, or somebody would still hold the address space.
+        let Self { tree, areas, .. } = self;
+        for area in areas.iter() {
+            // SAFETY: nobody can name the address space any more, and no core runs in it.
+            let unmapped = tree.with(|tables| unsafe { tables.discard(area.range) });
+            unmapped.expect("an area is mapped, and ends where its leaves end");
+        }
+    }
+}
