@@ -62,6 +62,8 @@ mod panic;
 pub mod pci;
 pub mod storage;
 pub mod time;
+#[cfg(phyros)]
+pub mod user;
 #[cfg(all(phyros, feature = "vm-tests"))]
 mod vm_tests;
 

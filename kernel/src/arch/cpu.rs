@@ -30,8 +30,12 @@ pub fn enable_protection() {
         Cr4Flags::USER_MODE_INSTRUCTION_PREVENTION,
         extended.ecx & 1 << 2 != 0,
     );
-    // SAFETY: the kernel never executes or accesses user pages, and each flag is supported.
-    unsafe { Cr4::update(|flags| flags.insert(wanted)) };
+    // A program that could write the GS base could point handlers to memory of its choice.
+    let unwanted = Cr4Flags::FSGSBASE;
+    let change = |flags: &mut Cr4Flags| *flags = (*flags | wanted) - unwanted;
+    // SAFETY: the kernel never executes or accesses user pages, and each flag is supported; and it
+    // does not use the instructions that are taken away.
+    unsafe { Cr4::update(change) };
 }
 
 /// Sets what the cache modes of page-table entries mean, which each core has for itself.

@@ -36,6 +36,7 @@ exception_stubs:
     .set vector, vector + 1
     .endr
 
+.global exception_common
 exception_common:
     push rax
     push rbx
@@ -128,6 +129,7 @@ pub(crate) fn init() {
         // first, as `kernel::start` has it.
         unsafe { idt::set(vector, stub, stack_for(vector)) };
     }
+    super::ring3::init();
     load();
 }
 
@@ -144,7 +146,8 @@ pub(crate) fn reports_itself(vector: u8) -> bool {
     idt::handler(vector) == stub
 }
 
-fn stack_for(vector: u8) -> Purpose {
+/// The stack that a vector runs on.
+pub(super) fn stack_for(vector: u8) -> Purpose {
     match vector {
         1 => Purpose::Debug,
         2 => Purpose::NonMaskable,

@@ -1,6 +1,6 @@
 //! Segments and the task state segment.
 //!
-//! Long mode leaves segments one job: the code segment says "64-bit, ring 0", and the task state
+//! Long mode leaves segments one job: the code segment says "64-bit" and which ring, and the task state
 //! segment holds the interrupt stack table. Each core has a table of its own, because the CPU marks
 //! the task state segment that it uses in there; the selectors are the same on all.
 
@@ -13,6 +13,13 @@ use x86_64::instructions::tables::load_tss;
 use x86_64::registers::segmentation::SegmentSelector;
 use x86_64::structures::gdt::{Descriptor, GlobalDescriptorTable};
 use x86_64::structures::tss::TaskStateSegment;
+
+/// The selectors, for assembly. They follow from the order in [`Segments::new`].
+pub(super) const KERNEL_CODE: u16 = 0x08;
+pub(super) const KERNEL_DATA: u16 = 0x10;
+/// Of programs, in ring 3.
+pub(super) const USER_DATA: u16 = 0x28 | 3;
+pub(super) const USER_CODE: u16 = 0x30 | 3;
 
 /// The segments of one core.
 pub(crate) struct Segments {
@@ -35,6 +42,12 @@ impl Segments {
         let code = table.append(Descriptor::kernel_code_segment());
         let data = table.append(Descriptor::kernel_data_segment());
         let task = table.append(Descriptor::tss_segment(task));
+        let user_data = table.append(Descriptor::user_data_segment());
+        let user_code = table.append(Descriptor::user_code_segment());
+        assert_eq!(
+            [code.0, data.0, user_data.0, user_code.0],
+            [KERNEL_CODE, KERNEL_DATA, USER_DATA, USER_CODE]
+        );
         Self {
             table,
             code,

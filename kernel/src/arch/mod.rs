@@ -19,6 +19,8 @@ pub(crate) mod pic;
 #[cfg(all(phyros, feature = "vm-tests"))]
 pub mod probe;
 #[cfg(phyros)]
+pub mod ring3;
+#[cfg(phyros)]
 pub mod stacks;
 #[cfg(all(phyros, feature = "vm-tests"))]
 pub mod storm;

@@ -15,6 +15,9 @@ pub const LEGACY: u8 = 0xf0;
 /// What a masked 8259A may send all the same.
 pub const LEGACY_SPURIOUS: u8 = LEGACY + 7;
 
+/// A program calls the kernel: `int` with this number. No device has it.
+pub const SYSTEM_CALL: u8 = 0xf8;
+
 /// The local APIC's one-shot timer ran out.
 pub const TIMER: u8 = 0xfb;
 

@@ -27,6 +27,8 @@ pub struct CoreLocal {
     pub flushed: AtomicU64,
     /// How many such requests have interrupted the core. Only its stub counts.
     flushes: AtomicU64,
+    /// Where the registers go of the program that the core runs.
+    program: AtomicU64,
 }
 // ANCHOR_END: record
 
@@ -40,6 +42,9 @@ impl CoreLocal {
     /// Where the count of flushes lies, for assembly.
     pub const FLUSHES: usize = offset_of!(Self, flushes);
 
+    /// Where the address of the program's registers lies, for assembly.
+    pub const PROGRAM: usize = offset_of!(Self, program);
+
     /// Where the core's number lies.
     const ID: usize = offset_of!(Self, id);
 
@@ -50,6 +55,7 @@ impl CoreLocal {
             pending: [const { AtomicU64::new(0) }; 4],
             flushed: AtomicU64::new(0),
             flushes: AtomicU64::new(0),
+            program: AtomicU64::new(0),
         }
     }
 

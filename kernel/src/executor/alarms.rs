@@ -103,6 +103,21 @@ impl Alarms {
         self.armed.set(None);
     }
 
+    /// Sees to it that an interrupt comes after so many microseconds, or at the next alarm if that is
+    /// earlier. `false`: there is no timer to do that.
+    #[cfg(phyros)]
+    pub(super) fn arm_within(&self, microseconds: u64) -> bool {
+        use crate::arch::apic;
+        let Some(rate) = apic::timer_rate() else {
+            return false;
+        };
+        let alarm = self.next.get().saturating_sub(self.now());
+        apic::local().arm(rate.ticks(microseconds.min(alarm)));
+        // When the core halts, the timer is armed anew.
+        self.armed.set(None);
+        true
+    }
+
     /// Sees to it that an interrupt comes at the next alarm, if there is one. `false`: it is due, or there
     /// is no timer to do that, so the core must not halt.
     #[cfg(phyros)]

@@ -127,6 +127,12 @@ pub(crate) fn wake_at(at: u64, waker: &Waker) {
     here().alarms.add(at, waker);
 }
 
+/// Sees to it that the core is interrupted soon, for what does not come back on its own.
+#[cfg(phyros)]
+pub(crate) fn interrupt_within(microseconds: u64) -> bool {
+    here().alarms.arm_within(microseconds)
+}
+
 impl Here {
     /// Turns until the future of `block_on` is to be polled, once at least.
     ///

@@ -20,6 +20,7 @@ use crate::cores::shootdown::AllTlbs;
 use crate::lock::Mutex;
 use core::fmt;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 use phyr::{Phyr, PhyrList, PhysAddr};
 
 /// Where the kernel's own mappings go.
@@ -52,6 +53,9 @@ struct Kernel {
 
 static KERNEL: Mutex<Option<Kernel>> = Mutex::new(None);
 
+/// Where the root is. It never moves.
+static ROOT: AtomicU64 = AtomicU64::new(0);
+
 /// Takes over the page tables at `root`.
 ///
 /// # Safety
@@ -69,7 +73,13 @@ pub(super) unsafe fn init(root: PhysAddr, window: DirectMap) {
     };
     let area = VirtAddr::new(AREA_START).and_then(|start| VirtRange::new(start, AREA_BYTES));
     let area = AddressArea::new(area.expect("the area is canonical"));
+    ROOT.store(root.get(), Ordering::Relaxed);
     *KERNEL.lock() = Some(Kernel { tables, area });
+}
+
+/// The root of the kernel's tables, for who must not wait for the lock.
+pub(crate) fn root() -> PhysAddr {
+    PhysAddr::new(ROOT.load(Ordering::Relaxed))
 }
 
 /// Whoever has a lock of page tables may be waiting for this core to forget something.

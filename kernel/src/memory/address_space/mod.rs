@@ -33,7 +33,7 @@ mod pinned;
 
 pub use backing::Backing;
 pub use error::{PinError, SpaceError};
-pub use pinned::Pinned;
+pub use pinned::{NoCopy, Pinned};
 
 use super::extents::Request;
 use super::frames::{Frames, window};
@@ -41,7 +41,7 @@ use super::mapping::{self, TableFrames, Tables};
 use super::paging::{Features, LeafCount, MapError, PageTables, Rights};
 use super::pins::{Access, NoRoom, Pins};
 use super::virt::{VirtAddr, VirtRange};
-use super::window::PAGE;
+use super::window::{PAGE, Window};
 use crate::cores::shootdown::AllTlbs;
 use crate::lock::Mutex;
 use alloc::sync::Arc;
@@ -49,6 +49,7 @@ use alloc::vec::Vec;
 use areas::{Area, Areas};
 use core::fmt;
 use core::num::NonZeroUsize;
+use core::sync::atomic::{AtomicU64, Ordering};
 use phyr::{PhyrList, PhysAddr};
 use spin::Once;
 
@@ -57,6 +58,9 @@ use spin::Once;
 /// and the return to it would fault in the kernel.
 const USER_FIRST: u64 = 0x1_0000;
 const USER_END: u64 = 0x7fff_ffff_f000;
+
+/// Where the kernel's half of a root table begins.
+const KERNEL_ENTRIES: usize = 256;
 
 /// How many addresses the kernel's mappings with owners have.
 const KERNEL_BYTES: u64 = 1 << 40;
@@ -311,9 +315,29 @@ impl AddressSpace {
         }
     }
 
-    /// The root of a program's tables, for CR3. The kernel's half in it means nothing.
+    /// The root of a program's tables, for CR3. What the kernel's half in it says may be out of date.
     pub fn root(&self) -> Option<PhysAddr> {
         self.space.root.as_ref().map(|root| root.phyr().addr())
+    }
+
+    /// Brings the kernel's half up to date, and returns the root of a program's tables.
+    ///
+    /// Takes no lock. With interrupts disabled until the program runs, the half is right for as long as it
+    /// does: whoever removes something from the kernel's tables interrupts all cores before memory is used
+    /// again, and that ends the program's turn.
+    pub(crate) fn enter(&mut self) -> Option<PhysAddr> {
+        let root = self.root()?;
+        let entries = |table: PhysAddr| {
+            let entries = window().pointer(table).cast::<[AtomicU64; 512]>();
+            // SAFETY: both are tables in the direct map, which stay for at least as long as this; they
+            // are shared with those who use them as atomics.
+            unsafe { entries.as_ref() }
+        };
+        let (from, to) = (entries(mapping::root()), entries(root));
+        for (from, to) in from.iter().zip(to).skip(KERNEL_ENTRIES) {
+            to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        Some(root)
     }
 }
 

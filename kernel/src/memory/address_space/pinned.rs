@@ -1,10 +1,12 @@
 //! Pinned memory: the phyrs behind a virtual range, for as long as they are held.
 
 use super::Space;
+use crate::memory::frames::window;
 use crate::memory::pins::Access;
 use crate::memory::virt::VirtRange;
+use crate::memory::window::{PAGE, Window};
 use alloc::sync::Arc;
-use phyr::{ListError, PhyrList};
+use phyr::{ListError, Phyr, PhyrList};
 
 /// The phyrs behind a range of an address space.
 ///
@@ -70,6 +72,58 @@ impl Pinned {
         self.range.len()
     }
 
+    /// Copies bytes from `offset` on until `into` is full. Whoever else writes them meanwhile, writes
+    /// them: the copy is of no single moment.
+    ///
+    /// # Errors
+    /// [`NoCopy`]. A part may have been copied then.
+    pub fn copy_to(&self, offset: u64, into: &mut [u8]) -> Result<(), NoCopy> {
+        let mut done = 0;
+        self.visit(offset, into.len(), |byte| {
+            // SAFETY: the byte is RAM in the direct map, which stays as long as it is pinned. Others may
+            // write it, so it is read once, and never borrowed.
+            into[done] = unsafe { byte.read_volatile() };
+            done += 1;
+        })
+    }
+
+    /// Copies `from` to the bytes from `offset` on.
+    ///
+    /// # Errors
+    /// [`NoCopy`]. A part may have been copied then.
+    pub fn copy_from(&mut self, offset: u64, from: &[u8]) -> Result<(), NoCopy> {
+        if self.access != Access::Write {
+            return Err(NoCopy);
+        }
+        let mut done = 0;
+        self.visit(offset, from.len(), |byte| {
+            // SAFETY: as in `copy_to`, and it was pinned to be written.
+            unsafe { byte.write_volatile(from[done]) };
+            done += 1;
+        })
+    }
+
+    /// Shows each byte of a part where the kernel sees it.
+    fn visit(&self, offset: u64, len: usize, mut each: impl FnMut(*mut u8)) -> Result<(), NoCopy> {
+        let mut cursor = self.phyrs.cursor();
+        if !cursor.advance(offset) || cursor.remaining() < len as u64 {
+            return Err(NoCopy);
+        }
+        let mut left = len as u64;
+        // Pages that touch in memory may lie apart in the window.
+        while let Some(piece) = cursor.next_within(left, PAGE) {
+            if !is_ram(piece) {
+                return Err(NoCopy);
+            }
+            let start = window().pointer(piece.addr()).as_ptr();
+            for index in 0..piece.len() as usize {
+                each(start.wrapping_add(index));
+            }
+            left -= piece.len();
+        }
+        Ok(())
+    }
+
     /// Divides it at `offset`; or gives it back, if that is not inside, or if there is no memory.
     #[expect(clippy::result_large_err, reason = "nothing is lost")]
     pub fn split_at(self, offset: u64) -> Result<(Self, Self), Self> {
@@ -130,6 +184,18 @@ impl Drop for Pinned {
     }
 }
 
+/// The kernel cannot copy these bytes: they are not inside, not RAM, or not pinned to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoCopy;
+
+/// Whether memory is in the direct map.
+fn is_ram(phyr: Phyr) -> bool {
+    #[cfg(phyros)]
+    return window().covers(phyr) && crate::memory::is_ram(phyr);
+    #[cfg(not(phyros))]
+    return window().covers(phyr);
+}
+
 /// The first `offset` bytes of a list, and the rest.
 fn divided(list: &PhyrList, offset: u64) -> Result<(PhyrList, PhyrList), ListError> {
     let (mut front, mut back) = (PhyrList::new(), PhyrList::new());
@@ -153,7 +219,7 @@ fn appended(front: &PhyrList, back: &PhyrList) -> Result<PhyrList, ListError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use phyr::{Phyr, PhysAddr};
+    use phyr::PhysAddr;
 
     #[test]
     fn a_list_is_divided_at_any_byte_and_is_whole_again() {
