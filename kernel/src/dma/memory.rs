@@ -10,21 +10,24 @@
 //! # The idea
 //!
 //! So a request *owns* its memory. A [`Memory`] is frames, or scattered frames, or bytes on the
-//! heap, and which part of them is meant. It is handed on by value: to the block layer, to a
+//! heap, or the memory of a program that is pinned, and which part of them is meant. It is handed on by value: to the block layer, to a
 //! driver's queue, and back. Whoever has it knows that nobody else has it, and whoever drops the
 //! future of a request does not drop the memory, which is in the queue's slot by then.
 //!
 //! Holding a [`Memory`] tells you:
 //!
-//! - the bytes belong to you alone, and no device is using them;
+//! - the bytes belong to you alone, and no device is using them (but for pinned memory, which is its
+//!   program's, too, so nobody can borrow its bytes);
 //! - they stay where they are, however often you move the `Memory`;
 //! - they are initialized: there is always something to read.
 //!
 //! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
 //! have into it and back.
 
+use crate::memory::address_space::Pinned;
 use crate::memory::frames::{Frames, window};
 use crate::memory::paging;
+use crate::memory::pins::Access;
 use crate::memory::scattered::Scattered;
 use crate::memory::virt::{VirtAddr, VirtRange};
 use alloc::boxed::Box;
@@ -71,6 +74,7 @@ enum Holder {
     Frames(Frames),
     Scattered(Box<Scattered>),
     Bytes(Vec<u8>),
+    Pinned(Box<Pinned>),
     /// Bytes at this address, which a function that is still running has borrowed for this.
     Shared(VirtAddr),
     /// Bytes at this address, which a function that is still running has mutably borrowed for this.
@@ -130,10 +134,14 @@ impl Memory {
         }
     }
 
-    /// Whether it may be written: all that is not borrowed to be read.
+    /// Whether it may be written: all that is not borrowed, or pinned, to be read.
     #[inline]
     pub(super) fn is_writable(&self) -> bool {
-        !matches!(self.holder, Holder::Shared(_))
+        match &self.holder {
+            Holder::Shared(_) => false,
+            Holder::Pinned(pinned) => pinned.access() == Access::Write,
+            _ => true,
+        }
     }
 
     /// The length of the part in bytes.
@@ -164,6 +172,7 @@ impl Memory {
             Holder::Frames(frames) => frames.phyr().len() as usize,
             Holder::Scattered(scattered) => scattered.bytes().len(),
             Holder::Bytes(bytes) => bytes.len(),
+            Holder::Pinned(pinned) => pinned.len() as usize,
             // What is borrowed never leaves the function that borrowed it as a whole.
             Holder::Shared(_) | Holder::Exclusive(_) => return self,
         };
@@ -173,11 +182,15 @@ impl Memory {
     }
 
     /// The bytes of the part.
+    ///
+    /// # Panics
+    /// If they are pinned memory: a program may write it at any time.
     pub fn bytes(&self) -> &[u8] {
         match &self.holder {
             Holder::Frames(frames) => &frames.bytes()[self.start..][..self.len],
             Holder::Scattered(scattered) => &scattered.bytes()[self.start..][..self.len],
             Holder::Bytes(bytes) => &bytes[self.start..][..self.len],
+            Holder::Pinned(_) => panic!("{NOT_ALONE}"),
             Holder::Shared(at) | Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance::<u8>(at.get() as usize);
                 let start = start.wrapping_add(self.start);
@@ -191,12 +204,13 @@ impl Memory {
     /// The bytes of the part, to be changed.
     ///
     /// # Panics
-    /// If they are borrowed to be read.
+    /// If they are borrowed to be read, or pinned memory.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.holder {
             Holder::Frames(frames) => &mut frames.bytes_mut()[self.start..][..self.len],
             Holder::Scattered(scattered) => &mut scattered.bytes_mut()[self.start..][..self.len],
             Holder::Bytes(bytes) => &mut bytes[self.start..][..self.len],
+            Holder::Pinned(_) => panic!("{NOT_ALONE}"),
             Holder::Shared(_) => panic!("memory that was lent to be read is to be written"),
             Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance_mut::<u8>(at.get() as usize);
@@ -220,6 +234,9 @@ impl Memory {
     }
 
     fn translate(&self) -> Result<Phyrs, BufferError> {
+        if let Holder::Pinned(pinned) = &self.holder {
+            return part_of(pinned.phyrs(), self.start as u64, self.len as u64);
+        }
         let range = VirtRange::of(self.bytes()).ok_or(BufferError::Empty)?;
         if let Some(phyr) = window().phyr(range) {
             return Ok(Phyrs::One(phyr));
@@ -230,6 +247,27 @@ impl Memory {
             _ => Phyrs::List(list),
         })
     }
+}
+
+const NOT_ALONE: &str =
+    "pinned memory is its program's, too, and has no bytes to borrow: copy them";
+
+/// Where a part of a list lies.
+fn part_of(list: &PhyrList, start: u64, len: u64) -> Result<Phyrs, BufferError> {
+    let mut cursor = list.cursor();
+    if len == 0 || !cursor.advance(start) || cursor.remaining() < len {
+        return Err(BufferError::Empty);
+    }
+    let first = cursor.next(len).ok_or(BufferError::Empty)?;
+    if first.len() == len {
+        return Ok(Phyrs::One(first));
+    }
+    let mut part = PhyrList::from(first);
+    while let Some(piece) = cursor.next(len - part.bytes()) {
+        let pushed = part.push(piece).map_err(paging::MapError::List);
+        pushed.map_err(BufferError::Translate)?;
+    }
+    Ok(Phyrs::List(part))
 }
 
 /// What a request can own, and gets back.
@@ -252,6 +290,7 @@ mod sealed {
     impl Sealed for super::Frames {}
     impl Sealed for super::Box<super::Scattered> {}
     impl Sealed for super::Vec<u8> {}
+    impl Sealed for super::Box<super::Pinned> {}
 }
 
 impl Owner for Memory {
@@ -292,3 +331,4 @@ owner!(Box<Scattered>, Scattered, |scattered| scattered
     .bytes()
     .len());
 owner!(Vec<u8>, Bytes, |bytes| bytes.len());
+owner!(Box<Pinned>, Pinned, |pinned| pinned.len() as usize);
