@@ -24,8 +24,11 @@ mod messages;
 mod metadata;
 mod namespaces;
 mod pci;
+mod pins;
+mod programs;
 mod protection;
 mod replug;
+mod ring3;
 mod sharing;
 mod shootdown;
 mod streams;
@@ -59,6 +62,11 @@ fn disk_number(number: usize) -> Arc<dyn BlockDevice> {
 /// `pages` pages side by side in virtual memory, of which no two touch in physical memory, and
 /// which come in descending order: nothing can be joined.
 fn scattered(pages: usize) -> Scattered {
+    Scattered::map(apart(pages)).expect("there are addresses")
+}
+
+/// `pages` pages of which no two touch, in descending order.
+fn apart(pages: usize) -> Vec<Frames> {
     let mut all: Vec<Frames> = Vec::new();
     for _ in 0..pages * 2 {
         all.push(Frames::allocate(4096).expect("the machine has memory"));
@@ -69,5 +77,5 @@ fn scattered(pages: usize) -> Scattered {
         keep = !keep;
         keep
     });
-    Scattered::map(all).expect("there are addresses")
+    all
 }

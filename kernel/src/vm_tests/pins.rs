@@ -1,0 +1,477 @@
+//! Pins: N phyrs of a virtual range, and that they stay.
+//!
+//! What the kernel says is compared with a walk of the page tables that shares no code with it, and
+//! with the host, who sees memory from outside.
+
+use super::programs::{at, range};
+use super::{apart, disk, scattered};
+use crate::block::blocking::wait;
+use crate::block::{Durability, Operation, Request};
+use crate::dma::{Buffer, Owner};
+use crate::memory::address_space::{AddressSpace, PinError, Pinned, SpaceError};
+use crate::memory::extents;
+use crate::memory::frames::{Frames, window, with_allocator};
+use crate::memory::heap;
+use crate::memory::paging::{LeafCount, Rights};
+use crate::memory::pins::Access;
+use crate::memory::virt::VirtRange;
+use crate::memory::window::Window;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::num::NonZeroUsize;
+use core::task::{Context, Waker};
+use phyr::{Phyr, PhyrList, PhysAddr};
+use vm_test::{control, host, pattern, seed, vm_test};
+
+const DATA: u64 = 0x10_0000_0000;
+const PAGE: u64 = 4096;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+fn aligned(len: u64, align: u64) -> Frames {
+    let below = None;
+    Frames::request(extents::Request { len, align, below }).unwrap()
+}
+
+/// What a CPU finds at an address (Intel SDM volume 3, section 4.5): where it leads, and whether a
+/// program may read it, and write it.
+fn walk(root: PhysAddr, virt: u64) -> Option<(u64, bool, bool)> {
+    let (mut table, mut user, mut write) = (root.get(), true, true);
+    for shift in [39, 30, 21, 12] {
+        let address = table + (virt >> shift & 511) * 8;
+        let entry = window().pointer(PhysAddr::new(address)).cast::<u64>();
+        // SAFETY: tables are whole pages of RAM, which is in the direct map.
+        let entry = unsafe { entry.as_ptr().read_volatile() };
+        if entry & 1 == 0 {
+            return None;
+        }
+        write &= entry & 2 != 0;
+        user &= entry & 4 != 0;
+        table = entry & 0x000f_ffff_ffff_f000;
+        if shift == 12 || entry & 0x80 != 0 && shift < 39 {
+            let offset = virt & ((1 << shift) - 1);
+            return Some((table & !((1 << shift) - 1) | offset, user, write));
+        }
+    }
+    None
+}
+
+/// What lies behind a range, page by page. Nothing that is mapped is hidden from the program.
+fn oracle(space: &AddressSpace, range: VirtRange) -> PhyrList {
+    let root = space.root().unwrap();
+    let mut list = PhyrList::new();
+    let mut at = range.start().get();
+    let end = range.last().get() + 1;
+    while at < end {
+        let len = (PAGE - at % PAGE).min(end - at);
+        let (phys, user, _) = walk(root, at).expect("it is mapped");
+        assert!(user);
+        list.push(Phyr::new(PhysAddr::new(phys), len).unwrap())
+            .unwrap();
+        at += len;
+    }
+    list
+}
+
+fn part(range: VirtRange, start: u64, len: u64) -> VirtRange {
+    range.without_prefix(start).unwrap().prefix(len).unwrap()
+}
+
+#[vm_test(machine = "ram=4G", timeout = 60)]
+fn c1_pin_phyrs_of_a_range() {
+    let space = AddressSpace::new().unwrap();
+    let map = |owner| space.map(owner, Rights::ReadWrite).unwrap();
+    let fragments = space.map(apart(100), Rights::ReadWrite).unwrap();
+    let shown_twice = Box::new(scattered(20));
+    let shown_twice = space.map(shown_twice, Rights::ReadWrite).unwrap();
+    let small = map(Frames::allocate(7 * PAGE).unwrap());
+    let large = map(aligned(6 * MIB, 2 * MIB));
+    let huge = map(aligned(GIB, GIB));
+    for (mapped, phyrs) in [
+        (fragments, 100),
+        (shown_twice, 20),
+        (small, 1),
+        (large, 1),
+        (huge, 1),
+    ] {
+        for (start, len) in [
+            (0, mapped.len()),
+            (5, mapped.len() - 12),
+            (PAGE - 1, 2),
+            (mapped.len() / 2 + 77, 3 * PAGE),
+        ] {
+            let wanted = part(mapped, start, len);
+            for access in [Access::Read, Access::Write] {
+                let pinned = space.pin(wanted, access).unwrap();
+                assert_eq!(*pinned.phyrs(), oracle(&space, wanted));
+                assert_eq!((pinned.range(), pinned.access()), (wanted, access));
+                assert_eq!(pinned.phyrs().bytes(), len);
+                if len == mapped.len() {
+                    assert_eq!(pinned.phyrs().len(), phyrs);
+                }
+            }
+        }
+    }
+    // Of two mappings side by side, whose memory touches, comes one phyr.
+    let (front, back) = aligned(4 * MIB, 2 * MIB).split_at(2 * MIB).unwrap();
+    space
+        .map_at(at(DATA + 2 * MIB), back, Rights::ReadWrite)
+        .unwrap();
+    space.map_at(at(DATA), front, Rights::ReadWrite).unwrap();
+    let both = space.pin(range(DATA, 4 * MIB), Access::Write).unwrap();
+    assert_eq!((both.phyrs().len(), both.phyrs().bytes()), (1, 4 * MIB));
+    let holes = [range(DATA + 4 * MIB, 1), range(DATA + 4 * MIB - 1, 2)];
+    for hole in holes {
+        let error = space.pin(hole, Access::Read).unwrap_err();
+        assert_eq!(error, PinError::NotMapped(at(DATA + 4 * MIB)));
+    }
+}
+
+#[vm_test]
+fn c1_the_kernels_own_address_space_is_one_of_them() {
+    let kernel = AddressSpace::kernel();
+    let frames = apart(9);
+    let first = frames[0].phyr();
+    let mapped = kernel.map(frames, Rights::ReadWrite).unwrap();
+    let pinned = kernel.pin(mapped, Access::Write).unwrap();
+    assert_eq!(*pinned.phyrs(), crate::memory::translate(mapped).unwrap());
+    assert_eq!(
+        (pinned.phyrs().len(), pinned.phyrs().get(0)),
+        (9, Some(first.prefix_page()))
+    );
+    assert_eq!(kernel.unmap(mapped), Err(SpaceError::Pinned(mapped)));
+    drop(pinned);
+    kernel.unmap(mapped).unwrap();
+    assert!(crate::memory::translate(mapped).is_err());
+    // What Rust owns in another way is not there to be pinned.
+    let stack = VirtRange::of(&mapped).unwrap();
+    let refused = kernel.pin(stack, Access::Read).unwrap_err();
+    assert_eq!(refused, PinError::Outside(stack));
+}
+
+trait FirstPage {
+    fn prefix_page(self) -> Phyr;
+}
+
+impl FirstPage for Phyr {
+    fn prefix_page(self) -> Phyr {
+        self.sub(0, PAGE).unwrap()
+    }
+}
+
+/// Free memory, and what became heap. It is the same again when nobody holds anything.
+fn free() -> u64 {
+    with_allocator(|allocator| allocator.free_bytes()) + heap::taken()
+}
+
+#[vm_test(timeout = 60)]
+fn c2_unpin_gives_everything_back() {
+    let before = free();
+    let space = AddressSpace::new().unwrap();
+    let mapped = space.map(apart(64), Rights::ReadWrite).unwrap();
+    let held = free();
+    let mut pins: Vec<Pinned> = Vec::new();
+    let mut number = seed() | 1;
+    let mut next = |bound: u64| {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(99);
+        (number >> 33) % bound
+    };
+    for _ in 0..2000 {
+        match next(4) {
+            0 | 1 => {
+                let start = next(mapped.len());
+                let len = 1 + next(mapped.len() - start);
+                let access = [Access::Read, Access::Write][next(2) as usize];
+                pins.push(space.pin(part(mapped, start, len), access).unwrap());
+            }
+            2 if !pins.is_empty() => {
+                drop(pins.swap_remove(next(pins.len() as u64) as usize));
+            }
+            _ if !pins.is_empty() => {
+                let pin = pins.swap_remove(next(pins.len() as u64) as usize);
+                match pin.len() {
+                    1 => pins.push(pin),
+                    len => pins.extend(<[Pinned; 2]>::from(
+                        pin.split_at(1 + next(len - 1)).unwrap(),
+                    )),
+                }
+            }
+            _ => {}
+        }
+        let usage = space.usage();
+        assert_eq!((usage.pins, usage.mapped), (pins.len(), mapped.len()));
+        assert_eq!(free(), held, "a pin takes no memory but the heap's");
+        assert_eq!(space.unmap(mapped).is_ok(), pins.is_empty() && { break });
+    }
+    pins.clear();
+    assert_eq!((space.usage().pins, space.usage().pinned), (0, 0));
+    // An address space ends; a byte of it is pinned, and the mapping that it is in stays.
+    let other = space
+        .map(Frames::allocate(16 * PAGE).unwrap(), Rights::ReadWrite)
+        .unwrap();
+    let last = space
+        .pin(part(other, 3 * PAGE + 7, 1), Access::Write)
+        .unwrap();
+    let with_both = free();
+    drop(space);
+    assert!(free() >= with_both + 64 * PAGE && free() <= before - 16 * PAGE);
+    drop(last);
+    assert_eq!(free(), before);
+}
+
+/// Takes all memory that is free.
+fn take_everything(mut taken: Vec<Frames>) -> Vec<Frames> {
+    while let Some(largest) = with_allocator(|allocator| allocator.largest()) {
+        assert!(taken.len() < taken.capacity());
+        taken.push(Frames::allocate(largest.len()).unwrap());
+    }
+    taken
+}
+
+#[vm_test(machine = "nvme,size=16M,ram=64M", timeout = 60)]
+fn c3_a_pin_blocks_unmap_free_and_reuse() {
+    const PAGES: u64 = 40;
+    const POSITION: u64 = 3 * 4096;
+    let device = disk();
+    let space = AddressSpace::new().unwrap();
+    let mapped = space.map(apart(PAGES as usize), Rights::ReadWrite).unwrap();
+    let wanted = part(mapped, 512, mapped.len() - 1024);
+    let pinned = space.pin(wanted, Access::Write).unwrap();
+    let phyrs = pinned.phyrs().try_clone().unwrap();
+    // The device has the memory, and is held back.
+    control::hold(0);
+    let mut reading = Box::pin(device.read(POSITION / 512, Box::new(pinned)));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(reading.as_mut().poll(&mut context).is_pending());
+    let pages = [
+        mapped,
+        part(mapped, 0, PAGE),
+        part(mapped, (PAGES - 1) * PAGE, PAGE),
+    ];
+    for range in pages {
+        assert_eq!(space.unmap(range), Err(SpaceError::Pinned(wanted)));
+        let taken = space.map_at(
+            range.start(),
+            Frames::zeroed(PAGE).unwrap(),
+            Rights::ReadWrite,
+        );
+        assert!(matches!(taken, Err((SpaceError::Taken(_), _))));
+        for rights in [Rights::ReadOnly, Rights::ReadExecute] {
+            let protected = space.protect(range, rights);
+            assert_eq!(protected, Err(SpaceError::Pinned(wanted)));
+        }
+        assert_eq!(space.protect(range, Rights::ReadWrite), Ok(()));
+    }
+    // The program ends. All memory that is free now is taken and written to.
+    let mut all = Vec::with_capacity(4096);
+    drop(space);
+    all = take_everything(all);
+    for (index, frames) in all.iter_mut().enumerate() {
+        let overlaps = phyrs.iter().any(|phyr| phyr.overlaps(frames.phyr()));
+        assert!(!overlaps, "pinned memory was given to somebody else");
+        pattern::fill(!seed() ^ index as u64, 0, frames.bytes_mut());
+    }
+    control::release(0);
+    let back = wait(&mut reading).unwrap();
+    let mut done = 0;
+    for phyr in &phyrs {
+        host::assert_pattern(phyr, seed(), POSITION + done);
+        done += phyr.len();
+    }
+    for (index, frames) in all.iter().enumerate() {
+        let different = pattern::first_difference(!seed() ^ index as u64, 0, frames.bytes());
+        assert_eq!(
+            different, None,
+            "the device wrote to memory of somebody else"
+        );
+    }
+    assert_eq!(*back.phyrs(), phyrs);
+    let before = with_allocator(|allocator| allocator.free_bytes());
+    drop(back);
+    let after = with_allocator(|allocator| allocator.free_bytes());
+    assert!(
+        after >= before + PAGES * PAGE,
+        "the last pin keeps the memory"
+    );
+}
+
+#[vm_test(machine = "nvme,size=16M", timeout = 60)]
+fn c4_read_and_write_pins_differ() {
+    let device = disk();
+    let space = AddressSpace::new().unwrap();
+    let mut frames = Frames::allocate(4 * PAGE).unwrap();
+    pattern::fill(!seed(), 0, frames.bytes_mut());
+    let mapped = space.map(frames, Rights::ReadOnly).unwrap();
+    // What may not be written is not pinned to be written, and may be pinned to be read.
+    for rights in [Rights::ReadOnly, Rights::ReadExecute] {
+        space.protect(mapped, rights).unwrap();
+        let write = space.pin(mapped, Access::Write).unwrap_err();
+        assert_eq!(write, PinError::ReadOnly(mapped));
+        assert_eq!(space.usage().pins, 0);
+        let mut read = space.pin(mapped, Access::Read).unwrap();
+        assert!(read.copy_from(0, &[1]).is_err());
+    }
+    // A device reads what is pinned to be read, while the program may not write it.
+    space.protect(mapped, Rights::ReadOnly).unwrap();
+    let read = space.pin(mapped, Access::Read).unwrap();
+    let write = Operation::Write(
+        Buffer::to_device(Box::new(read).into_memory()),
+        Durability::Flushed,
+    );
+    let done = wait(device.execute(Request {
+        block: 64,
+        operation: write,
+    }));
+    done.result.unwrap();
+    wait(device.flush()).unwrap();
+    host::assert_disk_pattern(0, 64 * 512, 4 * PAGE, !seed(), 0);
+    drop(done.memory);
+    // A pin to read is content with fewer rights. One to write is not.
+    space.protect(mapped, Rights::ReadWrite).unwrap();
+    let read = space.pin(mapped, Access::Read).unwrap();
+    let written = part(mapped, PAGE + 100, 200);
+    let write = space.pin(written, Access::Write).unwrap();
+    assert_eq!(
+        space.protect(part(mapped, 0, PAGE), Rights::ReadOnly),
+        Ok(())
+    );
+    let refused = space.protect(part(mapped, PAGE, PAGE), Rights::ReadOnly);
+    assert_eq!(refused, Err(SpaceError::Pinned(written)));
+    // A range of which one page may not be written.
+    let refused = space.pin(mapped, Access::Write).unwrap_err();
+    assert_eq!(refused, PinError::ReadOnly(part(mapped, 0, PAGE)));
+    drop(write);
+    assert_eq!(space.protect(mapped, Rights::ReadOnly), Ok(()));
+    drop(read);
+    space.unmap(mapped).unwrap();
+}
+
+#[vm_test(should_panic = "lent to be read")]
+fn c4_a_pin_to_read_is_no_target() {
+    let space = AddressSpace::new().unwrap();
+    let mapped = space.map(apart(2), Rights::ReadWrite).unwrap();
+    let read = space.pin(mapped, Access::Read).unwrap();
+    let _ = Buffer::from_device(Box::new(read).into_memory());
+}
+
+#[vm_test]
+fn c5_partial_unpin() {
+    let space = AddressSpace::new().unwrap();
+    let mapped = space.map(apart(8), Rights::ReadWrite).unwrap();
+    let whole = space.pin(mapped, Access::Write).unwrap();
+    let list = whole.phyrs().try_clone().unwrap();
+    // Where there is nothing to divide, it comes back.
+    let whole = whole.split_at(0).unwrap_err();
+    let whole = whole.split_at(8 * PAGE).unwrap_err();
+    let (front, back) = whole.split_at(3 * PAGE + 100).unwrap();
+    assert_eq!(space.usage().pins, 2);
+    assert_eq!(front.range(), part(mapped, 0, 3 * PAGE + 100));
+    assert_eq!(*front.phyrs(), oracle(&space, front.range()));
+    assert_eq!(*back.phyrs(), oracle(&space, back.range()));
+    // In the wrong order they are not joined, and neither is lost.
+    let (back, front) = back.try_merge(front).unwrap_err();
+    let whole = front.try_merge(back).unwrap();
+    assert_eq!((whole.phyrs(), space.usage().pins), (&list, 1));
+    // A part is unpinned, and may be unmapped; the page that both share may not.
+    let (front, back) = whole.split_at(3 * PAGE + 100).unwrap();
+    drop(front);
+    assert_eq!(space.usage().pinned, 5 * PAGE - 100);
+    assert_eq!(space.unmap(part(mapped, 0, 3 * PAGE)), Ok(()));
+    let shared = space.unmap(part(mapped, 3 * PAGE, PAGE));
+    assert_eq!(shared, Err(SpaceError::Pinned(back.range())));
+    let pinned_front = space.pin(part(mapped, 2 * PAGE, PAGE), Access::Read);
+    assert!(matches!(pinned_front, Err(PinError::NotMapped(_))));
+    // Pins for different things are not one.
+    let (front, back) = back.split_at(PAGE).unwrap();
+    let again = space.pin(back.range(), Access::Read).unwrap();
+    let (front, again) = front.try_merge(again).unwrap_err();
+    drop((back, again));
+    assert_eq!(space.usage().pinned, front.len());
+    drop(front);
+    assert_eq!(space.unmap(part(mapped, 3 * PAGE, 5 * PAGE)), Ok(()));
+    assert_eq!((space.usage().mapped, space.usage().pins), (0, 0));
+}
+
+#[vm_test]
+fn c6_a_full_output_resumes_whole() {
+    let space = AddressSpace::new().unwrap();
+    // Pages 3 to 10 of sixteen, each a mapping of its own, as if they had come one by one.
+    let mut block = aligned(16 * PAGE, 16 * PAGE);
+    let first = block.phyr().addr().checked_add(3 * PAGE).unwrap();
+    (_, block) = block.split_at(3 * PAGE).unwrap();
+    for page in 0..8 {
+        let (front, rest) = block.split_at(PAGE).unwrap();
+        space
+            .map_at(at(DATA + page * PAGE), front, Rights::ReadWrite)
+            .unwrap();
+        block = rest;
+    }
+    let all = range(DATA, 8 * PAGE);
+    let entries = |count| NonZeroUsize::new(count).unwrap();
+    for count in [1, 2] {
+        let (pinned, rest) = space.pin_up_to(all, Access::Write, entries(count)).unwrap();
+        assert_eq!(rest, None);
+        let whole = Phyr::new(first, 8 * PAGE).unwrap();
+        assert_eq!(*pinned.phyrs(), PhyrList::from(whole));
+    }
+    // Behind it, pages that do not touch. With room for two, it takes three times.
+    space
+        .map_at(at(DATA + 8 * PAGE), apart(4), Rights::ReadWrite)
+        .unwrap();
+    let mut rest = Some(range(DATA + 9, 12 * PAGE - 9));
+    let mut pins = Vec::new();
+    while let Some(left) = rest {
+        let (pinned, behind) = space.pin_up_to(left, Access::Write, entries(2)).unwrap();
+        rest = behind;
+        pins.push(pinned);
+    }
+    let lens: Vec<_> = pins
+        .iter()
+        .map(|pin| (pin.phyrs().len(), pin.len()))
+        .collect();
+    assert_eq!(lens, [(2, 9 * PAGE - 9), (2, 2 * PAGE), (1, PAGE)]);
+    let mut pins = pins.into_iter();
+    let first = pins.next().unwrap();
+    let all = pins
+        .try_fold(first, |all, next| all.try_merge(next).ok())
+        .unwrap();
+    assert_eq!(*all.phyrs(), oracle(&space, range(DATA + 9, 12 * PAGE - 9)));
+    assert_eq!(space.usage().pins, 1);
+    // What was not looked at is nobody's mistake until one goes on.
+    let beyond = range(DATA, 13 * PAGE);
+    let (_first, rest) = space.pin_up_to(beyond, Access::Write, entries(2)).unwrap();
+    let refused = space.pin(rest.unwrap(), Access::Write).unwrap_err();
+    assert_eq!(refused, PinError::NotMapped(at(DATA + 12 * PAGE)));
+}
+
+#[vm_test(machine = "ram=4G", timeout = 60)]
+fn c8_a_phyr_is_mapped_with_the_largest_leaves() {
+    let space = AddressSpace::new().unwrap();
+    let mapped = space
+        .map(aligned(GIB + 2 * MIB + PAGE, GIB), Rights::ReadWrite)
+        .unwrap();
+    let one_of_each = LeafCount {
+        gib_1: 1,
+        mib_2: 1,
+        kib_4: 1,
+    };
+    assert_eq!(space.leaves(mapped), one_of_each);
+    let pinned = space.pin(mapped, Access::Read).unwrap();
+    assert_eq!(
+        (pinned.phyrs().len(), pinned.phyrs().bytes()),
+        (1, mapped.len())
+    );
+    drop(pinned);
+    // A page in the middle goes, and with it only the leaf that it is in.
+    space.unmap(part(mapped, 5 * MIB, PAGE)).unwrap();
+    let leaves = space.leaves(mapped);
+    assert_eq!((leaves.gib_1, leaves.mib_2, leaves.kib_4), (0, 512, 512));
+    let rest = space
+        .pin(part(mapped, 5 * MIB + PAGE, GIB - 4 * MIB), Access::Write)
+        .unwrap();
+    assert_eq!(*rest.phyrs(), oracle(&space, rest.range()));
+    assert_eq!(rest.phyrs().len(), 1);
+}
