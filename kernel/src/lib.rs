@@ -1,8 +1,8 @@
 //! The operating system as a library.
 //!
 //! An application links this crate, calls `start`, and has a machine: memory, a clock, PCI devices,
-//! disks, files. One image, one address space, an executor on each core; no processes and no system
-//! calls.
+//! disks, files. One image, and an executor on each core. A program in ring 3 may have an address space
+//! of its own; what it can call is decided by whoever runs it.
 //!
 //! Principles, in the order in which they decide:
 //!

@@ -12,6 +12,9 @@ use super::ranges::DmaRanges;
 // - The memory is ordinary initialized bytes, which reading does not change, and of which any are
 //   valid, so the device may write what it likes.
 // - Nothing in this kernel moves or unmaps memory that is owned by somebody.
+// - Pinned memory is its program's, too. In ring 3 a program is to the kernel what a device is: it may
+//   use its memory at any time, no Rust code relies on what is there, and what the program does to a
+//   transfer of its own is its own affair. Below, "nobody" is nobody in the kernel.
 // - A mapping gives no access to the bytes, and its owner has no other way to them. Memory that is
 //   only lent to be read never becomes a `Buffer<FromDevice>`, and what the device only reads is
 //   not written meanwhile, for the same reason.

@@ -8,10 +8,13 @@
 //! - [`frames`] hands it out to owners;
 //! - [`paging`] maps phyrs with the largest leaves that fit, and says which phyrs lie behind an address;
 //! - [`mapping`] is a phyr at a virtual range, for as long as it is held;
+//! - [`address_space`] is mappings that keep an owner, of a program or of the kernel, and what of them is
+//!   pinned ([`pins`]);
 //! - [`heap`] is `alloc` on top of frames.
 //!
 //! Addresses, from the top: the kernel image at -2 GiB; the loader's stack and boot information;
-//! the kernel's own mappings ([`mapping`]); all RAM ([`DIRECT_MAP`]). The lower half is empty.
+//! the kernel's own mappings ([`mapping`]); all RAM ([`DIRECT_MAP`]). The lower half is a program's,
+//! while one runs, and otherwise empty.
 
 pub mod address_space;
 pub mod extents;

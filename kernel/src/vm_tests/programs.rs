@@ -254,7 +254,7 @@ pub(super) fn space() -> AddressSpace {
     space
 }
 
-/// A program that begins there, with a second of time.
+/// A program that begins there, with a minute of time.
 pub(super) fn program(space: AddressSpace, entry: Entry, arguments: [u64; 4]) -> Program {
     let [a, b, c, d] = arguments;
     let entry = at(CODE + entry.offset());

@@ -52,8 +52,6 @@ impl core::error::Error for SpaceError {}
 /// Why memory was not pinned. Nothing of it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PinError {
-    /// The range does not exist, or is empty.
-    Address(VirtError),
     /// These addresses are not this address space's: a program has named the kernel's, for example.
     Outside(VirtRange),
     /// Nothing is mapped at this address.
@@ -69,7 +67,6 @@ pub enum PinError {
 impl fmt::Display for PinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Address(error) => error.fmt(f),
             Self::Outside(range) => write!(f, "{range} is not in this address space"),
             Self::NotMapped(virt) => write!(f, "nothing is mapped at {virt}"),
             Self::ReadOnly(range) => write!(f, "{range} may not be written"),
