@@ -371,7 +371,7 @@ impl Context {
     }
 }
 
-/// Lets a program run until something ends its turn.
+/// Lets a program run until something ends its turn. If an interrupt came before, that is at once.
 ///
 /// Interrupts are enabled. Nothing here sees to it that one comes.
 ///
@@ -385,6 +385,11 @@ pub fn enter(context: &mut Context, space: &mut AddressSpace) -> Event {
     }
     context.rflags = context.rflags & PROGRAMS_FLAGS | FIXED_FLAGS;
     interrupts::disable();
+    // The last look. What came before it, the timer perhaps, would not come again.
+    if crate::interrupts::is_pending() {
+        interrupts::enable();
+        return Event::Interrupt;
+    }
     let root = space.enter().expect("programs do not run in the kernel");
     context.cr3 = root.get();
     // SAFETY: the context is whole, the tables show the kernel's half as it is, and nobody else

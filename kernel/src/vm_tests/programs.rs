@@ -211,7 +211,7 @@ macro_rules! entries {
         #[expect(non_camel_case_types, reason = "they are the names in the assembly")]
         pub(super) enum Entry { $($name),* }
         impl Entry {
-            fn offset(self) -> u64 {
+            pub(super) fn offset(self) -> u64 {
                 let start = match self { $(Self::$name => (&raw const $name).addr()),* };
                 (start - (&raw const programs).addr()) as u64
             }

@@ -2,7 +2,8 @@
 
 use super::programs::{CODE, End, Entry, Error, STACK, at, hurried, program, range, serve, space};
 use super::{apart, disk};
-use crate::arch::ring3::Fault;
+use crate::arch::ring3::{Context, Event, Fault, General, enter};
+use crate::arch::vectors;
 use crate::block::blocking::wait;
 use crate::memory::address_space::AddressSpace;
 use crate::memory::extents::Request;
@@ -12,7 +13,7 @@ use crate::memory::paging::{Cache, LeafCount, Rights};
 use crate::memory::pins::Access;
 use crate::memory::{DIRECT_MAP, heap};
 use crate::user::Stop;
-use crate::{cores, executor};
+use crate::{cores, executor, interrupts};
 use alloc::rc::Rc;
 use core::cell::Cell;
 use embassy_futures::yield_now;
@@ -196,7 +197,7 @@ fn a_program_that_faults_ends_and_the_kernel_goes_on() {
 
 #[vm_test(timeout = 60)]
 fn a_program_that_loops_is_interrupted_and_ended() {
-    let mut program = hurried(space(), Entry::program_loop, 50_000);
+    let mut program = hurried(space(), Entry::program_loop, 200_000);
     let ended = Rc::new(Cell::new(false));
     let rounds = Rc::new(Cell::new(0));
     let task = {
@@ -219,6 +220,21 @@ fn a_program_that_loops_is_interrupted_and_ended() {
     );
     // It does not run again.
     assert_eq!(wait(program.run()), Stop::OutOfTime);
+}
+
+/// The timer may run out between the moment it is armed and the program's first instruction.
+#[vm_test(timeout = 60)]
+fn an_interrupt_that_came_too_early_is_not_lost() {
+    let mut space = space();
+    let mut context = Context::new(
+        CODE + Entry::program_loop.offset(),
+        STACK,
+        General::default(),
+    );
+    assert!(executor::interrupt_within(1));
+    while !interrupts::is_raised(vectors::TIMER) {}
+    assert_eq!(enter(&mut context, &mut space), Event::Interrupt);
+    interrupts::drain();
 }
 
 #[vm_test(timeout = 60)]
