@@ -3,7 +3,7 @@
 use super::guest::{ENTRY, PAGE, answer, ask, guest_of, run, small, sum_program, write_program};
 use crate::cores;
 use crate::executor::{block_on, spawn, spawn_on};
-use crate::hypervisor::{Access, Exit, Guest, GuestAddr, Reason};
+use crate::hypervisor::{Access, Exit, GuestAddr, Reason};
 use crate::memory::frames::{Frames, with_allocator};
 use crate::memory::mapping::Mapping;
 use crate::memory::paging::{Cache, Rights};
@@ -349,28 +349,27 @@ fn every_core_runs_guests_and_forgets_mappings_meanwhile() {
     });
 }
 
-/// A guest of two pages, of which the neighbours are free.
-fn alone(code: &[u8]) -> Guest<Frames> {
-    let (_, rest) = Frames::zeroed(4 * PAGE).unwrap().split_at(PAGE).unwrap();
-    let (ram, _) = rest.split_at(2 * PAGE).unwrap();
-    guest_of(ram, code)
-}
-
 /// All memory that is not the guests' holds a pattern, and still does when each has done its worst.
 #[vm_test(machine = "ram=64M,svm", timeout = 60)]
 fn nothing_outside_of_a_guest_changes() {
     let mut guests = Vec::with_capacity(INSTRUCTIONS.len() + 5);
+    let mut taken: Vec<Frames> = Vec::with_capacity(1024);
+    // The pages on both sides of a guest are among those that are looked at.
+    let mut alone = |code| {
+        let (front, rest) = Frames::zeroed(4 * PAGE).unwrap().split_at(PAGE).unwrap();
+        let (ram, back) = rest.split_at(2 * PAGE).unwrap();
+        taken.extend([front, back]);
+        guest_of(ram, code)
+    };
     for (_, code) in INSTRUCTIONS {
         guests.push(alone(code));
     }
     // Over its own program; across the end; other memory; the interrupt controller; the last byte.
-    let starts = [0, 2 * PAGE - 8, 0x20_0000, 0xfee0_0000, 0xffff_ffff_u64];
-    for start in starts {
+    for start in [0, 2 * PAGE - 8, 0x20_0000, 0xfee0_0000, 0xffff_ffff_u64] {
         let mut guest = alone(write_program());
         ask(&mut guest, start, 0xffff_ffff);
         guests.push(guest);
     }
-    let mut taken: Vec<Frames> = Vec::with_capacity(1024);
     while let Some(largest) = with_allocator(|allocator| allocator.largest()) {
         taken.push(Frames::allocate(largest.len()).expect("the largest extent can be had"));
     }
