@@ -99,7 +99,7 @@ impl Model {
             }
             Mischief::Silence | Mischief::Runaway => {
                 self.silent = true;
-                self.never_stops = mischief == Mischief::Runaway;
+                self.never_stops |= mischief == Mischief::Runaway;
                 self.fetched.push(fetched.clone());
                 return true;
             }

@@ -135,6 +135,10 @@ impl Model {
                 false => self.never_stops,
             };
             if !is_stuck {
+                if !self.cc.en() && !self.submission.is_empty() {
+                    // It would not stop, and does so now.
+                    self.forget();
+                }
                 self.rdy = self.cc.en();
                 self.ready_at = None;
             }
