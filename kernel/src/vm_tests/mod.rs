@@ -33,6 +33,7 @@ mod sharing;
 mod shootdown;
 mod streams;
 mod transfers;
+mod vectors;
 mod wakes;
 mod zones;
 

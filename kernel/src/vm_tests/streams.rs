@@ -318,7 +318,7 @@ fn a_busy_queue_is_polled_and_an_idle_one_interrupts() {
 }
 
 #[vm_test(machine = "vectors=1,nvme,size=16M", timeout = 60)]
-fn one_vector_serves_the_first_queue() {
+fn one_vector_serves_the_only_queue() {
     let disk = disk();
     let mut stream = Stream::new(&*disk, 4);
     wait(stream.run(100, true));

@@ -8,14 +8,14 @@
 //! the controller goes, all of them end: first the requests, by errors; then the queues, when each request
 //! has been asked for or abandoned; then the device is nobody's.
 
+use super::bell::{Bell, Bells, Ear};
 use super::namespace::Namespace;
 use super::platform::NvmePlatform;
-use super::queue::{Access, Bell, Local, Messages, Policy, Queue, QueueCounters};
+use super::queue::{Access, Local, Policy, Queue, QueueCounters};
 use crate::block::BlockDevice;
 use crate::cores::{self, CoreId, PerCore};
 use crate::dma::Transfer;
 use crate::executor::{self, Task};
-use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
 use crate::pci::PciAddress;
 use crate::println;
@@ -26,10 +26,10 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Ref, RefCell};
-use core::future::poll_fn;
+use core::future::{pending, poll_fn};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Poll, Waker};
-use embassy_futures::select::{select, select3};
+use embassy_futures::select::select3;
 use embassy_time::{Duration, Timer};
 
 /// The driver's handle of a controller.
@@ -145,11 +145,7 @@ impl Hub {
     }
 
     /// Makes the queues, and starts the tasks.
-    pub(super) async fn start(
-        self: &Arc<Self>,
-        messages: Option<Messages>,
-        first_entry: u16,
-    ) -> Result<(), nvme::Error> {
+    pub(super) async fn start(self: &Arc<Self>, mut bells: Bells) -> Result<(), nvme::Error> {
         let Some(controller) = self.controller() else {
             return Ok(());
         };
@@ -161,14 +157,14 @@ impl Hub {
         };
         let mut started = Vec::new();
         for (number, core) in own.iter().enumerate() {
-            let bell = bell(&messages, first_entry + number as u16, *core);
-            let vector = bell.as_ref().map(|bell| bell.entry);
+            let bell = bells.queue(number, count, *core);
+            let vector = bell.as_ref().map(Bell::entry);
             let queue = controller.queue(vector).await?;
             started.push(self.attach(*core, Place::Own(queue), bell));
         }
         if let Some((home, rest)) = others.split_first() {
-            let bell = bell(&messages, first_entry + own.len() as u16, *home);
-            let vector = bell.as_ref().map(|bell| bell.entry);
+            let bell = bells.queue(own.len(), count, *home);
+            let vector = bell.as_ref().map(Bell::entry);
             let queue = Arc::new(Mutex::new(controller.queue(vector).await?));
             // Without an interrupt for its home, each core looks for itself.
             let must_poll = bell.is_none();
@@ -203,13 +199,15 @@ impl Hub {
                     bell.is_some() || must_poll,
                 ),
             };
+            let ear = bell.as_ref().and_then(Bell::ear);
             let local = Rc::new(Local::new(access, bell, must_poll));
             *hub.queues.here().borrow_mut() = Some(local.clone());
             let looked_at = local.clone();
             let poller = executor::add_poller(move || looked_at.look());
             ready.store(true, Ordering::Release);
             if attends {
-                select(nvme::attend(Way(local.clone())), hub.leaving.said()).await;
+                let attend = nvme::attend(Way(local.clone()));
+                select3(attend, listen(ear), hub.leaving.said()).await;
             } else {
                 hub.leaving.said().await;
             }
@@ -357,6 +355,17 @@ impl Farewell {
     }
 }
 
+/// Is woken by the interrupts that are passed on to this core. That is all it takes: after a task has run, the
+/// core looks at its queue.
+async fn listen(ear: Option<Ear>) {
+    match ear {
+        Some(ear) => loop {
+            ear.raised().await;
+        },
+        None => pending().await,
+    }
+}
+
 /// Why a namespace is no block device, if it is none.
 fn unusable(namespace: &nvme::Namespace) -> Option<String> {
     match namespace.unusable {
@@ -374,16 +383,4 @@ enum Place {
     Own(Queue),
     /// With others; and whether this core has to look at it without an interrupt.
     Shared(Arc<Mutex<Queue>>, bool),
-}
-
-/// Lets an entry of the device's table interrupt a core. `None` if there is no such entry.
-fn bell(messages: &Option<Messages>, entry: u16, core: CoreId) -> Option<Bell> {
-    let messages = messages.as_ref()?;
-    let interrupt = Interrupt::allocate(core);
-    messages.route(entry, &interrupt).ok()?;
-    Some(Bell {
-        interrupt,
-        messages: messages.clone(),
-        entry,
-    })
 }

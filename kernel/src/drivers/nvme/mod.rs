@@ -3,10 +3,12 @@
 //!
 //! - `platform` is the controller's place in the machine;
 //! - `shared` is memory that driver and controller both use;
+//! - `bell` is what interrupts a core for a queue;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`hub`] is a controller with its queues and tasks;
 //! - [`namespace`] is a block device.
 
+mod bell;
 #[cfg(all(phyros, feature = "vm-tests"))]
 mod costs;
 pub mod hub;
@@ -16,13 +18,13 @@ pub mod queue;
 mod shared;
 
 use crate::cores;
-use crate::interrupts::Interrupt;
 use crate::pci::Function;
 use crate::pci::device::{DeviceError, Owners};
 use crate::pci::ecam::Ecam;
 use crate::println;
 use crate::storage::Name;
 use alloc::sync::Arc;
+use bell::Bells;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use hub::{Controller, Hub};
@@ -86,16 +88,8 @@ pub async fn probe(
             None
         }
     };
-    // Entry 0 is the admin queue's, unless it is the only one.
-    let mut admin = None;
-    let mut first_entry = 0;
-    if let Some(messages) = messages.as_ref().filter(|messages| messages.len() > 1) {
-        let interrupt = Interrupt::allocate(cores::current());
-        if messages.route(0, &interrupt).is_ok() {
-            admin = Some(interrupt);
-        }
-        first_entry = 1;
-    }
+    let mut bells = Bells::new(messages, u16::MAX);
+    let admin = bells.admin();
     let platform = NvmePlatform::new(device, registers, admin);
     let mut options = nvme::Options::default();
     options.queues = cores::online().count() as u16;
@@ -105,8 +99,7 @@ pub async fn probe(
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
     let hub = Arc::new(Hub::new(name, function.address, controller.clone()));
-    let messages = messages.map(Arc::new);
-    let started = hub.start(messages, first_entry).await;
+    let started = hub.start(bells).await;
     started.map_err(ProbeError::Driver)?;
     hub.refresh(&controller).await;
     Ok(hub)

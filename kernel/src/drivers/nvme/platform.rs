@@ -1,9 +1,8 @@
 //! What the driver crate asks of the machine.
 
+use super::bell::AdminBell;
 use super::shared::Shared;
-use crate::cores;
 use crate::dma::DmaMemory;
-use crate::interrupts::Interrupt;
 use crate::mmio::RegisterWindow;
 use crate::pci::device::Device;
 use crate::pci::ecam::Ecam;
@@ -16,19 +15,19 @@ pub struct NvmePlatform {
     device: Device<Ecam>,
     registers: Registers,
     /// The admin queue's.
-    interrupt: Option<Interrupt>,
+    bell: Option<AdminBell>,
 }
 
 impl NvmePlatform {
     pub(super) fn new(
         device: Device<Ecam>,
         registers: RegisterWindow,
-        interrupt: Option<Interrupt>,
+        bell: Option<AdminBell>,
     ) -> Self {
         Self {
             device,
             registers: Registers(registers),
-            interrupt,
+            bell,
         }
     }
 }
@@ -92,10 +91,9 @@ unsafe impl nvme::Platform for NvmePlatform {
     }
 
     async fn interrupted(&self) {
-        match &self.interrupt {
-            // Elsewhere nobody would be woken; there the admin queue is looked at by the clock.
-            Some(interrupt) if interrupt.core() == cores::current() => interrupt.raised().await,
-            _ => pending().await,
+        match &self.bell {
+            Some(bell) => bell.raised().await,
+            None => pending().await,
         }
     }
 

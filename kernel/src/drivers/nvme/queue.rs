@@ -22,13 +22,11 @@
 //! vector is then unmasked first, and the queue looked at once more: what arrived in between is
 //! either seen here, or interrupts.
 
+use super::bell::Bell;
 use super::platform::NvmePlatform;
 use crate::dma::Transfer;
 use crate::executor::Look;
-use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
-use crate::pci::ecam::Ecam;
-use crate::pci::msix::Msix;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell, RefMut};
 use core::ops::{Deref, DerefMut};
@@ -79,34 +77,6 @@ impl DerefMut for Use<'_> {
             Self::Own(queue) => queue,
             Self::Shared(queue) => queue,
         }
-    }
-}
-
-/// The table of a device's messages, of which each queue has an entry. Used when a mode changes,
-/// without a lock: an entry has a word of its own that masks it.
-pub(super) type Messages = Arc<Msix<Ecam>>;
-
-/// What interrupts the core for a queue.
-pub(super) struct Bell {
-    pub(super) interrupt: Interrupt,
-    pub(super) messages: Messages,
-    pub(super) entry: u16,
-}
-
-impl Bell {
-    fn mask(&self) {
-        // An entry that was routed exists.
-        let _ = self.messages.hush(self.entry);
-    }
-
-    fn unmask(&self) {
-        let _ = self.messages.unmask(self.entry);
-    }
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        let _ = self.messages.mask(self.entry);
     }
 }
 
@@ -254,7 +224,7 @@ impl Local {
         };
         match self.mode.get() {
             Mode::Interrupt => {
-                if bell.interrupt.take_raised() {
+                if bell.take_raised() {
                     add(&self.counters.interrupts, 1);
                 }
                 if self.wants_polling(&turn) {
