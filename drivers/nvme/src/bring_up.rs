@@ -17,7 +17,7 @@ use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::link::Order;
 use crate::memory::Memory;
-use crate::namespace::{Description, Namespace};
+use crate::namespace::{Description, Namespace, stripe};
 use crate::platform::{Platform, SharedMemory};
 use crate::port::AdminQueues;
 use crate::queue::Queue;
@@ -193,7 +193,11 @@ impl<P: Platform> Shared<P> {
 
     /// Entries of an I/O queue.
     fn entries(&self) -> u16 {
-        let most = self.port.cap().mqes().saturating_add(1);
+        let most = match self.state.lock().identity.quirks.one_at_a_time() {
+            // A ring of two entries holds one.
+            true => 2,
+            false => self.port.cap().mqes().saturating_add(1),
+        };
         self.options.entries.clamp(2, 256).min(most)
     }
 
@@ -202,6 +206,11 @@ impl<P: Platform> Shared<P> {
         self: &Arc<Self>,
         vector: Option<u16>,
     ) -> Result<Queue<P, B>, Error> {
+        let quirks = self.state.lock().identity.quirks;
+        let vector = match quirks.single_vector() {
+            true => vector.map(|_| 0),
+            false => vector,
+        };
         let mut may_be_remote = true;
         loop {
             let (mut queue, generation, is_remote) = self.new_member(vector, may_be_remote).await?;
@@ -432,6 +441,9 @@ impl<P: Platform> Shared<P> {
             };
             description.identify.nguid = [0; 16];
             description.identify.eui64 = [0; 8];
+        }
+        if identity.quirks.stripes() && description.identify.noiob == 0 {
+            description.identify.noiob = stripe(&description.identify);
         }
         let namespace = Namespace::new(id, &description, limits);
         let namespace = namespace.with_controller(

@@ -168,6 +168,8 @@ impl<P: Platform> Controller<P> {
 
     /// Makes an I/O queue pair, with an interrupt vector or without.
     ///
+    /// Where only vector 0 works ([`single_vector`](crate::Quirks::single_vector)), that is the one.
+    ///
     /// # Errors
     ///
     /// [`Error::Full`]: there are [`queues`](Self::queues) of them already. Others: see there.

@@ -8,9 +8,9 @@
 
 use crate::admin::{
     Attachment, Coalescing, Feature, Format, HostBehaviour, Identify, LogPage, NewNamespace,
-    PowerManagement, Sanitize, Save, Select, SelfTest, Supported, Timestamp, create_namespace,
-    delete_namespace, device_self_test, format_nvm, get_feature, namespace_attachment, sanitize,
-    set_feature,
+    PowerManagement, Sanitize, Save, Select, SelfTest, Supported, Timestamp, VectorConfiguration,
+    create_namespace, delete_namespace, device_self_test, format_nvm, get_feature,
+    namespace_attachment, sanitize, set_feature,
 };
 use crate::command::Command;
 use crate::controller::{ADMIN_MICROSECONDS, Controller};
@@ -144,6 +144,22 @@ impl<P: Platform> Controller<P> {
     pub async fn coalesce(&self, coalescing: Coalescing) -> Result<(), Error> {
         let feature = Feature::InterruptCoalescing;
         self.set_feature(feature, 0, coalescing.into_bits(), Save::No)
+            .await
+    }
+
+    /// Whether completions of a vector are collected, too, when those of the controller are.
+    pub async fn vector_configuration(&self, vector: u16) -> Result<VectorConfiguration, Error> {
+        let feature = Feature::InterruptVectorConfiguration;
+        let selector = u32::from(vector);
+        let value = self.feature(feature, 0, Select::Current, selector).await?;
+        Ok(VectorConfiguration::from(value))
+    }
+
+    /// Says whether completions of a vector are collected when those of the controller are, until the
+    /// next reset. One that is waited for had better interrupt at once.
+    pub async fn configure_vector(&self, what: VectorConfiguration) -> Result<(), Error> {
+        let feature = Feature::InterruptVectorConfiguration;
+        self.set_feature(feature, 0, what.into_bits(), Save::No)
             .await
     }
 

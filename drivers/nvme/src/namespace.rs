@@ -43,7 +43,7 @@ pub struct Namespace {
     pub is_shared: bool,
     /// The controller refuses to write to the namespace.
     pub write_protected: bool,
-    /// Blocks in a piece that commands had better not cross (NOIOB); 0 is none.
+    /// Blocks of a piece whose end commands had better not cross (NOIOB), and do not; 0 is none.
     pub optimal_boundary: u16,
     /// Why the namespace cannot be used; `None` if it can be used.
     pub unusable: Option<Unusable>,
@@ -201,6 +201,8 @@ impl Namespace {
             metadata_bytes: memory.metadata_block_bytes() as u32,
             max_blocks: most.min(u64::from(MAX_BLOCKS)) as u32,
             max_pages: self.limits.max_pages as u32,
+            boundary: self.optimal_boundary,
+            may_be_short: true,
         }
     }
 
@@ -296,6 +298,15 @@ impl Namespace {
     /// True if the controller said nothing of the namespace that is not zero.
     pub(crate) fn looks_inactive(&self) -> bool {
         self.blocks == 0 && self.unusable == Some(Unusable::Empty)
+    }
+}
+
+/// Blocks in 128 KiB, by which some controllers lay out their blocks and do not say so.
+pub(crate) fn stripe(identify: &IdentifyNamespace) -> u16 {
+    const STRIPE: u32 = 128 << 10;
+    match BlockFormat::new(identify.lbaf[identify.format_index()]) {
+        Ok(format) => (STRIPE / format.data) as u16,
+        Err(_) => 0,
     }
 }
 

@@ -42,6 +42,10 @@ pub(crate) struct Cut {
     /// For [`Shape::Ranges`] and [`Shape::Sources`], where `max_blocks` is for a range: most
     /// ranges in a command.
     pub(crate) max_pages: u32,
+    /// Blocks of a piece of the namespace that no command crosses the end of; 0 if it does not matter.
+    pub(crate) boundary: u16,
+    /// One command may be all of it, if its memory permits.
+    pub(crate) may_be_short: bool,
 }
 
 impl Cut {
@@ -51,7 +55,29 @@ impl Cut {
         metadata_bytes: 0,
         max_blocks: 1,
         max_pages: u32::MAX,
+        boundary: 0,
+        may_be_short: true,
     };
+
+    /// Most blocks for a command that begins at this block.
+    pub(crate) fn most_at(&self, block: u64) -> u64 {
+        let most = u64::from(self.max_blocks);
+        match u64::from(self.boundary) {
+            0 => most,
+            boundary => most.min(boundary - block % boundary),
+        }
+    }
+
+    /// The cut of a request for these blocks.
+    #[inline]
+    pub(crate) fn of(self, first: u64, blocks: u64) -> Self {
+        // Pages are what a short command has two of.
+        let is_one = self.boundary == 0 || blocks <= self.most_at(first);
+        Self {
+            may_be_short: self.max_pages > 1 && is_one,
+            ..self
+        }
+    }
 }
 
 /// What a request is to do.
@@ -122,7 +148,7 @@ impl Operation {
         Self {
             shape: Shape::Blocks,
             idempotent: true,
-            cut,
+            cut: cut.of(first, blocks),
             blocks,
             cdw10_11: first,
             ..Self::whole(command, nsid)

@@ -39,7 +39,7 @@ pub struct Quirks {
     pub single_vector: bool,
     /// It knows no Identify but CNS 00h and 01h.
     pub old_identify: bool,
-    /// Memory for PRP lists must be aligned to 512 bytes.
+    /// Memory for PRP lists must be aligned to 512 bytes. All lists of this driver are whole pages.
     pub aligned_lists: bool,
     /// It has 48 bits of addresses.
     pub short_addresses: bool,
@@ -49,7 +49,9 @@ pub struct Quirks {
     pub never_aborts: bool,
     /// Registers that do not exist read as zeros and not as ones.
     pub absent_is_zero: bool,
-    #[bits(18)]
+    /// It loses data with more than one command in a queue.
+    pub one_at_a_time: bool,
+    #[bits(17)]
     __: u32,
 }
 
@@ -62,6 +64,12 @@ const NONE: Quirks = Quirks::new();
 ///
 /// Without another source, the source is Linux.
 const KNOWN: &[(u16, u16, Quirks)] = &[
+    // Apple, in a MacBook8,1.
+    (
+        0x106b,
+        0x2001,
+        NONE.with_single_vector(true).with_one_at_a_time(true),
+    ),
     // O2 Micro, in a Steam Deck.
     (0x1217, 0x8760, NONE.with_aligned_lists(true)),
     // Silicon Motion, as HP and HIKVISION sell it.

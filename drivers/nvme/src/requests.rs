@@ -196,7 +196,10 @@ impl Namespace {
         let cut = match operation.cut.block_bytes {
             // No data, and so nothing in memory.
             0 => operation.cut,
-            _ => self.cut_for(&memory),
+            _ => {
+                let cut = self.cut_for(&memory);
+                cut.of(operation.cdw10_11, operation.blocks)
+            }
         };
         let operation = Operation { cut, ..operation };
         match self.format.protection {

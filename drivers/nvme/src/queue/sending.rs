@@ -81,7 +81,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             && operation.blocks <= u64::from(operation.cut.max_blocks)
             && page_offset(start) + range.len() <= 2 * PAGE
             && start % 4 == 0
-            && operation.cut.max_pages > 1
+            && operation.cut.may_be_short
             && operation.cut.metadata_bytes == 0
             && request.metadata.is_none()
             && data.access().allows(operation.command.direction());
@@ -308,6 +308,11 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 let of_range = RANGE_BLOCKS.min(u64::from(operation.cut.max_blocks));
                 of_range * MAX_RANGES.min(u64::from(operation.cut.max_pages))
             }
+            // What must be one command crosses what it likes.
+            Shape::Blocks if !operation.is_single => {
+                let first = operation.cdw10_11.wrapping_add(active.given);
+                operation.cut.most_at(first)
+            }
             Shape::Blocks | Shape::Whole => u64::from(operation.cut.max_blocks),
         };
         let blocks = match &active.data {
@@ -318,7 +323,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             }
         };
         Next {
-            blocks: blocks.min(left),
+            blocks: blocks.min(most).min(left),
             place: active.place,
         }
     }

@@ -1,8 +1,11 @@
 //! Features: values that a controller keeps.
 
+use crate::model::Data;
 use crate::model::{Bench, Config};
-use nvme::admin::{Coalescing, Feature, HostBehaviour, Save, Select};
-use nvme::{Error, RequestError};
+use nvme::admin::{Coalescing, Feature, HostBehaviour, Save, Select, VectorConfiguration};
+use nvme::{Access, Error, Options, Request, RequestError, execute};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 fn bench() -> Bench {
     Bench::new(Config::with_everything())
@@ -67,6 +70,44 @@ fn interrupts_are_coalesced() {
     let coalescing = Coalescing::new().with_threshold(7).with_time(2);
     assert_eq!(bench.run(bench.controller.coalesce(coalescing)), Ok(()));
     assert_eq!(bench.machine.model().feature(0x08), 0x0207);
+}
+
+/// A vector that is waited for is not collected, though all others are.
+#[test]
+fn a_vector_interrupts_at_once_if_it_is_told_to() {
+    let mut options = Options::default();
+    options.queues = 2;
+    let bench = Bench::with_options(Config::with_everything(), options);
+    let controller = &bench.controller;
+    // Eight completions, or 25 milliseconds.
+    let coalescing = Coalescing::new().with_threshold(7).with_time(250);
+    assert_eq!(bench.run(controller.coalesce(coalescing)), Ok(()));
+    let queue = bench.run(controller.queue(Some(5))).expect("a queue");
+    let queue = Rc::new(RefCell::new(queue));
+    bench.add(queue.clone());
+    let disk = bench.namespace(1).expect("a namespace");
+    let is_interrupted = || {
+        let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
+        let read = disk.read(0, 8).expect("a read");
+        let done = bench.run(execute(queue.clone(), Request::with_data(read, data)));
+        assert_eq!(done.result, Ok(0));
+        bench.machine.model().interrupts.take(5)
+    };
+    let configuration = || bench.run(controller.vector_configuration(5));
+    let collected = VectorConfiguration::new().with_vector(5);
+    let immediate = collected.with_is_immediate(true);
+    assert_eq!(configuration(), Ok(collected));
+    assert!(!is_interrupted(), "one is not enough");
+    assert_eq!(bench.run(controller.configure_vector(immediate)), Ok(()));
+    assert_eq!(configuration(), Ok(immediate));
+    assert!(is_interrupted());
+    let other = bench.run(controller.vector_configuration(6));
+    assert_eq!(other.map(|other| other.is_immediate()), Ok(false));
+    assert_eq!(bench.run(controller.configure_vector(collected)), Ok(()));
+    assert!(!is_interrupted(), "as it was");
+    let none = immediate.with_vector(u16::MAX);
+    let refused = bench.run(controller.configure_vector(none));
+    assert!(matches!(refused, Err(Error::Command(error)) if error.status.sc() == 0x02));
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod namespaces;
 mod play;
 mod protection;
 mod queues;
+mod quirks;
 mod recovery;
 mod retries;
 mod shadows;

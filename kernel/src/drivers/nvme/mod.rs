@@ -88,7 +88,15 @@ pub async fn probe(
             None
         }
     };
-    let mut bells = Bells::new(messages, u16::MAX);
+    let quirks = nvme::Quirks::of(nvme::Device {
+        vendor: function.vendor,
+        device: function.device,
+    });
+    let entries = match quirks.single_vector() {
+        true => 1,
+        false => u16::MAX,
+    };
+    let mut bells = Bells::new(messages, entries);
     let admin = bells.admin();
     let platform = NvmePlatform::new(device, registers, admin);
     let mut options = nvme::Options::default();
