@@ -28,7 +28,7 @@
 //! | `disk.hold` | disk | 0; reads and writes that come from now on wait |
 //! | `disk.release` | disk | 0; nothing waits any more |
 //! | `disk.throttle` | disk, requests a second | 0 |
-//! | `disk.resize` | disk, bytes | 0; only while its controller is not plugged |
+//! | `disk.resize` | disk, bytes | 0; under an NVMe controller only while that is not plugged |
 //! | `trace.mark` | | 0; counting starts here |
 //! | `trace.count` | `:` event and text | number of lines of that event with that text |
 //! | `machine.nmi` | | 0; every core has got one |

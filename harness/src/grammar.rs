@@ -5,9 +5,13 @@
 //! | word | the machine has |
 //! |---|---|
 //! | `nvme` | an NVMe controller with a disk; all words on disks imply it |
+//! | `virtio`, `virtio=modern` | virtio disks in place of the controllers; not for legacy drivers |
+//! | `ring=N` | virtio disks with queues of N entries (256) |
+//! | `without=FEATURES` | virtio disks without these, for example `event_idx+indirect_desc` |
 //! | `disks=N` | so many of them, 1 to 8 |
 //! | `lba=512`, `lba=4096` | disks with blocks of this many bytes (512) |
 //! | `mdts=N` | controllers that transfer at most 2^N pages; 0: no limit (QEMU's 7) |
+//! | `ro` | disks that cannot be written |
 //! | `disk=CONTENT` | disks with this content ([`Content`]; `pattern`) |
 //! | `size=SIZE` | disks of this size ([`Needs::disk_size`]) |
 //! | `namespaces=N` | controllers with so many namespaces, 1 to 8, each a disk |
@@ -48,11 +52,11 @@ use std::str::FromStr;
 use anyhow::{Result, bail, ensure};
 
 use crate::disk::{self, Content};
-use crate::machine::{Accel, Firmware, Machine, Memory, Namespace, Nvme, Place};
+use crate::machine::{Accel, Firmware, Format, Interface, Machine, Memory, Namespace, Nvme, Place};
 use crate::size;
 
 /// What can be written, for the message about what cannot.
-const KNOWN: &str = "known words are nvme, disks=N, lba=512|4096, mdts=N, \
+const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
@@ -156,7 +160,36 @@ impl Needs {
                 needs.disks = needs.disks.max(1);
             }
         }
+        needs.check(text)?;
         Ok(needs)
+    }
+
+    /// Whether all of it goes together.
+    fn check(&self, text: &str) -> Result<()> {
+        let (controller, format) = (&self.controller, &self.namespace.format);
+        let plain = Nvme {
+            place: controller.place,
+            queues: controller.queues,
+            vectors: controller.vectors,
+            write_cache: controller.write_cache,
+            interface: controller.interface,
+            ring: controller.ring,
+            without: controller.without.clone(),
+            ..Nvme::of(Vec::new())
+        };
+        let is_plain = *controller == plain
+            && self.namespaces == 1
+            && *format
+                == Format {
+                    lba: format.lba,
+                    ..Format::default()
+                };
+        let has_virtio = controller.ring.is_some() || !controller.without.is_empty();
+        match controller.interface {
+            Interface::Nvme => ensure!(!has_virtio, "only virtio disks have that: `{text}`"),
+            _ => ensure!(is_plain, "virtio disks have not all of `{text}`"),
+        }
+        Ok(())
     }
 
     /// Takes one word; `false` if it is not in the table above.
@@ -177,6 +210,8 @@ impl Needs {
         let (controller, format) = (&mut self.controller, &mut self.namespace.format);
         match key {
             "nvme" => {}
+            "virtio" => controller.interface = Interface::Virtio,
+            "ro" => self.namespace.read_only = true,
             "bridge" | "hotplug" => controller.place = Place::RootPort,
             "switch" => controller.place = Place::Switch,
             "shared" => controller.subsystem = true,
@@ -223,6 +258,15 @@ impl Needs {
         let controller = &mut self.controller;
         Ok(match (key, value) {
             ("mdts", value) => set_some(&mut controller.mdts, value, 0..=u8::MAX),
+            ("virtio", "modern") => {
+                controller.interface = Interface::ModernVirtio;
+                true
+            }
+            ("ring", value) => set_some(&mut controller.ring, value, 4..=1024),
+            ("without", value) => {
+                controller.without = value.split('+').map(str::to_owned).collect();
+                true
+            }
             ("queues", value) => set_some(&mut controller.queues, value, 1..=65535),
             ("vectors", value) => set_some(&mut controller.vectors, value, 1..=2048),
             ("vwc", "on" | "off") => {
@@ -338,7 +382,7 @@ fn set_some<T: FromStr + PartialOrd + Copy>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::{Format, Protection};
+    use crate::machine::Protection;
 
     #[test]
     fn nothing_is_the_plainest_machine() {
@@ -415,6 +459,29 @@ mod tests {
         assert_eq!(needs.namespace.format, format);
         let format = Needs::parse("zoned").unwrap().namespace.format;
         assert_eq!(format.zone, Some(1 << 20));
+    }
+
+    #[test]
+    fn the_words_about_virtio_disks_are_understood() {
+        let text =
+            "virtio=modern, ring=64, without=event_idx+indirect_desc, ro, queues=2, lba=4096";
+        let needs = Needs::parse(text).unwrap();
+        let disk = &needs.controller;
+        assert_eq!(disk.interface, Interface::ModernVirtio);
+        assert_eq!((disk.ring, disk.queues), (Some(64), Some(2)));
+        assert_eq!(disk.without, ["event_idx", "indirect_desc"]);
+        assert!(needs.namespace.read_only);
+        let interface = Needs::parse("virtio").unwrap().controller.interface;
+        assert_eq!(interface, Interface::Virtio);
+        for wrong in [
+            "virtio,namespaces=2",
+            "virtio,ms=8",
+            "virtio,mdts=1",
+            "ring=64",
+        ] {
+            let error = Needs::parse(wrong).expect_err(wrong).to_string();
+            assert!(error.contains(wrong), "{error}");
+        }
     }
 
     #[test]

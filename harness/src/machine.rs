@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use crate::size;
 pub(crate) use nvme::image_format;
-pub use nvme::{Format, Namespace, Nvme, Place, Protection};
+pub use nvme::{Format, Interface, Namespace, Nvme, Place, Protection};
 
 /// QEMU's exit status, and what the guest wrote to make it.
 pub mod exit {
@@ -325,6 +325,30 @@ mod tests {
             "-device pcie-root-port,id=slot1,chassis=101,slot=101",
             "-trace 'pci_nvme_*' -D t.txt",
             "-icount shift=0,sleep=off",
+        ] {
+            assert!(line.contains(part), "`{part}` is missing in {line}");
+        }
+    }
+
+    #[test]
+    fn virtio_disks_reach_the_command_line() {
+        let mut machine = Machine::new("k.elf");
+        let mut first = Nvme::new("a");
+        first.interface = Interface::Virtio;
+        first.namespaces[0].read_only = true;
+        let mut second = Nvme::new("b");
+        (second.interface, second.place) = (Interface::ModernVirtio, Place::RootPort);
+        (second.queues, second.vectors, second.ring) = (Some(2), Some(3), Some(64));
+        second.without = vec!["event_idx".into()];
+        second.namespaces[0].format.lba = 4096;
+        machine.disks = vec![first, second];
+        let line = line(&machine);
+        for part in [
+            "node-name=disk0,driver=raw,read-only=on",
+            "-device virtio-blk-pci,id=virtio0,serial=phyros0,drive=disk0,bus=pcie.0 -",
+            "virtio-blk-pci,id=virtio1,serial=phyros1,drive=disk1,bus=port1,logical_block_size=4096,\
+             physical_block_size=4096,share-rw=on,disable-legacy=on,num-queues=2,vectors=3,\
+             queue-size=64,event_idx=off",
         ] {
             assert!(line.contains(part), "`{part}` is missing in {line}");
         }

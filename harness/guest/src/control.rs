@@ -66,7 +66,7 @@ pub fn throttle(disk: u64, requests: u64) {
     call("disk.throttle", &[disk, requests]);
 }
 
-/// Resizes a disk whose controller is not plugged. QEMU refuses to do it under a controller.
+/// Resizes a disk. QEMU refuses to do it under an NVMe controller that is plugged.
 pub fn resize(disk: u64, bytes: u64) {
     call("disk.resize", &[disk, bytes]);
 }

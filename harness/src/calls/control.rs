@@ -8,7 +8,8 @@
 //! its memory as QEMU's nothing. The slot goes on saying that something is there. What was torn out
 //! keeps its hold on its image, which is why such controllers share theirs.
 //!
-//! A namespace cannot be resized under a controller: QEMU 7.2 has no such event, and refuses.
+//! A namespace cannot be resized under an NVMe controller: QEMU 7.2 has no such event, and refuses. A
+//! virtio disk can.
 
 use std::fs;
 use std::path::PathBuf;
@@ -54,7 +55,7 @@ impl Control {
     /// Control of this machine, which runs as the process `qemu`.
     pub fn new(remote: Remote, machine: Machine, qemu: u32) -> Self {
         let named = |(index, nvme): (usize, &crate::machine::Nvme)| Controller {
-            name: format!("nvme{index}"),
+            name: nvme.name(index),
             is_gone: !nvme.plugged,
         };
         let disks = machine.disks.iter().flat_map(|nvme| &nvme.namespaces);
@@ -151,7 +152,8 @@ impl Control {
         let (index, disk) = self.controller(index)?;
         ensure!(self.is_gone(index as u64)?, "controller {index} is plugged");
         let mut state = self.state();
-        let name = format!("nvme{index}-{}", state.next_name);
+        let name = self.machine.disks[index].name(index);
+        let name = format!("{name}-{}", state.next_name);
         let device = self.machine.disks[index].device(index, disk, &name);
         self.order(&format!("device_add {device}"))?;
         state.next_name += 1;

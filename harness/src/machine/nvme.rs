@@ -1,4 +1,5 @@
-//! NVMe controllers and their namespaces, as values and as QEMU's arguments.
+//! NVMe controllers and their namespaces, as values and as QEMU's arguments; and virtio disks, which
+//! are the same to the rest of the harness: a controller with one plain namespace.
 //!
 //! Every namespace has a block node `disk0`, `disk1`, …, counted over all controllers, on top of a
 //! node `file0`, `file1`, … that is the image. Nothing but that name ties them together, so the host can put
@@ -6,7 +7,7 @@
 //!
 //! | what | QEMU's name |
 //! |---|---|
-//! | controller 2 | `nvme2` |
+//! | controller 2 | `nvme2`, or `virtio2` |
 //! | disk 5, where it is a device of its own | `namespace5` |
 //! | the root port in front of it | `port2` |
 //! | the switch between them | `up2`, `down2` |
@@ -114,7 +115,19 @@ impl Namespace {
     }
 }
 
-/// An NVMe controller. What is `None` is as QEMU has it.
+/// How a controller speaks to its driver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Interface {
+    /// NVM Express.
+    #[default]
+    Nvme,
+    /// A virtio disk that legacy drivers could use, too, where QEMU makes them so: on the root complex.
+    Virtio,
+    /// A virtio disk for modern drivers only.
+    ModernVirtio,
+}
+
+/// An NVMe controller, or a virtio disk. What is `None` is as QEMU has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Nvme {
     /// Its namespaces, from number 1 on.
@@ -137,6 +150,12 @@ pub struct Nvme {
     pub ioeventfd: bool,
     /// There is a volatile write cache, and it is on.
     pub write_cache: Option<bool>,
+    /// How it speaks to its driver. Not all of the above is for virtio disks.
+    pub interface: Interface,
+    /// Entries of a virtqueue.
+    pub ring: Option<u16>,
+    /// Features that a virtio disk has by default, and this one has not.
+    pub without: Vec<String>,
 }
 
 impl Nvme {
@@ -158,6 +177,17 @@ impl Nvme {
             vectors: None,
             ioeventfd: false,
             write_cache: None,
+            interface: Interface::Nvme,
+            ring: None,
+            without: Vec::new(),
+        }
+    }
+
+    /// The name of the controller with this index.
+    pub(crate) fn name(&self, index: usize) -> String {
+        match self.interface {
+            Interface::Nvme => format!("nvme{index}"),
+            Interface::Virtio | Interface::ModernVirtio => format!("virtio{index}"),
         }
     }
 
@@ -166,9 +196,12 @@ impl Nvme {
         self.subsystem || self.namespaces.len() != 1 || !self.namespaces[0].is_plain()
     }
 
-    /// The name of the device that has a disk of this controller, itself called `name`.
+    /// The name of the device that has a disk of this controller, itself called `name`; or the path
+    /// to it, where the device is a part of another one.
     pub(crate) fn holder(&self, name: &str, disk: usize) -> String {
-        if self.is_split() {
+        if self.interface != Interface::Nvme {
+            format!("/machine/peripheral/{name}/virtio-backend")
+        } else if self.is_split() {
             format!("namespace{disk}")
         } else {
             name.to_owned()
@@ -188,6 +221,9 @@ impl Nvme {
     ///
     /// `index` is its place among the controllers, `disk` the number of its first disk, `id` its name.
     pub fn device(&self, index: usize, disk: usize, id: &str) -> String {
+        if self.interface != Interface::Nvme {
+            return self.virtio_device(index, disk, id);
+        }
         let mut text = format!("nvme,id={id}");
         // Controllers of one subsystem say that they are the same device.
         let serial = if self.subsystem { 0 } else { index };
@@ -220,6 +256,37 @@ impl Nvme {
         }
         if self.ioeventfd {
             text += ",ioeventfd=on";
+        }
+        text
+    }
+}
+
+impl Nvme {
+    /// The argument of `-device` for a virtio disk.
+    fn virtio_device(&self, index: usize, disk: usize, id: &str) -> String {
+        let bus = self.bus(index);
+        let mut text =
+            format!("virtio-blk-pci,id={id},serial=phyros{index},drive=disk{disk},bus={bus}");
+        text += &block_size(&self.namespaces[0].format);
+        text += write_cache(self.write_cache);
+        if self.place == Place::RootPort {
+            text += ",share-rw=on";
+        }
+        if self.interface == Interface::ModernVirtio {
+            text += ",disable-legacy=on";
+        }
+        let numbers = [
+            ("num-queues", self.queues),
+            ("vectors", self.vectors.map(u32::from)),
+            ("queue-size", self.ring.map(u32::from)),
+        ];
+        for (name, number) in numbers {
+            if let Some(number) = number {
+                let _ = write!(text, ",{name}={number}");
+            }
+        }
+        for feature in &self.without {
+            let _ = write!(text, ",{feature}=off");
         }
         text
     }
@@ -303,7 +370,7 @@ pub(super) fn add_all(line: &mut Line, controllers: &[Nvme], empty_slots: u8) {
         }
         add_way(line, index, nvme.place);
         if nvme.plugged {
-            let id = format!("nvme{index}");
+            let id = nvme.name(index);
             line.add("-device", &nvme.device(index, disk, &id));
         }
         if nvme.is_split() {
