@@ -70,6 +70,11 @@ pub enum CapabilityError {
         /// Where it starts.
         offset: u64,
     },
+    /// The device has no such block, or not in a BAR that has its place.
+    Missing {
+        /// What the block would be for, in a word.
+        block: &'static str,
+    },
     /// A queue's notification place is outside the block.
     NotifyOffset {
         /// The queue's `queue_notify_off`.
@@ -172,14 +177,18 @@ impl Notify {
         block.map(|block| Self { block, multiplier })
     }
 
-    /// The two bytes that a queue is notified by. `offset` is its `queue_notify_off`.
+    /// All of it.
+    pub fn block(&self) -> Phyr {
+        self.block
+    }
+
+    /// Where in the block a queue is notified, by two bytes. `offset` is its `queue_notify_off`.
     ///
     /// Ask once for each queue, when it is set up.
-    pub fn queue(&self, offset: u16) -> Result<Phyr, CapabilityError> {
+    pub fn offset(&self, offset: u16) -> Result<usize, CapabilityError> {
         let place = u64::from(offset) * u64::from(self.multiplier);
-        self.block
-            .sub(place, 2)
-            .ok_or(CapabilityError::NotifyOffset { offset })
+        let inside = self.block.sub(place, 2).map(|_| place as usize);
+        inside.ok_or(CapabilityError::NotifyOffset { offset })
     }
 }
 
@@ -194,6 +203,7 @@ impl fmt::Display for CapabilityError {
             Self::Misaligned { offset } => {
                 write!(f, "virtio registers at {offset:#x} are misaligned")
             }
+            Self::Missing { block } => write!(f, "there are no virtio registers for {block}"),
             Self::NotifyOffset { offset } => {
                 write!(f, "queue notification offset {offset} is out of range")
             }
@@ -244,7 +254,8 @@ mod tests {
         let notify = parse(&bytes(2, 4, 0x3000, 0x1000, &[4]));
         assert_eq!(notify.kind, Kind::Notify { multiplier: 4 });
         let notify = notify.notify(device).expect("it is").expect("legal");
-        assert_eq!(notify.queue(3), Ok(device.sub(0x300c, 2).expect("inside")));
+        assert_eq!(Ok(notify.block()), device.sub(0x3000, 0x1000).ok_or(()));
+        assert_eq!(notify.offset(3), Ok(12));
     }
 
     #[test]
@@ -288,16 +299,16 @@ mod tests {
             capability.notify(bar(0x100)).expect("it is")
         };
         let shared = notify(2, 0).expect("legal");
-        assert_eq!(shared.queue(0), shared.queue(u16::MAX));
+        assert_eq!(shared.offset(0), shared.offset(u16::MAX));
         let spread = notify(8, 4).expect("legal");
-        assert!(spread.queue(1).is_ok());
+        assert!(spread.offset(1).is_ok());
         assert_eq!(
-            spread.queue(2),
+            spread.offset(2),
             Err(CapabilityError::NotifyOffset { offset: 2 })
         );
         let wide = notify(8, 1 << 31).expect("legal");
         let out = Err(CapabilityError::NotifyOffset { offset: u16::MAX });
-        assert_eq!(wide.queue(u16::MAX), out);
+        assert_eq!(wide.offset(u16::MAX), out);
         for multiplier in [1, 3, 6, u32::MAX] {
             assert!(notify(8, multiplier).is_err());
         }

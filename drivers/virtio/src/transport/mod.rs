@@ -1,4 +1,4 @@
-//! Transport: the parts of setting a device up that are decisions, not accesses.
+//! Transport: finding the registers of a device on PCI, and setting it up.
 //!
 //! The order of a set-up is the specification's (section 3.1.1). Reset the device and wait
 //! until its status is 0. Acknowledge it, and say that there is a driver. Choose features,
@@ -8,10 +8,20 @@
 //! The types follow that order. [`Negotiation`] gives [`Chosen`] features for what a device
 //! offers; only the status that was read back turns them into [`Accepted`] ones.
 
+//!
+//! What can be decided without touching a device is in `capability`, `features` and `status`;
+//! `common` has the accesses.
+
+mod blocks;
 mod capability;
+mod common;
+mod device;
 mod features;
 mod status;
 
+pub use blocks::Blocks;
 pub use capability::{Capability, CapabilityError, Kind, Notify};
+pub(crate) use common::{Common, Rings};
+pub use device::DeviceKind;
 pub use features::{Accepted, Chosen, FeatureError, Negotiation};
 pub use status::{StatusError, Step};
