@@ -65,6 +65,20 @@ impl RegisterWindow {
 
     /// Reads a register.
     #[inline]
+    pub fn read8(&self, offset: usize) -> u8 {
+        // SAFETY: as in `read32`.
+        unsafe { self.register::<u8>(offset).read_volatile() }
+    }
+
+    /// Reads a register.
+    #[inline]
+    pub fn read16(&self, offset: usize) -> u16 {
+        // SAFETY: as in `read32`.
+        unsafe { self.register::<u16>(offset).read_volatile() }
+    }
+
+    /// Reads a register.
+    #[inline]
     pub fn read32(&self, offset: usize) -> u32 {
         // SAFETY: `register` checked the offset, `map` the base; the mapping lives as long as `self`.
         unsafe { self.register::<u32>(offset).read_volatile() }
@@ -75,6 +89,20 @@ impl RegisterWindow {
     pub fn read64(&self, offset: usize) -> u64 {
         // SAFETY: as in `read32`.
         unsafe { self.register::<u64>(offset).read_volatile() }
+    }
+
+    /// Writes a register.
+    #[inline]
+    pub fn write8(&self, offset: usize, value: u8) {
+        // SAFETY: as in `write32`.
+        unsafe { self.register::<u8>(offset).write_volatile(value) }
+    }
+
+    /// Writes a register.
+    #[inline]
+    pub fn write16(&self, offset: usize, value: u16) {
+        // SAFETY: as in `write32`.
+        unsafe { self.register::<u16>(offset).write_volatile(value) }
     }
 
     /// Writes a register.

@@ -35,3 +35,22 @@ unsafe impl nvme::Memory for Transfer {
         }
     }
 }
+
+// SAFETY: as for `nvme::Memory`, whose duties are the same.
+unsafe impl virtio::Memory for Transfer {
+    #[inline]
+    fn ranges(&self) -> virtio::Ranges<'_> {
+        match Transfer::ranges(self) {
+            DmaRanges::One(range) => virtio::Ranges::One(*range),
+            DmaRanges::List(list) => virtio::Ranges::List(&list[0]),
+        }
+    }
+
+    #[inline]
+    fn access(&self) -> virtio::Access {
+        match self {
+            Self::ToDevice(_) => virtio::Access::ToDevice,
+            Self::FromDevice(_) => virtio::Access::FromDevice,
+        }
+    }
+}

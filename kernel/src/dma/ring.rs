@@ -3,22 +3,23 @@
 use crate::memory::extents::AllocError;
 use crate::memory::frames::Frames;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use phyr::{DmaAddr, DmaRange};
 
 /// Frames that the CPU and a device use at the same time.
 ///
 /// No reference to the bytes is ever made, because the device may change them at any moment.
-/// Every access is one relaxed atomic access of 64 bits; the drivers put fences where order matters.
+/// Every access is one relaxed atomic access of 16 or 64 bits, at a place always the same of both;
+/// the drivers put fences where order matters.
 #[derive(Debug)]
 pub struct DmaMemory {
     frames: Frames,
-    /// Where the CPU finds the frames, and how many words they have: asked for once, not at each access.
-    words: NonNull<AtomicU64>,
+    /// Where the CPU finds the frames, and how many bytes they have: asked for once, not at each access.
+    start: NonNull<u8>,
     len: usize,
 }
 
-// SAFETY: `words` points into the frames, which belong to the value wherever it goes.
+// SAFETY: `start` points into the frames, which belong to the value wherever it goes.
 unsafe impl Send for DmaMemory {}
 // SAFETY: through a shared reference there are only atomic accesses.
 unsafe impl Sync for DmaMemory {}
@@ -32,8 +33,8 @@ impl DmaMemory {
             .ok_or(AllocError::Unaligned)?;
         let frames = Frames::zeroed(len)?;
         Ok(Self {
-            words: frames.pointer().cast(),
-            len: len as usize / 8,
+            start: frames.pointer(),
+            len: len as usize,
             frames,
         })
     }
@@ -41,7 +42,7 @@ impl DmaMemory {
     /// Where the CPU sees it, for as long as it is held. Whoever uses that makes whole, atomic accesses of 64
     /// bits, too.
     pub(crate) fn pointer(&self) -> NonNull<u8> {
-        self.frames.pointer()
+        self.start
     }
 
     /// Where the device sees it: without an IOMMU, at its physical address.
@@ -50,21 +51,53 @@ impl DmaMemory {
         DmaRange::new(DmaAddr::new(phyr.addr().get()), phyr.len()).expect("a phyr is a range")
     }
 
+    /// Where a value of type `T` lies.
     #[inline(always)]
-    fn word(&self, offset: usize) -> &AtomicU64 {
-        if !offset.is_multiple_of(8) || offset / 8 >= self.len {
+    fn place<T>(&self, offset: usize) -> *const T {
+        // The length is whole pages, so a value that starts inside at a multiple of its size ends inside.
+        if !offset.is_multiple_of(size_of::<T>()) || offset >= self.len {
             self.is_outside(offset);
         }
-        // SAFETY: in bounds by the comparison.
-        let word = unsafe { self.words.add(offset / 8) };
-        // SAFETY: aligned, because the frames are; they belong to `self`, and both sides only make
-        // whole accesses.
-        unsafe { word.as_ref() }
+        self.start.as_ptr().wrapping_add(offset).cast()
     }
 
     #[cold]
     fn is_outside(&self, offset: usize) -> ! {
-        panic!("offset {offset:#x} in shared memory of {} words", self.len);
+        panic!(
+            "offset {offset:#x} in shared memory of {:#x} bytes",
+            self.len
+        );
+    }
+
+    #[inline(always)]
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        // SAFETY: `place` checked bounds and alignment; the frames belong to `self`, and both
+        // sides only make whole accesses.
+        unsafe { &*self.place::<AtomicU64>(offset) }
+    }
+
+    #[inline(always)]
+    fn half(&self, offset: usize) -> &AtomicU16 {
+        // SAFETY: as in `word`.
+        unsafe { &*self.place::<AtomicU16>(offset) }
+    }
+
+    /// Loads 16 bits at `offset`, a multiple of 2.
+    ///
+    /// # Panics
+    /// If the offset is not within the memory.
+    #[inline]
+    pub fn load16(&self, offset: usize) -> u16 {
+        self.half(offset).load(Ordering::Relaxed)
+    }
+
+    /// Stores 16 bits at `offset`, a multiple of 2.
+    ///
+    /// # Panics
+    /// If the offset is not within the memory.
+    #[inline]
+    pub fn store16(&self, offset: usize, value: u16) {
+        self.half(offset).store(value, Ordering::Relaxed);
     }
 
     /// Loads the word at `offset`, a multiple of 8.

@@ -130,19 +130,32 @@ impl Function {
 /// There is no room for more capabilities in the 192 bytes that may hold them.
 const LONGEST_LIST: usize = 48;
 
-/// Follows the capability list; a list that loops ends at its longest possible length.
+/// The identifiers in the capability list.
 fn capabilities(config: &impl ConfigRead, address: PciAddress) -> Vec<u8> {
-    if config.read(address, header::COMMAND) & header::STATUS_CAPABILITIES == 0 {
-        return Vec::new();
-    }
-    let mut found = Vec::new();
-    let mut offset = config.read(address, header::CAPABILITIES) as u16 & 0xfc;
-    while offset >= 0x40 && found.len() < LONGEST_LIST {
-        let word = config.read(address, offset);
-        found.push(word as u8);
+    capability_list(config, address).map(|(id, _)| id).collect()
+}
+
+/// Follows the capability list: identifiers, and where they are. A list that loops ends at its longest possible
+/// length.
+fn capability_list(
+    config: &impl ConfigRead,
+    address: PciAddress,
+) -> impl Iterator<Item = (u8, u16)> {
+    let has_list = config.read(address, header::COMMAND) & header::STATUS_CAPABILITIES != 0;
+    let mut offset = match has_list {
+        true => config.read(address, header::CAPABILITIES) as u16 & 0xfc,
+        false => 0,
+    };
+    let next = move || {
+        let here = offset;
+        if here < 0x40 {
+            return None;
+        }
+        let word = config.read(address, here);
         offset = (word >> 8) as u16 & 0xfc;
-    }
-    found
+        Some((word as u8, here))
+    };
+    core::iter::from_fn(next).take(LONGEST_LIST)
 }
 
 /// Where the capability of this identifier is.
@@ -151,21 +164,31 @@ pub(super) fn find_capability(
     address: PciAddress,
     wanted: u8,
 ) -> Option<u16> {
-    if config.read(address, header::COMMAND) & header::STATUS_CAPABILITIES == 0 {
-        return None;
-    }
-    let mut offset = config.read(address, header::CAPABILITIES) as u16 & 0xfc;
-    for _ in 0..LONGEST_LIST {
-        if offset < 0x40 {
-            break;
+    let mut list = capability_list(config, address);
+    list.find(|(id, _)| *id == wanted).map(|(_, offset)| offset)
+}
+
+/// The capability identifier of what only the vendor knows.
+const VENDOR_SPECIFIC: u8 = 0x09;
+
+/// Vendor-specific capabilities. Their third byte is their length (PCI Local Bus specification 3.0,
+/// appendix H); they end with configuration space, whatever it says.
+fn vendor_capabilities(config: &impl ConfigRead, address: PciAddress) -> Vec<Vec<u8>> {
+    const END: u16 = 0x100;
+    let mut found = Vec::new();
+    for (id, offset) in capability_list(config, address) {
+        if id != VENDOR_SPECIFIC {
+            continue;
         }
-        let word = config.read(address, offset);
-        if word as u8 == wanted {
-            return Some(offset);
-        }
-        offset = (word >> 8) as u16 & 0xfc;
+        let len = (config.read(address, offset) >> 16) as u8;
+        let words = (offset..END.min(offset + u16::from(len))).step_by(4);
+        let mut bytes: Vec<u8> = words
+            .flat_map(|at| config.read(address, at).to_le_bytes())
+            .collect();
+        bytes.truncate(usize::from(len));
+        found.push(bytes);
     }
-    None
+    found
 }
 
 /// Why a driver cannot have a device.
@@ -306,6 +329,12 @@ impl<C: ConfigSpace> Device<C> {
         }
         // SAFETY: enumeration placed the register's memory there, and `self` is its driver.
         unsafe { RegisterWindow::map(part) }.map_err(DeviceError::Map)
+    }
+
+    /// The vendor-specific capabilities, in list order, each with the bytes that it says it has.
+    pub fn vendor_capabilities(&self) -> Vec<Vec<u8>> {
+        let address = self.claim.function.address;
+        vendor_capabilities(&self.claim.owners.config, address)
     }
 
     /// The device's messages, every one masked. They are the driver's, apart from the registers,

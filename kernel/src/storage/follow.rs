@@ -6,6 +6,7 @@
 
 use crate::block::blocking::wait;
 use crate::drivers::nvme::{self, hub::Hub};
+use crate::drivers::virtio::{self, drive::Drive};
 use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::pci::PciAddress;
@@ -21,6 +22,14 @@ static BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// The controllers in use.
 static HUBS: Mutex<Vec<Arc<Hub>>> = Mutex::new(Vec::new());
+
+/// The virtio disks in use.
+static DRIVES: Mutex<Vec<Arc<Drive>>> = Mutex::new(Vec::new());
+
+/// The virtio disks in use at this moment.
+pub(super) fn drives() -> Vec<Arc<Drive>> {
+    DRIVES.lock().clone()
+}
 
 /// The controllers in use at this moment.
 pub(super) fn hubs() -> Vec<Arc<Hub>> {
@@ -65,18 +74,34 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
                 ),
             }
         }
+        Event::Arrived(function) if virtio::is_disk(&function) => {
+            match virtio::probe(tree.owners(), &function).await {
+                Ok(drive) => DRIVES.lock().push(drive),
+                Err(error) => println!(
+                    "the virtio disk at {} is not used: {error}",
+                    function.address
+                ),
+            }
+        }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address),
     }
 }
 
 fn leave(address: PciAddress) {
-    let hub = {
-        let mut hubs = HUBS.lock();
-        let at = hubs.iter().position(|hub| hub.address() == address);
-        at.map(|at| hubs.remove(at))
-    };
+    let hub = take(&HUBS, |hub| hub.address() == address);
     if let Some(hub) = hub {
         executor::spawn(async move { hub.leave().await }).detach();
     }
+    let drive = take(&DRIVES, |drive| drive.address() == address);
+    if let Some(drive) = drive {
+        executor::spawn(async move { drive.leave().await }).detach();
+    }
+}
+
+/// Takes the one out of a list of which this is true.
+fn take<T>(list: &Mutex<Vec<T>>, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+    let mut list = list.lock();
+    let at = list.iter().position(is_it)?;
+    Some(list.remove(at))
 }

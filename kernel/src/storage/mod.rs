@@ -63,6 +63,12 @@ pub fn controllers() -> Vec<Arc<crate::drivers::nvme::hub::Hub>> {
     follow::hubs()
 }
 
+/// The virtio disks in use at this moment, likewise.
+#[cfg(phyros)]
+pub fn virtio_disks() -> Vec<Arc<crate::drivers::virtio::drive::Drive>> {
+    follow::drives()
+}
+
 /// Makes everything written to any disk durable. To be called before the machine ends.
 ///
 /// A disk that fails is named on the console; the others are flushed all the same.

@@ -24,6 +24,11 @@ impl Name {
         Self::first_free((0_u32..).map(|number| format!("{letters}{number}")))
     }
 
+    /// The first free name of `vda`, `vdb`, …, `vdz`, `vdaa` and so on, with the given letters.
+    pub fn lettered(letters: &str) -> Self {
+        Self::first_free((0_u32..).map(|number| format!("{letters}{}", letters_of(number))))
+    }
+
     /// This very name; if it is still taken, the first free one of `name_2`, `name_3` and so on.
     pub fn or_next(name: &str) -> Self {
         let others = (2_u32..).map(|number| format!("{name}_{number}"));
@@ -37,6 +42,18 @@ impl Name {
         taken.insert(name.clone());
         Self(name)
     }
+}
+
+/// `a` to `z`, `aa` to `zz`, and so on.
+fn letters_of(number: u32) -> String {
+    let mut letters = String::new();
+    let mut left = number + 1;
+    while left > 0 {
+        left -= 1;
+        letters.insert(0, char::from(b'a' + (left % 26) as u8));
+        left /= 26;
+    }
+    letters
 }
 
 impl Drop for Name {
@@ -72,6 +89,13 @@ mod tests {
         let again = Name::numbered("drum");
         let third = Name::numbered("drum");
         assert_eq!((&*again, &*third), ("drum0", "drum2"));
+    }
+
+    #[test]
+    fn letters_go_on_behind_z() {
+        let names = [0, 25, 26, 27, 51, 52, 701, 702].map(letters_of);
+        assert_eq!(names, ["a", "z", "aa", "ab", "az", "ba", "zz", "aaa"]);
+        assert_eq!(&*Name::lettered("drawer"), "drawera");
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn with_ext4() -> Option<Volume> {
 }
 
 /// Reads the file that every test image has and compares it with the pattern.
-fn check_pattern_file(device: &Arc<dyn BlockDevice>) {
+pub(super) fn check_pattern_file(device: &Arc<dyn BlockDevice>) {
     let files = FileSystem::mount(device.clone()).expect("mke2fs makes sound file systems");
     let mut position = 0;
     let len = files.read_pieces("/pattern.bin", |piece| {
@@ -42,7 +42,7 @@ fn a_file_is_read_from_ext4_in_blocks_of_4096() {
 }
 
 /// Reads a whole file at once, and looks at the way that it came.
-fn check_the_way_of_data() {
+pub(super) fn check_the_way_of_data() {
     let files = FileSystem::mount(disk().clone()).unwrap();
     let mut file = files.open("/pattern.bin").unwrap();
     assert!(file.is_direct());

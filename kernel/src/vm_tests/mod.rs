@@ -34,6 +34,8 @@ mod shootdown;
 mod streams;
 mod transfers;
 mod vectors;
+mod virtio;
+mod virtio_trouble;
 mod wakes;
 mod zones;
 

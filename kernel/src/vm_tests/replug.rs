@@ -4,10 +4,12 @@ use super::disk;
 use crate::block::blocking::wait;
 use crate::block::{BlockDevice, BlockError};
 use crate::cores;
+use crate::drivers::{nvme, virtio};
 use crate::executor::{self, Task};
 use crate::machine::machine;
 use crate::memory::frames::{Frames, with_allocator};
 use crate::memory::heap;
+use crate::pci::Function;
 use crate::storage::{self, volumes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -121,21 +123,31 @@ fn take_out_and_bring_back(take_out: impl Fn()) {
         );
         until(|| volumes().is_empty());
         drop(disk);
-        until(|| control::is_gone(0) && storage::controllers().is_empty());
+        until(|| {
+            let is_used = !storage::controllers().is_empty() || !storage::virtio_disks().is_empty();
+            control::is_gone(0) && !is_used
+        });
         control::plug(0);
         until(|| volumes().len() == 1);
     }
-    assert!(
-        machine()
-            .functions()
-            .iter()
-            .any(crate::drivers::nvme::is_controller)
-    );
+    let is_disk = |function: &Function| nvme::is_controller(function) || virtio::is_disk(function);
+    assert!(machine().functions().iter().any(is_disk));
 }
 
 #[vm_test(machine = "smp=2,hotplug,size=8M", timeout = 120)]
 fn a_controller_is_unplugged_under_load_and_the_next_one_works() {
     take_out_and_bring_back(|| control::unplug(0));
+}
+
+#[vm_test(machine = "virtio=modern,smp=2,hotplug,size=8M", timeout = 120)]
+fn a_virtio_disk_is_unplugged_under_load_and_the_next_one_works() {
+    take_out_and_bring_back(|| control::unplug(0));
+}
+
+/// As below, for a device that lets all of its requests end before it is taken out.
+#[vm_test(machine = "virtio=modern,smp=2,hotplug,size=8M", timeout = 120)]
+fn a_virtio_disk_is_torn_out_under_load_and_the_next_one_works() {
+    take_out_and_bring_back(|| control::tear_out(0));
 }
 
 #[vm_test(

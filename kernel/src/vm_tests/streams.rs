@@ -21,7 +21,7 @@ use vm_test::{control, host, pattern, seed, vm_test};
 const PAGE: usize = 4096;
 const DEPTH: usize = 32;
 
-fn free_bytes() -> u64 {
+pub(super) fn free_bytes() -> u64 {
     with_allocator(|allocator| allocator.free_bytes())
 }
 
@@ -31,7 +31,7 @@ fn counters() -> QueueCounters {
         .expect("the core has a queue")
 }
 
-fn frames() -> Frames {
+pub(super) fn frames() -> Frames {
     Frames::zeroed(PAGE as u64).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn place(number: u64, pages: u64, blocks_a_page: u64) -> u64 {
 type Read<'d> = Pin<Box<crate::block::Transferring<'d, Frames>>>;
 
 /// A stream of reads of a page, always so many at once. What it needs is made before it runs.
-struct Stream<'d> {
+pub(super) struct Stream<'d> {
     device: &'d dyn BlockDevice,
     /// A future, and which read it is.
     reads: Vec<(Read<'d>, u64)>,
@@ -53,7 +53,7 @@ struct Stream<'d> {
 }
 
 impl<'d> Stream<'d> {
-    fn new(device: &'d dyn BlockDevice, depth: usize) -> Self {
+    pub(super) fn new(device: &'d dyn BlockDevice, depth: usize) -> Self {
         let geometry = device.geometry();
         let mut stream = Self {
             device,
@@ -110,7 +110,7 @@ impl<'d> Stream<'d> {
     }
 
     /// Runs until so many reads were started, and all are over.
-    async fn run(&mut self, until: u64, check: bool) {
+    pub(super) async fn run(&mut self, until: u64, check: bool) {
         poll_fn(|cx| match self.poll(until, cx, check) {
             0 => Poll::Ready(()),
             _ => Poll::Pending,
@@ -179,7 +179,7 @@ fn memory_of_dropped_reads_comes_back_when_the_device_is_done() {
 }
 
 /// Lets others run until something is so.
-async fn until(mut is_so: impl FnMut() -> bool) {
+pub(super) async fn until(mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         embassy_futures::yield_now().await;
     }

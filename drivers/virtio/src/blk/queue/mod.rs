@@ -375,8 +375,8 @@ impl<P: Platform, B: Memory> Queue<P, B> {
     /// ([`Error::Full`]), or the device is out of use ([`Error::Dead`]). While the device is being
     /// reset, requests are taken and wait.
     #[inline]
-    pub fn submit(&mut self, request: Request<B>) -> Result<Ticket, Refused<B>> {
-        self.body_mut().submit(request)
+    pub fn submit(&mut self, request: Request<B>, waker: &Waker) -> Result<Ticket, Refused<B>> {
+        self.body_mut().submit(request, waker)
     }
 
     /// The request, if it is over. Else wakes `cx` when it is.

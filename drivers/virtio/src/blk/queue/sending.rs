@@ -12,6 +12,7 @@ use crate::error::{Error, RequestError};
 use crate::memory::{Memory, Ranges};
 use crate::platform::{Platform, SharedMemory};
 use crate::split::DESCRIPTOR;
+use core::task::Waker;
 use core::task::{Context, Poll};
 use phyr::{DmaCursor, DmaRange, Place};
 
@@ -48,7 +49,11 @@ impl<P: Platform, B: Memory> Body<P, B> {
     }
 
     #[inline]
-    pub(super) fn submit(&mut self, request: Request<B>) -> Result<Ticket, Refused<B>> {
+    pub(super) fn submit(
+        &mut self,
+        request: Request<B>,
+        waker: &Waker,
+    ) -> Result<Ticket, Refused<B>> {
         if let Err(error) = self.check(&request) {
             return Err(Refused { request, error });
         }
@@ -77,7 +82,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             was_sent: false,
             is_abandoned: false,
             over: None,
-            waker: None,
+            waker: Some(waker.clone()),
         });
         match self.mode {
             Mode::Live => self.send(number),

@@ -1,0 +1,161 @@
+//! What the driver crate asks of the machine.
+
+use crate::cores;
+use crate::dma::DmaMemory;
+use crate::interrupts::Interrupt;
+use crate::mmio::RegisterWindow;
+use crate::pci::device::{Device, DeviceError};
+use crate::pci::ecam::Ecam;
+use core::future::pending;
+use embassy_time::{Duration, Timer};
+use phyr::DmaRange;
+use virtio::transport::Blocks;
+
+/// One device's place in the machine.
+pub struct VirtioPlatform {
+    // Dropped first: bus mastering goes off before anything the device could reach is freed.
+    device: Device<Ecam>,
+    common: Registers,
+    notify: Registers,
+    config: Registers,
+    /// For changes of the configuration.
+    interrupt: Option<Interrupt>,
+}
+
+impl VirtioPlatform {
+    pub(super) fn new(
+        device: Device<Ecam>,
+        blocks: &Blocks,
+        interrupt: Option<Interrupt>,
+    ) -> Result<Self, DeviceError> {
+        let window = |part| device.window(part).map(Registers);
+        Ok(Self {
+            common: window(blocks.common)?,
+            notify: window(blocks.notify.block())?,
+            config: window(blocks.device)?,
+            device,
+            interrupt,
+        })
+    }
+}
+
+/// A block of the device's registers.
+pub struct Registers(RegisterWindow);
+
+impl virtio::Registers for Registers {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn read8(&self, offset: usize) -> u8 {
+        self.0.read8(offset)
+    }
+
+    fn read16(&self, offset: usize) -> u16 {
+        self.0.read16(offset)
+    }
+
+    fn read32(&self, offset: usize) -> u32 {
+        self.0.read32(offset)
+    }
+
+    fn write8(&self, offset: usize, value: u8) {
+        self.0.write8(offset, value);
+    }
+
+    #[inline]
+    fn write16(&self, offset: usize, value: u16) {
+        self.0.write16(offset, value);
+    }
+
+    fn write32(&self, offset: usize, value: u32) {
+        self.0.write32(offset, value);
+    }
+}
+
+/// Memory that the driver shares with the device.
+pub struct Shared(DmaMemory);
+
+// SAFETY: `DmaMemory` is one range of frames of its own, at the address that `bus` tells.
+unsafe impl virtio::SharedMemory for Shared {
+    fn bus(&self) -> DmaRange {
+        self.0.bus()
+    }
+
+    #[inline]
+    fn load16(&self, offset: usize) -> u16 {
+        self.0.load16(offset)
+    }
+
+    #[inline]
+    fn store16(&self, offset: usize, value: u16) {
+        self.0.store16(offset, value);
+    }
+
+    #[inline]
+    fn load64(&self, offset: usize) -> u64 {
+        self.0.load64(offset)
+    }
+
+    #[inline]
+    fn store64(&self, offset: usize, value: u64) {
+        self.0.store64(offset, value);
+    }
+}
+
+// SAFETY: the registers are in the device's own base address registers, and a device without bus
+// mastering reaches no memory (PCI Local Bus specification 3.0, section 6.2.2).
+unsafe impl virtio::Platform for VirtioPlatform {
+    type Registers = Registers;
+    type Shared = Shared;
+
+    fn common(&self) -> &Registers {
+        &self.common
+    }
+
+    #[inline]
+    fn notify(&self) -> &Registers {
+        &self.notify
+    }
+
+    fn config(&self) -> &Registers {
+        &self.config
+    }
+
+    fn allocate(&self, bytes: usize) -> Result<Shared, virtio::OutOfMemory> {
+        DmaMemory::allocate(bytes as u64)
+            .map(Shared)
+            .map_err(|_| virtio::OutOfMemory)
+    }
+
+    fn microseconds(&self) -> u64 {
+        crate::time::microseconds()
+    }
+
+    async fn pause(&self, microseconds: u64) {
+        Timer::after(Duration::from_micros(microseconds)).await;
+    }
+
+    async fn interrupted(&self) {
+        match &self.interrupt {
+            // Elsewhere nobody would be woken; there the device is looked at by the clock.
+            Some(interrupt) if interrupt.core() == cores::current() => interrupt.raised().await,
+            _ => pending().await,
+        }
+    }
+
+    fn is_present(&self) -> bool {
+        self.device.is_present()
+    }
+
+    fn start_dma(&self) {
+        // SAFETY: the driver starts DMA when the device is confirmed reset. From then on it tells it
+        // only of `DmaMemory` and of the ranges of requests, which it owns until the device is done
+        // with them.
+        unsafe { self.device.enable_bus_master() };
+    }
+
+    fn stop_dma(&self) -> bool {
+        self.device.disable_bus_master()
+    }
+}
