@@ -1,0 +1,117 @@
+//! A device that lies costs an error and a reset, and nothing else.
+
+use crate::model::{Data, Device, Mischief, Reader, World};
+use virtio::blk::{Done, Request};
+use virtio::{DeviceError, Error, Failure, Violation};
+
+fn world() -> World {
+    World::new(|ram| Device::new(ram, 2000))
+}
+
+/// Reads while the device does something wrong so many times.
+fn read(world: &World, what: Mischief, times: u32) -> Done<Data> {
+    world.device().mischief = Some((what, times));
+    let operation = world.disk.properties().read_blocks(5, 2).expect("inside");
+    let done = world.run(world.execute(operation, Some(world.target(&[1024]))));
+    world.device().mischief = None;
+    done
+}
+
+/// Lies that end in a reset, after which the request is sent again and goes well.
+#[test]
+fn a_device_that_breaks_a_rule_is_reset_and_the_request_is_sent_again() {
+    let lies = [
+        Mischief::UsedId(1),
+        Mischief::UsedId(3),
+        Mischief::UsedId(63),
+        Mischief::UsedId(64),
+        Mischief::UsedId(u32::MAX),
+        Mischief::Twice,
+        Mischief::Longer(1),
+        Mischief::Longer(u32::MAX - 1025),
+        Mischief::Index(2),
+        Mischief::Index(64),
+        Mischief::Index(0xffff),
+    ];
+    for lie in lies {
+        let world = world();
+        let done = read(&world, lie, 1);
+        assert_eq!(done.result, Ok(()), "{lie:?}");
+        let data = done.data.expect("it comes back").bytes();
+        assert!(data == world.device().disk[5 * 512..7 * 512], "{lie:?}");
+        world.check_read(9, &[512, 512]);
+        assert_eq!(world.disk.resets(), 1, "{lie:?}");
+        assert_eq!(world.disk.lost(), 0);
+        world.end();
+    }
+}
+
+#[test]
+fn a_device_that_does_not_stop_lying_costs_the_request() {
+    let world = world();
+    let done = read(&world, Mischief::UsedId(7), u32::MAX);
+    let violation = Failure::Violation(Violation::UsedId(7));
+    assert_eq!(done.result, Err(Error::Failed(violation)));
+    assert!(done.data.is_some(), "the memory comes back");
+    drop(done);
+    world.check_read(9, &[512]);
+    // It was sent once, and again after each of three resets. The fourth has ended it.
+    assert_eq!(world.disk.resets(), 4);
+    world.end();
+}
+
+#[test]
+fn errors_are_told_apart_and_need_no_reset() {
+    let world = world();
+    for (status, error) in [
+        (1, DeviceError::Io),
+        (2, DeviceError::Unsupported),
+        (3, DeviceError::Status(3)),
+        (0x80, DeviceError::Status(0x80)),
+    ] {
+        let done = read(&world, Mischief::Status(status), 1);
+        assert_eq!(done.result, Err(Error::Device(error)));
+        assert!(done.data.is_some());
+    }
+    // It says nothing at all: the status is as it was before.
+    let result = read(&world, Mischief::Nothing, 1).result;
+    assert_eq!(result, Err(Error::Device(DeviceError::Status(0xff))));
+    // It says that it went well, and that there is less than was asked for.
+    let done = read(&world, Mischief::Shorter, 1);
+    let short = DeviceError::Short { written: 925 };
+    assert_eq!(done.result, Err(Error::Device(short)));
+    drop(done);
+    assert_eq!(world.disk.resets(), 0);
+    world.check_read(9, &[512]);
+    world.end();
+}
+
+/// Of many requests, the one that is wrong is the one that fails.
+#[test]
+fn an_error_in_the_middle_of_a_batch_is_that_of_its_request() {
+    for reader in [Reader::Own, Reader::RustVmm] {
+        let world = world();
+        world.device().reader = reader;
+        let mut tickets = Vec::new();
+        for block in 0..20_u64 {
+            // Beyond the end of what the disk really has.
+            let block = if block == 11 { 1999 } else { block };
+            let operation = world.disk.properties().read_blocks(block, 1);
+            let request = Request::with_data(operation.expect("inside"), world.target(&[512]));
+            let ticket = world.queue.0.borrow_mut().submit(request);
+            tickets.push(ticket.ok().expect("there is room"));
+        }
+        world.device().disk.truncate(1999 * 512);
+        for (number, ticket) in tickets.into_iter().enumerate().rev() {
+            let done = world.run(std::future::poll_fn(|cx| {
+                world.queue.0.borrow_mut().poll(&ticket, cx)
+            }));
+            match number {
+                11 => assert_eq!(done.result, Err(Error::Device(DeviceError::Io))),
+                _ => assert_eq!(done.result, Ok(())),
+            }
+        }
+        assert_eq!(world.queue.0.borrow().counters().errors, 1);
+        world.end();
+    }
+}
