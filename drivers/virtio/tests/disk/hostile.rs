@@ -1,6 +1,7 @@
 //! A device that lies costs an error and a reset, and nothing else.
 
 use crate::model::{Data, Device, Mischief, Reader, World};
+use std::task::Waker;
 use virtio::blk::{Done, Request};
 use virtio::{DeviceError, Error, Failure, Violation};
 
@@ -98,7 +99,7 @@ fn an_error_in_the_middle_of_a_batch_is_that_of_its_request() {
             let block = if block == 11 { 1999 } else { block };
             let operation = world.disk.properties().read_blocks(block, 1);
             let request = Request::with_data(operation.expect("inside"), world.target(&[512]));
-            let ticket = world.queue.0.borrow_mut().submit(request);
+            let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
             tickets.push(ticket.ok().expect("there is room"));
         }
         world.device().disk.truncate(1999 * 512);

@@ -3,6 +3,7 @@
 use crate::model::{Data, Device, Reader, World, bits};
 use proptest::prelude::*;
 use std::rc::Rc;
+use std::task::Waker;
 use virtio::blk::{Operation, Request};
 use virtio::{Access, Error, RequestError};
 
@@ -113,7 +114,7 @@ fn what_does_not_fit_is_refused_and_comes_back() {
             operation: read,
             data,
         };
-        let refused = world.queue.0.borrow_mut().submit(request);
+        let refused = world.queue.0.borrow_mut().submit(request, Waker::noop());
         refused.err().expect("refused").error
     };
     let length = Error::Request(RequestError::Length);
@@ -199,7 +200,7 @@ fn the_device_is_notified_once_for_a_batch_and_no_register_is_read() {
         let mut tickets = Vec::new();
         for block in 0..20 {
             let request = Request::with_data(read(block), world.target(&[512]));
-            let ticket = world.queue.0.borrow_mut().submit(request);
+            let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
             tickets.push(ticket.ok().expect("there is room"));
         }
         assert_eq!(counts(), before, "not before the turn");
@@ -367,7 +368,7 @@ async fn play(
         // Submitted, and dropped: nothing is freed before the device is done.
         let request = Request { operation, data };
         let mut queue = world.queue.0.borrow_mut();
-        if let Ok(ticket) = queue.submit(request) {
+        if let Ok(ticket) = queue.submit(request, Waker::noop()) {
             queue.abandon(ticket);
         }
         return;

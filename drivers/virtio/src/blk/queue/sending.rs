@@ -12,8 +12,7 @@ use crate::error::{Error, RequestError};
 use crate::memory::{Memory, Ranges};
 use crate::platform::{Platform, SharedMemory};
 use crate::split::DESCRIPTOR;
-use core::task::Waker;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use phyr::{DmaCursor, DmaRange, Place};
 
 /// Bytes of a header.

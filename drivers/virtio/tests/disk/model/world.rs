@@ -149,7 +149,7 @@ impl World {
         async move {
             let mut request = Request { operation, data };
             let ticket = loop {
-                match way.with(|queue| queue.submit(request)) {
+                match way.with(|queue| queue.submit(request, Waker::noop())) {
                     Ok(ticket) => break ticket,
                     Err(refused) if refused.error == Error::Full => request = refused.request,
                     Err(refused) => {
