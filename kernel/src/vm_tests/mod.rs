@@ -13,6 +13,7 @@ mod controller_memory;
 mod cores;
 mod costs;
 mod crew;
+mod deep_stream;
 mod disks;
 mod executor;
 mod guest;

@@ -7,9 +7,7 @@ use crate::block::{BlockDevice, BlockError, Failed, Space};
 use crate::cores;
 use crate::drivers::nvme::queue::QueueCounters;
 use crate::executor;
-use crate::lock;
 use crate::memory::frames::{Frames, with_allocator};
-use crate::memory::heap;
 use crate::storage;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -19,13 +17,13 @@ use core::task::{Context, Poll, Waker};
 use vm_test::{control, host, pattern, seed, vm_test};
 
 const PAGE: usize = 4096;
-const DEPTH: usize = 32;
+pub(super) const DEPTH: usize = 32;
 
 pub(super) fn free_bytes() -> u64 {
     with_allocator(|allocator| allocator.free_bytes())
 }
 
-fn counters() -> QueueCounters {
+pub(super) fn counters() -> QueueCounters {
     storage::controllers()[0]
         .counters()
         .expect("the core has a queue")
@@ -77,7 +75,7 @@ impl<'d> Stream<'d> {
 
     /// Looks at every read. Of those that are over, the content is checked by `check`, and the memory
     /// goes into the next one, which is submitted at once.
-    fn poll(&mut self, until: u64, cx: &mut Context<'_>, check: bool) -> usize {
+    pub(super) fn poll(&mut self, until: u64, cx: &mut Context<'_>, check: bool) -> usize {
         let mut running = 0;
         for index in 0..self.reads.len() {
             loop {
@@ -323,74 +321,6 @@ fn one_vector_serves_the_only_queue() {
     let mut stream = Stream::new(&*disk, 4);
     wait(stream.run(100, true));
 }
-
-// ANCHOR: nothing
-/// Thirty-two reads at a time, for a thousand reads, from one core.
-#[vm_test(
-    machine = "trace=pci_nvme_mmio_*+pci_nvme_read,nvme,size=16M",
-    timeout = 120
-)]
-fn a_deep_stream_allocates_nothing_takes_no_lock_and_rings_twice_a_batch() {
-    let disk = disk();
-    // So that everything that is made at the first use has been made.
-    wait(Stream::new(&*disk, DEPTH).run(200, false));
-    // Other tasks of the core take a lock or allocate now and then, when it is time. A stream between
-    // two of them shows what the stream does.
-    let undisturbed = (0..20).any(|_| {
-        let mut stream = Stream::new(&*disk, DEPTH);
-        let before = counters();
-        control::trace_mark();
-        let heap_before = heap::requests();
-        let locks_before = (lock::taken(), nvme::lock::taken());
-        wait(stream.run(1000, false));
-        let locks_after = (lock::taken(), nvme::lock::taken());
-        let heap_after = heap::requests();
-        look_at_the_trace(&before, &counters());
-        (heap_after, locks_after) == (heap_before, locks_before)
-    });
-    assert!(
-        undisturbed,
-        "the heap is asked for nothing, and no lock is taken"
-    );
-}
-
-/// Of a thousand reads.
-fn look_at_the_trace(before: &QueueCounters, after: &QueueCounters) {
-    assert_eq!(control::trace_count("pci_nvme_read"), 1000);
-    assert_eq!(
-        control::trace_count("pci_nvme_mmio_read"),
-        0,
-        "no register was read"
-    );
-    let (submissions, completions) = (
-        control::trace_count("pci_nvme_mmio_doorbell_sq"),
-        control::trace_count("pci_nvme_mmio_doorbell_cq"),
-    );
-    let turns = after.polls - before.polls;
-    assert!(
-        submissions <= turns && completions <= turns,
-        "each at most once a turn"
-    );
-    assert_eq!(
-        submissions,
-        after.driver.submission_doorbells - before.driver.submission_doorbells
-    );
-    assert_eq!(
-        completions,
-        after.driver.completion_doorbells - before.driver.completion_doorbells
-    );
-    let writes = control::trace_count("pci_nvme_mmio_write");
-    assert_eq!(
-        writes,
-        submissions + completions,
-        "doorbells are all that is written"
-    );
-    assert!(
-        submissions + completions < 1000,
-        "there are batches: {submissions} + {completions}"
-    );
-}
-// ANCHOR_END: nothing
 
 #[vm_test(machine = "smp=4,nvme,size=16M", timeout = 120)]
 fn four_cores_read_through_queues_of_their_own() {

@@ -1,0 +1,146 @@
+//! What reading costs besides instructions: nothing.
+//!
+//! The core has other tasks, too, which take a lock or allocate now and then, when it is time. So what
+//! was taken is looked at several times a turn, and a piece of time in which another task was polled
+//! is left out. All the others are the stream's: its futures, its queue, and the executor that calls both.
+
+use super::disk;
+use super::streams::{DEPTH, Stream, counters};
+use crate::block::blocking::wait;
+use crate::cores;
+use crate::drivers::nvme::queue::QueueCounters;
+use crate::executor::{self, Look, activity};
+use crate::lock;
+use crate::memory::heap;
+use crate::println;
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::future::poll_fn;
+use core::task::Poll;
+use vm_test::{control, vm_test};
+
+const READS: u64 = 1000;
+
+/// Requests to the heap, and locks, since boot.
+fn taken() -> (u64, u64) {
+    (heap::requests(), lock::taken() + nvme::lock::taken())
+}
+
+/// Looks at what is taken.
+#[derive(Default)]
+struct Auditor {
+    /// At the last look: what was taken, and how often a task was polled.
+    last: Cell<((u64, u64), u64)>,
+    /// What was taken in pieces of time without another task.
+    found: Cell<(u64, u64)>,
+    /// How many pieces there were, and with another task.
+    pieces: Cell<(u64, u64)>,
+}
+
+impl Auditor {
+    fn start(&self) {
+        self.last.set((taken(), activity(cores::current()).polls));
+    }
+
+    fn look(&self) {
+        let (before, polls_before) = self.last.get();
+        let (now, polls) = (taken(), activity(cores::current()).polls);
+        let (alone, disturbed) = self.pieces.get();
+        if polls == polls_before {
+            let (heap, locks) = self.found.get();
+            self.found
+                .set((heap + now.0 - before.0, locks + now.1 - before.1));
+            self.pieces.set((alone + 1, disturbed));
+        } else {
+            self.pieces.set((alone, disturbed + 1));
+        }
+        self.last.set((now, polls));
+    }
+}
+
+// ANCHOR: nothing
+/// Thirty-two reads at a time, for a thousand reads, from one core.
+#[vm_test(
+    machine = "trace=pci_nvme_mmio_*+pci_nvme_read,nvme,size=16M",
+    timeout = 120
+)]
+fn a_deep_stream_allocates_nothing_takes_no_lock_and_rings_twice_a_batch() {
+    let disk = disk();
+    // So that everything that is made at the first use has been made.
+    wait(Stream::new(&*disk, DEPTH).run(200, true));
+    let mut stream = Stream::new(&*disk, DEPTH);
+    let auditor = Rc::new(Auditor::default());
+    let looks = auditor.clone();
+    // Called after the queue was looked at, and before tasks are polled.
+    let _poller = executor::add_poller(move || {
+        looks.look();
+        Look::Idle
+    });
+    let before = counters();
+    control::trace_mark();
+    auditor.start();
+    wait(poll_fn(|cx| {
+        auditor.look();
+        // What a read has brought is compared with what is on the disk.
+        let running = stream.poll(READS, cx, true);
+        auditor.look();
+        match running {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }));
+    let after = counters();
+    let (alone, disturbed) = auditor.pieces.get();
+    println!("{alone} pieces of time, and {disturbed} with other tasks");
+    assert_eq!(
+        auditor.found.get(),
+        (0, 0),
+        "requests to the heap, and locks"
+    );
+    assert!(
+        disturbed * 10 < alone,
+        "{disturbed} of {alone} are left out"
+    );
+    assert_eq!(after.submitted - before.submitted, READS);
+    assert_eq!(after.completed - before.completed, READS);
+    look_at_the_trace(&before, &after);
+}
+
+/// Of a thousand reads, as QEMU has seen them.
+fn look_at_the_trace(before: &QueueCounters, after: &QueueCounters) {
+    assert_eq!(control::trace_count("pci_nvme_read"), READS);
+    assert_eq!(
+        control::trace_count("pci_nvme_mmio_read"),
+        0,
+        "no register was read"
+    );
+    let (submissions, completions) = (
+        control::trace_count("pci_nvme_mmio_doorbell_sq"),
+        control::trace_count("pci_nvme_mmio_doorbell_cq"),
+    );
+    let turns = after.polls - before.polls;
+    println!("{submissions} + {completions} doorbells in {turns} turns");
+    assert!(
+        submissions <= turns && completions <= turns,
+        "each at most once a turn"
+    );
+    assert!(
+        submissions + completions <= READS / 4,
+        "there are batches: {submissions} + {completions}"
+    );
+    assert_eq!(
+        submissions,
+        after.driver.submission_doorbells - before.driver.submission_doorbells
+    );
+    assert_eq!(
+        completions,
+        after.driver.completion_doorbells - before.driver.completion_doorbells
+    );
+    let writes = control::trace_count("pci_nvme_mmio_write");
+    assert_eq!(
+        writes,
+        submissions + completions,
+        "doorbells are all that is written"
+    );
+}
+// ANCHOR_END: nothing
