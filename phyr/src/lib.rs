@@ -119,6 +119,7 @@ extern crate alloc;
 extern crate std;
 
 mod addr;
+mod blocks;
 mod chain;
 #[cfg(feature = "alloc")]
 mod directory;
@@ -134,6 +135,7 @@ mod tests;
 mod width;
 
 pub use addr::{DmaAddr, PhysAddr};
+pub use blocks::{Blocks, best_block_size};
 pub use error::{ListError, RangeError};
 pub use limits::{Gaps, Limits, Uncuttable};
 pub use list::Place;

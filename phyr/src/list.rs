@@ -40,6 +40,12 @@ impl<W: Width> List<W> {
         self.chain.get(index).copied()
     }
 
+    /// Where an entry is stored.
+    #[cfg(test)]
+    pub(crate) fn place_of(&self, index: usize) -> Option<*const W::Repr> {
+        self.chain.get(index).map(core::ptr::from_ref)
+    }
+
     /// Adds a range at the end, or lengthens the last one if they touch and the width
     /// can hold both as one.
     pub(crate) fn push(&mut self, entry: W::Repr) -> Result<(), ListError> {
@@ -53,6 +59,15 @@ impl<W: Width> List<W> {
         } else {
             self.chain.push(entry)?;
         }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Adds a range at the end as an entry of its own, even if it touches the last one.
+    pub(crate) fn push_apart(&mut self, entry: W::Repr) -> Result<(), ListError> {
+        let bytes = self.bytes.checked_add(W::unpack(entry).len());
+        let bytes = bytes.ok_or(ListError::TooLong)?;
+        self.chain.push(entry)?;
         self.bytes = bytes;
         Ok(())
     }

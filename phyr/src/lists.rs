@@ -2,7 +2,7 @@
 //!
 //! As with the ranges, both lists come out of one macro and do not convert into each
 //! other, with one exception: [`PhyrList::map_to_bus`], the door from one address space
-//! to the other.
+//! to the other, and its short form where both have the same numbers.
 
 use core::fmt;
 
@@ -48,6 +48,17 @@ macro_rules! list {
                 self.list.push(range.repr())
             }
 
+            /// Adds a range at the end of the buffer as an entry of its own, even if it touches
+            /// the last one: for memory that is another's, or of another kind, which nothing in
+            /// an address says.
+            ///
+            /// # Errors
+            ///
+            /// As for [`push`](Self::push).
+            pub fn push_apart(&mut self, range: $Range<W>) -> Result<(), ListError> {
+                self.list.push_apart(range.repr())
+            }
+
             /// How many entries the list has. Constant time.
             #[must_use]
             pub const fn len(&self) -> usize {
@@ -70,6 +81,11 @@ macro_rules! list {
             #[must_use]
             pub fn get(&self, index: usize) -> Option<$Range<W>> {
                 self.list.get(index).map($Range::from_repr)
+            }
+
+            #[cfg(test)]
+            pub(crate) fn place_of(&self, index: usize) -> Option<*const W::Repr> {
+                self.list.place_of(index)
             }
 
             /// The first entry; `None` if the list is empty.
@@ -270,7 +286,7 @@ list! {
     /// - Its entries are the buffer, in this order. The same memory may occur twice: a
     ///   list says what to gather, not who owns it.
     /// - Two entries that follow each other do not touch, unless one entry could not
-    ///   say so many bytes.
+    ///   say so many bytes, or they were [kept apart](Self::push_apart).
     /// - [`bytes()`](Self::bytes) is the sum of all lengths, and did not overflow.
     /// - Empty lists are lists. A transfer of no bytes is one.
     ///
@@ -392,4 +408,11 @@ impl<W: Width> PhyrList<W> {
         }
     }
     // ANCHOR_END: map_to_bus
+
+    /// Turns every entry into the bus range with the same numbers, for a device that sees all memory
+    /// where the CPU does. Constant time: no entry is looked at, and the storage is used again.
+    #[must_use]
+    pub fn to_same_bus_ranges(self) -> DmaList<W> {
+        DmaList { list: self.list }
+    }
 }

@@ -337,6 +337,18 @@ range! {
     DmaRange, DmaAddr
 }
 
+impl<W: Width> Phyr<W> {
+    /// The bus range with the same numbers.
+    ///
+    /// For the DMA layer only, and there for the one case that costs nothing: a device that sees all
+    /// memory where the CPU does. [`PhyrList::map_to_bus`](crate::PhyrList::map_to_bus) is for all others.
+    #[must_use]
+    #[inline]
+    pub const fn to_same_bus_range(self) -> DmaRange<W> {
+        DmaRange { repr: self.repr }
+    }
+}
+
 /// A physical range in 12 bytes, for 32-bit machines with 64-bit physical addresses.
 pub type PhyrPae = Phyr<Pae>;
 /// A physical range in 8 bytes, for 32-bit machines.

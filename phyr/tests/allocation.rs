@@ -145,6 +145,15 @@ fn the_way_to_the_bus_uses_the_same_storage() {
 }
 
 #[test]
+fn d4_identity_needs_no_memory() {
+    let list = list_of(100_000);
+    begin_record();
+    let list = list.to_same_bus_ranges();
+    assert_eq!(record(), NOTHING);
+    assert_eq!(list.len(), 100_000);
+}
+
+#[test]
 fn a_refusal_of_the_bus_gives_the_same_storage_back() {
     let list = list_of(1000);
     begin_record();

@@ -163,6 +163,36 @@ fn locate(model: &[(u64, u64)], mut done: u64) -> Option<(u64, u64)> {
     None
 }
 
+#[test]
+fn d4_the_same_numbers_are_the_same_storage() {
+    const ENTRIES: usize = 100_000;
+    let range = |number: usize| entry::<crate::Bits64>(number as u64 * 0x3000, 0x1000);
+    let mut list = crate::PhyrList::new();
+    for number in 0..ENTRIES {
+        list.push(range(number)).unwrap();
+    }
+    // What is in the list itself moves with it.
+    let places: Vec<_> = (crate::chain::INLINE..ENTRIES)
+        .map(|index| list.place_of(index).unwrap())
+        .collect();
+    let on_bus = list.to_same_bus_ranges();
+    assert_eq!(
+        (on_bus.len(), on_bus.bytes()),
+        (ENTRIES, ENTRIES as u64 * 0x1000)
+    );
+    for (index, place) in (crate::chain::INLINE..).zip(places) {
+        assert_eq!(on_bus.place_of(index), Some(place), "{index}");
+    }
+    for (number, found) in on_bus.iter().enumerate() {
+        let phyr = range(number);
+        assert_eq!(found, phyr.to_same_bus_range());
+        assert_eq!(
+            (found.addr().get(), found.len()),
+            (phyr.addr().get(), phyr.len())
+        );
+    }
+}
+
 /// Three levels of branches, which a list of ranges would need gigabytes for.
 #[test]
 fn directories_grow_upwards() {

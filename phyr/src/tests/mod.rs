@@ -6,9 +6,12 @@
 //! - `short_lists`: every list of few small ranges, against a sequence of addresses.
 //! - `long_lists`: random lists that outgrow their inline part.
 //! - `limits`: cutting buffers, against a byte-by-byte reading of the rules.
+//! - `blocks`: block sizes that fit, and blocks, against a search.
 //! - `addresses`: the address types, and how things print.
 
 mod addresses;
+#[cfg(feature = "alloc")]
+mod blocks;
 mod exhaustive;
 #[cfg(feature = "alloc")]
 mod limits;
