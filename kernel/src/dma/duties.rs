@@ -20,7 +20,7 @@ unsafe impl nvme::Memory for Transfer {
     fn ranges(&self) -> nvme::Ranges<'_> {
         match Transfer::ranges(self) {
             DmaRanges::One(range) => nvme::Ranges::One(*range),
-            DmaRanges::List(list) => nvme::Ranges::List(&list[0]),
+            DmaRanges::List(pieces) => nvme::Ranges::List(pieces.ranges()),
         }
     }
 

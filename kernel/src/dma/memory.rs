@@ -23,6 +23,7 @@
 //! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
 //! have into it and back.
 
+use super::ranges::Pieces;
 use crate::memory::frames::{Frames, window};
 use crate::memory::paging;
 use crate::memory::scattered::Scattered;
@@ -31,7 +32,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use phyr::{Phyr, PhyrList};
+use phyr::Phyr;
 
 /// Why memory cannot be described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,8 @@ pub enum BufferError {
     Empty,
     /// The bytes are not mapped, or there is no memory for their list.
     Translate(paging::MapError),
+    /// There is no memory for their list.
+    OutOfMemory,
 }
 
 impl fmt::Display for BufferError {
@@ -47,6 +50,7 @@ impl fmt::Display for BufferError {
         match self {
             Self::Empty => f.write_str("there is nothing to transfer"),
             Self::Translate(error) => write!(f, "{error}"),
+            Self::OutOfMemory => f.write_str("no memory for a list of ranges"),
         }
     }
 }
@@ -83,7 +87,7 @@ pub enum Phyrs {
     /// In one piece.
     One(Phyr),
     /// In more than one.
-    List(PhyrList),
+    List(Pieces),
 }
 
 impl Memory {
@@ -212,7 +216,7 @@ impl Memory {
         let list = crate::memory::translate(range).map_err(BufferError::Translate)?;
         Ok(match (list.len(), list.first()) {
             (1, Some(only)) => Phyrs::One(only),
-            _ => Phyrs::List(list),
+            _ => Phyrs::List(Pieces::new(list).ok_or(BufferError::OutOfMemory)?),
         })
     }
 }

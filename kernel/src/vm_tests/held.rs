@@ -2,7 +2,8 @@
 //!
 //! This needs requests that nobody waits for, and no driver: two pairs of queues, and commands written by hand.
 
-use crate::dma::DmaMemory;
+use super::shared;
+use crate::dma::{DmaMemory, Domain};
 use crate::drivers::nvme;
 use crate::machine::machine;
 use crate::mmio::RegisterWindow;
@@ -22,8 +23,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(number: u32) -> Self {
-        let memory = || DmaMemory::allocate(4096).unwrap();
+    fn new(number: u32, domain: &Domain) -> Self {
+        let memory = || shared(domain);
         Self {
             number,
             submissions: memory(),
@@ -84,8 +85,9 @@ impl Controller {
         let function = functions.find(nvme::is_controller).unwrap();
         let device = machine().owners.as_ref().unwrap().claim(&function).unwrap();
         let registers = device.registers(0).unwrap();
-        let (mut admin, pair) = (Pair::new(0), Pair::new(1));
-        let data = DmaMemory::allocate(4096).unwrap();
+        let domain = device.domain().unwrap();
+        let (mut admin, pair) = (Pair::new(0, &domain), Pair::new(1, &domain));
+        let data = shared(&domain);
         registers.write32(0x14, 0);
         while registers.read32(0x1c) & 1 != 0 {}
         registers.write32(0x24, (ENTRIES - 1) << 16 | (ENTRIES - 1));

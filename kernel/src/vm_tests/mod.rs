@@ -26,11 +26,13 @@ mod transfers;
 mod wakes;
 
 use crate::block::BlockDevice;
+use crate::dma::{DmaMemory, Domain};
 use crate::memory::frames::Frames;
 use crate::memory::scattered::Scattered;
 use crate::storage::{Volume, volumes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use phyr::DmaAddr;
 
 /// The disk that the test's machine has.
 fn disk() -> Arc<dyn BlockDevice> {
@@ -62,4 +64,9 @@ fn scattered(pages: usize) -> Scattered {
         keep
     });
     Scattered::map(all).expect("there are addresses")
+}
+
+/// A page that a driver shares with a device.
+fn shared(domain: &Domain) -> DmaMemory {
+    DmaMemory::allocate(4096, domain, DmaAddr::new(u64::MAX)).expect("the machine has memory")
 }

@@ -5,23 +5,24 @@ use crate::block::{
     BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Ranges, Refusal,
     Refused, Request, Space, Ticket,
 };
-use crate::dma::{self, DmaLimits, Transfer};
+use crate::dma::{self, DmaLimits, Domain, Transfer};
 use crate::storage::Name;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
-use phyr::DmaAddr;
 
 /// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
 const LIMITS: DmaLimits = DmaLimits {
-    last: DmaAddr::new(u64::MAX),
     alignment: 4,
+    ..DmaLimits::NONE
 };
 
 /// A namespace of a controller.
 pub struct Namespace {
     name: Name,
     hub: Arc<Hub>,
+    /// Where the controller finds memory.
+    domain: Domain,
     /// The format, with as many blocks as there can be: `blocks` is what counts.
     format: nvme::Namespace,
     blocks: AtomicU64,
@@ -46,6 +47,7 @@ impl Namespace {
         };
         Self {
             name,
+            domain: hub.domain().clone(),
             hub,
             format,
             blocks: AtomicU64::new(found.blocks),
@@ -139,17 +141,17 @@ enum Kind {
 impl Plan {
     /// Takes a request apart, and puts its memory on the bus.
     #[inline]
-    fn take(request: Request) -> Result<(Self, Option<Transfer>), Refused> {
+    fn take(request: Request, domain: &Domain) -> Result<(Self, Option<Transfer>), Refused> {
         let Request { block, operation } = request;
         let (kind, transfer) = match operation {
-            Operation::Read(buffer) => match dma::map(buffer, &LIMITS) {
+            Operation::Read(buffer) => match dma::map(buffer, domain, &LIMITS) {
                 Ok(mapping) => (Kind::Read, Some(mapping.into())),
                 Err((error, buffer)) => {
                     let operation = Operation::Read(buffer);
                     return Err(Request { block, operation }.refused(error.into()));
                 }
             },
-            Operation::Write(buffer, durability) => match dma::map(buffer, &LIMITS) {
+            Operation::Write(buffer, durability) => match dma::map(buffer, domain, &LIMITS) {
                 Ok(mapping) => (Kind::Write(durability), Some(mapping.into())),
                 Err((error, buffer)) => {
                     let operation = Operation::Write(buffer, durability);
@@ -163,7 +165,7 @@ impl Plan {
                 space,
                 durability,
             } => (Kind::Zero(blocks, space, durability), None),
-            Operation::Compare(buffer) => match dma::map(buffer, &LIMITS) {
+            Operation::Compare(buffer) => match dma::map(buffer, domain, &LIMITS) {
                 Ok(mapping) => (Kind::Compare, Some(mapping.into())),
                 Err((error, buffer)) => {
                     let operation = Operation::Compare(buffer);
@@ -232,7 +234,7 @@ impl BlockDevice for Namespace {
             return Ok(Ticket::new(NOTHING_TO_DO));
         }
         let bytes = request.len();
-        let (plan, data) = Plan::take(request)?;
+        let (plan, data) = Plan::take(request, &self.domain)?;
         let operation = match self.operation(&plan, bytes) {
             Ok(operation) => operation,
             Err(error) => return Err(plan.give_back(data, Refusal::Error(error))),

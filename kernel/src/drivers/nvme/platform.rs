@@ -1,20 +1,21 @@
 //! What the driver crate asks of the machine.
 
 use crate::cores;
-use crate::dma::DmaMemory;
+use crate::dma::{DmaMemory, Domain};
 use crate::interrupts::Interrupt;
 use crate::mmio::RegisterWindow;
 use crate::pci::device::Device;
 use crate::pci::ecam::Ecam;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
-use phyr::DmaRange;
+use phyr::{DmaAddr, DmaRange};
 
 /// One controller's place in the machine.
 pub struct NvmePlatform {
     // Dropped first: bus mastering goes off before anything the device could reach is freed.
     device: Device<Ecam>,
     registers: Registers,
+    domain: Domain,
     /// The admin queue's.
     interrupt: Option<Interrupt>,
 }
@@ -23,11 +24,13 @@ impl NvmePlatform {
     pub(super) fn new(
         device: Device<Ecam>,
         registers: RegisterWindow,
+        domain: Domain,
         interrupt: Option<Interrupt>,
     ) -> Self {
         Self {
             device,
             registers: Registers(registers),
+            domain,
             interrupt,
         }
     }
@@ -91,7 +94,7 @@ unsafe impl nvme::Platform for NvmePlatform {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Shared, nvme::OutOfMemory> {
-        DmaMemory::allocate(bytes as u64)
+        DmaMemory::allocate(bytes as u64, &self.domain, DmaAddr::new(u64::MAX))
             .map(Shared)
             .map_err(|_| nvme::OutOfMemory)
     }
