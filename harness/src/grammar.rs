@@ -31,6 +31,8 @@
 //! | `switch` | the controllers behind root ports and switches |
 //! | `hotplug` | the controllers behind root ports, to be plugged and unplugged |
 //! | `spares=N` | so many more controllers that are not plugged yet; implies `hotplug` |
+//! | `iommu`, `iommu=PROPERTIES` | an IOMMU (VT-d), if wanted with these properties, for example `caching-mode=on+aw-bits=48` |
+//! | `edu` | QEMU's device for lessons, which reaches 28 bits of address |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
 //! | `icount` | a clock that counts instructions; never KVM |
 //! | `ram=SIZE` | so much RAM (128M) |
@@ -54,7 +56,7 @@ const KNOWN: &str = "known words are nvme, disks=N, lba=512|4096, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    trace=EVENTS, icount, ram=SIZE, smp=N, firmware=seabios|qboot";
+    iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,10 @@ pub struct Needs {
     pub content: Content,
     /// Bytes of each disk, if the test says it.
     pub size: Option<u64>,
+    /// There is an IOMMU, with these properties of QEMU's.
+    pub iommu: Option<Vec<String>>,
+    /// More devices, as QEMU calls them.
+    pub devices: Vec<&'static str>,
     /// Patterns for the events that QEMU traces.
     pub trace: Vec<String>,
     /// The clock counts instructions.
@@ -98,6 +104,8 @@ impl Default for Needs {
             detached: false,
             content: Content::Pattern,
             size: None,
+            iommu: None,
+            devices: Vec::new(),
             trace: Vec::new(),
             icount: false,
             ram: Machine::DEFAULT_RAM,
@@ -134,7 +142,15 @@ impl Needs {
             }
             if !matches!(
                 key,
-                "ram" | "smp" | "firmware" | "disks" | "spares" | "trace" | "icount"
+                "ram"
+                    | "smp"
+                    | "firmware"
+                    | "disks"
+                    | "spares"
+                    | "trace"
+                    | "icount"
+                    | "iommu"
+                    | "edu"
             ) {
                 needs.disks = needs.disks.max(1);
             }
@@ -169,6 +185,8 @@ impl Needs {
             "pi-first" => format.protection.first = true,
             "zoned" => format.zone = Some(1 << 20),
             "icount" => self.icount = true,
+            "iommu" => self.iommu = Some(Vec::new()),
+            "edu" => self.devices.push("edu"),
             _ => return false,
         }
         true
@@ -182,6 +200,7 @@ impl Needs {
             ("ram", value) => self.ram = size::parse(value)?,
             ("smp", value) => return Ok(set(&mut self.cores, value, 1..=64)),
             ("size", value) => self.size = Some(size::parse(value)?),
+            ("iommu", value) => self.iommu = Some(value.split('+').map(str::to_owned).collect()),
             ("trace", value) => self.trace = value.split('+').map(str::to_owned).collect(),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
             ("spares", value) => {
@@ -258,6 +277,8 @@ impl Needs {
         machine.firmware = self.firmware;
         machine.accel = accel;
         machine.icount = self.icount;
+        machine.iommu.clone_from(&self.iommu);
+        machine.devices.clone_from(&self.devices);
         if self.icount {
             machine.accel = Accel::Tcg;
         }
@@ -342,6 +363,16 @@ mod tests {
         let plain = Needs::parse("ram=64M,firmware=seabios,smp=4").unwrap();
         assert_eq!((plain.disks, plain.cores), (0, 4));
         assert_eq!(Needs::parse("icount,trace=a").unwrap().disks, 0);
+    }
+
+    #[test]
+    fn the_words_about_other_devices_are_understood() {
+        let needs = Needs::parse("iommu, edu").unwrap();
+        assert_eq!((needs.disks, needs.iommu), (0, Some(Vec::new())));
+        assert_eq!(needs.devices, ["edu"]);
+        let needs = Needs::parse("nvme,iommu=caching-mode=on+aw-bits=48").unwrap();
+        let properties = ["caching-mode=on", "aw-bits=48"].map(str::to_owned);
+        assert_eq!(needs.iommu.unwrap(), properties);
     }
 
     #[test]

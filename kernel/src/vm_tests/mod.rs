@@ -10,6 +10,7 @@ mod control;
 mod cores;
 mod crew;
 mod disks;
+mod edu;
 mod executor;
 mod held;
 mod hotplug;
