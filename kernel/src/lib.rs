@@ -51,6 +51,7 @@ pub mod exit;
 pub mod fs;
 pub mod fw_cfg;
 pub mod interrupts;
+pub mod iommu;
 pub mod lock;
 #[cfg(phyros)]
 pub mod machine;

@@ -215,3 +215,17 @@ fn e20_of_a_buffer_only_the_part_out_of_reach_is_copied() {
     assert_eq!(pattern::first_difference(seed(), 0, both.bytes()), None);
     assert!(is_intact(&canary));
 }
+
+#[vm_test(machine = "edu,iommu,ram=1G")]
+fn d9_behind_an_iommu_28_bits_reach_everything() {
+    let edu = Edu::claim();
+    assert_eq!(round_trip(&edu), [0, 0], "nothing is copied");
+    let domain = edu.domain();
+    let memory = frames_at(HIGH, PAGE as u64).into_memory();
+    let mapping = map(Buffer::to_device(memory), &domain, &LIMITS).unwrap();
+    assert_eq!(mapping.ranges().len(), 2);
+    let first = mapping.ranges().cursor().peek().unwrap();
+    assert!(first.last() <= LIMITS.last);
+    let iommu = machine().iommu.as_ref().unwrap();
+    assert_eq!(iommu.take_faults(), []);
+}

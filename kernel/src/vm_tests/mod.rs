@@ -15,6 +15,7 @@ mod executor;
 mod held;
 mod hotplug;
 mod interrupts;
+mod iommu;
 mod memory;
 mod messages;
 mod namespaces;

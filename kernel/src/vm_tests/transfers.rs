@@ -42,7 +42,7 @@ fn read_between_canaries(device: &dyn BlockDevice, block: u64, len: usize) {
     host::assert_pattern(memory, seed(), position);
 }
 
-fn read_of_every_kind(device: &dyn BlockDevice) {
+pub(super) fn read_of_every_kind(device: &dyn BlockDevice) {
     let geometry = device.geometry();
     let block_size = geometry.block_size as usize;
     // One block; less and more than a page; a page list; a chained page list.
@@ -209,7 +209,7 @@ fn memory_the_device_cannot_use_is_refused_and_copied_through_other_memory() {
     );
 }
 
-fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
+pub(super) fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
     let block_size = u64::from(device.geometry().block_size);
     let mine = seed() ^ 0x1234_5678 ^ block;
     let mut frames = Frames::allocate((len as u64).next_multiple_of(PAGE as u64)).unwrap();
