@@ -273,3 +273,24 @@ fn d4_identity_asks_the_heap_for_nothing() {
     }
     assert_eq!(cost, [0, 0]);
 }
+
+/// Exactly, because the clock counts instructions.
+#[vm_test(machine = "icount")]
+fn e19_one_range_costs_few_instructions() {
+    const TIMES: u64 = 1000;
+    const LIMITS: DmaLimits = DmaLimits {
+        alignment: 4,
+        ..DmaLimits::NONE
+    };
+    let domain = core::hint::black_box(Domain::DIRECT);
+    let mut memory = page_of_canary().into_memory();
+    let start = crate::arch::cpu::time_stamp();
+    for _ in 0..TIMES {
+        let mapping = map(Buffer::from_device(memory), &domain, &LIMITS).unwrap();
+        let transfer = core::hint::black_box(crate::dma::Transfer::from(mapping));
+        memory = transfer.into_memory();
+    }
+    let each = (crate::arch::cpu::time_stamp() - start) / TIMES;
+    crate::println!("{each} instructions to map and unmap one range");
+    assert!(each < 180, "{each}");
+}
