@@ -35,6 +35,8 @@
 //! | `switch` | the controllers behind root ports and switches |
 //! | `hotplug` | the controllers behind root ports, to be plugged and unplugged |
 //! | `spares=N` | so many more controllers that are not plugged yet; implies `hotplug` |
+//! | `iommu`, `iommu=PROPERTIES` | an IOMMU (VT-d), if wanted with these properties, for example `caching-mode=on+aw-bits=48` |
+//! | `edu` | QEMU's device for lessons, which reaches 28 bits of address |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
 //! | `icount` | a clock that counts instructions; never KVM |
 //! | `ram=SIZE` | so much RAM (128M) |
@@ -60,7 +62,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEAT
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
+    iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     without=FEATURES, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
@@ -82,6 +84,10 @@ pub struct Needs {
     pub content: Content,
     /// Bytes of each disk, if the test says it.
     pub size: Option<u64>,
+    /// There is an IOMMU, with these properties of QEMU's.
+    pub iommu: Option<Vec<String>>,
+    /// More devices, as QEMU calls them.
+    pub devices: Vec<&'static str>,
     /// Patterns for the events that QEMU traces.
     pub trace: Vec<String>,
     /// The clock counts instructions.
@@ -109,6 +115,8 @@ impl Default for Needs {
             detached: false,
             content: Content::Pattern,
             size: None,
+            iommu: None,
+            devices: Vec::new(),
             trace: Vec::new(),
             icount: false,
             ram: Machine::DEFAULT_RAM,
@@ -156,6 +164,8 @@ impl Needs {
                     | "spares"
                     | "trace"
                     | "icount"
+                    | "iommu"
+                    | "edu"
             ) {
                 needs.disks = needs.disks.max(1);
             }
@@ -222,6 +232,8 @@ impl Needs {
             "zoned" => format.zone = Some(1 << 20),
             "icount" => self.icount = true,
             "svm" => self.svm = true,
+            "iommu" => self.iommu = Some(Vec::new()),
+            "edu" => self.devices.push("edu"),
             _ => return false,
         }
         true
@@ -235,6 +247,7 @@ impl Needs {
             ("ram", value) => self.ram = size::parse(value)?,
             ("smp", value) => return Ok(set(&mut self.cores, value, 1..=64)),
             ("size", value) => self.size = Some(size::parse(value)?),
+            ("iommu", value) => self.iommu = Some(value.split('+').map(str::to_owned).collect()),
             ("trace", value) => self.trace = value.split('+').map(str::to_owned).collect(),
             ("without", value) => self.without = value.split('+').map(str::to_owned).collect(),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
@@ -322,6 +335,8 @@ impl Needs {
         machine.accel = accel;
         machine.icount = self.icount;
         machine.without.clone_from(&self.without);
+        machine.iommu.clone_from(&self.iommu);
+        machine.devices.clone_from(&self.devices);
         // What QEMU's translator can do does not depend on the host.
         if self.icount || self.svm || !self.without.is_empty() {
             machine.accel = Accel::Tcg;
@@ -408,6 +423,16 @@ mod tests {
         assert_eq!((plain.disks, plain.cores, plain.svm), (0, 4, true));
         assert_eq!(plain.without, ["npt", "pae"]);
         assert_eq!(Needs::parse("icount,trace=a").unwrap().disks, 0);
+    }
+
+    #[test]
+    fn the_words_about_other_devices_are_understood() {
+        let needs = Needs::parse("iommu, edu").unwrap();
+        assert_eq!((needs.disks, needs.iommu), (0, Some(Vec::new())));
+        assert_eq!(needs.devices, ["edu"]);
+        let needs = Needs::parse("nvme,iommu=caching-mode=on+aw-bits=48").unwrap();
+        let properties = ["caching-mode=on", "aw-bits=48"].map(str::to_owned);
+        assert_eq!(needs.iommu.unwrap(), properties);
     }
 
     #[test]

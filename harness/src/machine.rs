@@ -78,6 +78,10 @@ pub struct Machine {
     pub disks: Vec<Nvme>,
     /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
     pub slots: u8,
+    /// There is an IOMMU (Intel's VT-d), with these properties of QEMU's.
+    pub iommu: Option<Vec<String>>,
+    /// More devices, as QEMU calls them.
+    pub devices: Vec<&'static str>,
     /// The events of QEMU that are traced (patterns such as `pci_nvme_*`), and the file for them.
     pub trace: Option<(Vec<String>, PathBuf)>,
     /// The clock counts instructions: `rdtsc` goes up by one for each, and a halt takes no time.
@@ -104,6 +108,8 @@ impl Machine {
             accel: Accel::default(),
             disks: Vec::new(),
             slots: 0,
+            iommu: None,
+            devices: Vec::new(),
             trace: None,
             icount: false,
             inputs: Vec::new(),
@@ -155,6 +161,14 @@ impl Machine {
                 "-fw_cfg",
                 &join(&[&format!("name={name},file="), &escape(file)]),
             );
+        }
+        // Devices that are on the command line before it do not notice it.
+        if let Some(properties) = &self.iommu {
+            let parts = std::iter::once("intel-iommu").chain(properties.iter().map(String::as_str));
+            line.add("-device", &parts.collect::<Vec<_>>().join(","));
+        }
+        for device in &self.devices {
+            line.add("-device", device);
         }
         nvme::add_all(&mut line, &self.disks, self.slots);
         if let Some((events, file)) = &self.trace {
@@ -352,6 +366,18 @@ mod tests {
         ] {
             assert!(line.contains(part), "`{part}` is missing in {line}");
         }
+    }
+
+    #[test]
+    fn an_iommu_comes_before_the_devices_behind_it() {
+        let mut machine = Machine::new("k.elf");
+        machine.iommu = Some(vec!["caching-mode=on".into()]);
+        machine.devices = vec!["edu"];
+        machine.disks.push(Nvme::new("a"));
+        let line = line(&machine);
+        let place = |part| line.find(part).unwrap();
+        assert!(place("-device intel-iommu,caching-mode=on ") < place("-device edu "));
+        assert!(place("-device intel-iommu") < place("-device nvme"));
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub mod fs;
 pub mod fw_cfg;
 pub mod hypervisor;
 pub mod interrupts;
+pub mod iommu;
 pub mod lock;
 #[cfg(phyros)]
 pub mod machine;

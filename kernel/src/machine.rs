@@ -1,6 +1,7 @@
-//! The machine that the kernel found itself in: firmware tables, clock, PCI functions.
+//! The machine that the kernel found itself in: firmware tables, clock, PCI functions, IOMMUs.
 
 use crate::acpi::{Firmware, Platform};
+use crate::iommu::Iommu;
 use crate::memory::mapping::Mapping;
 use crate::memory::paging::Features;
 use crate::memory::paging::{Cache, Rights};
@@ -25,6 +26,8 @@ pub struct Machine {
     pub pci: Option<Tree<Ecam>>,
     /// Configuration space, and who drives what. `None` on a machine without PCI Express.
     pub owners: Option<Arc<Owners<Ecam>>>,
+    /// What keeps devices from memory that is not theirs. `None` on a machine without an IOMMU.
+    pub iommu: Option<Arc<Iommu>>,
 }
 
 impl Machine {
@@ -68,7 +71,7 @@ impl Firmware for FirmwareMemory {
     }
 }
 
-/// Reads the firmware's tables, starts the clock, and enumerates PCI.
+/// Reads the firmware's tables, starts the clock, enumerates PCI, and turns IOMMUs on.
 pub fn init(rsdp: Option<u64>) {
     MACHINE.call_once(|| {
         let platform = Platform::discover(rsdp.map(PhysAddr::new), &FirmwareMemory);
@@ -84,12 +87,32 @@ pub fn init(rsdp: Option<u64>) {
         );
         let pci = enumerate(&platform);
         let owners = pci.as_ref().map(|pci| pci.owners().clone());
+        let iommu = owners
+            .as_deref()
+            .and_then(|owners| remap(&platform, owners));
         Machine {
             platform,
             pci,
             owners,
+            iommu,
         }
     });
+}
+
+/// Turns the IOMMUs on, if there are any. After enumeration, because drivers come later, and before them.
+fn remap(platform: &Platform, owners: &Owners<Ecam>) -> Option<Arc<Iommu>> {
+    let in_ram = |unit: &&crate::acpi::RemappingUnit| is_ram(unit.registers);
+    if let Some(unit) = platform.remapping.iter().find(in_ram) {
+        println!(
+            "iommu: the firmware reports registers in RAM, at {}",
+            unit.registers
+        );
+        return None;
+    }
+    // SAFETY: the firmware reports them as IOMMUs, they are no RAM, and there is no other user.
+    let iommu = unsafe { Iommu::start(platform, || machine().functions()) }?;
+    owners.use_domains(iommu.clone());
+    Some(iommu)
 }
 
 /// Finds and places every PCI function. Without configuration space there are none.

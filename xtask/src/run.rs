@@ -85,6 +85,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=16))]
     slots: u8,
 
+    /// Put an IOMMU before the devices
+    ///
+    /// Each then reaches the memory that it was given, and no other.
+    #[arg(long)]
+    iommu: bool,
+
     /// Let programs speak to QEMU's monitor (QMP) through a socket here
     ///
     /// At the terminal, Ctrl-A C switches to QEMU's monitor for people.
@@ -210,6 +216,7 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         machine.inputs.push(("opt/phyros/exec".to_owned(), path));
     }
     machine.slots = options.slots;
+    machine.iommu = options.iommu.then(Vec::new);
     if let Some(path) = &options.qmp {
         machine.add_monitor(path);
     }

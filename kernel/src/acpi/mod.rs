@@ -1,17 +1,19 @@
 //! The few firmware tables that the kernel needs (ACPI specification 6.5, chapter 5).
 //!
 //! The tables say where things are: configuration space (MCFG), the CPUs and their interrupt
-//! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT).
+//! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT), IOMMUs (DMAR).
 //! Everything is copied out of firmware memory, checked against its checksum and its length, and
 //! then read from a slice; no pointer of the firmware's is followed without that.
 //! A table that is damaged is as good as missing, or ends where it is damaged, if what comes before is sound
-//! by itself (MADT). [`Platform::flaws`] says which one and why.
+//! by itself (MADT, DMAR). [`Platform::flaws`] says which one and why.
 
+mod dmar;
 mod madt;
 mod mcfg;
 mod table;
 mod timers;
 
+pub use dmar::{RemappingUnit, ReservedMemory, Scope};
 pub use madt::{Cpu, IoApic, Override};
 pub use mcfg::EcamRegion;
 pub use timers::{Hpet, PmTimer};
@@ -73,6 +75,10 @@ pub struct Platform {
     pub hpet: Option<Hpet>,
     /// The power-management timer.
     pub pm_timer: Option<PmTimer>,
+    /// The IOMMUs.
+    pub remapping: Vec<RemappingUnit>,
+    /// Memory that devices must reach, IOMMU or not.
+    pub reserved_memory: Vec<ReservedMemory>,
     /// Tables that were damaged, by signature; they are not used, or not all of them is.
     pub flaws: Vec<([u8; 4], Flaw)>,
 }
@@ -116,6 +122,12 @@ impl Platform {
                 self.cpus = madt.cpus;
                 self.io_apics = madt.io_apics;
                 self.overrides = madt.overrides;
+                return flaw.map_or(Ok(()), Err);
+            }
+            b"DMAR" => {
+                let (dmar, flaw) = dmar::read(&load()?)?;
+                self.remapping = dmar.units;
+                self.reserved_memory = dmar.reserved;
                 return flaw.map_or(Ok(()), Err);
             }
             b"HPET" => self.hpet = Some(timers::read_hpet(&load()?)?),

@@ -64,9 +64,11 @@ impl core::error::Error for BlockError {}
 impl From<DmaError> for BlockError {
     fn from(error: DmaError) -> Self {
         match error {
-            DmaError::Unreachable { .. } => Self::NeedsBounce,
+            DmaError::Unreachable { .. }
+            | DmaError::Gap { .. }
+            | DmaError::TooManyPieces { .. } => Self::NeedsBounce,
             DmaError::Buffer(error) => Self::Buffer(error),
-            DmaError::OutOfMemory => Self::OutOfMemory,
+            DmaError::OutOfMemory | DmaError::NoAddresses => Self::OutOfMemory,
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Memory with a direction.
 
+use super::domain::Access;
 use super::memory::Memory;
 use core::marker::PhantomData;
 
 /// Which way the bytes go.
-pub trait Direction: sealed::Sealed {}
+pub trait Direction: sealed::Sealed {
+    /// What the device does.
+    const ACCESS: Access;
+}
 
 /// The device reads the memory.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +18,12 @@ pub enum ToDevice {}
 #[derive(Debug, Clone, Copy)]
 pub enum FromDevice {}
 
-impl Direction for ToDevice {}
-impl Direction for FromDevice {}
+impl Direction for ToDevice {
+    const ACCESS: Access = Access::Read;
+}
+impl Direction for FromDevice {
+    const ACCESS: Access = Access::Write;
+}
 
 mod sealed {
     pub trait Sealed {}

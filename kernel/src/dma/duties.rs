@@ -23,7 +23,7 @@ unsafe impl nvme::Memory for Transfer {
     fn ranges(&self) -> nvme::Ranges<'_> {
         match Transfer::ranges(self) {
             DmaRanges::One(range) => nvme::Ranges::One(*range),
-            DmaRanges::List(list) => nvme::Ranges::List(&list[0]),
+            DmaRanges::List(pieces) => nvme::Ranges::List(pieces.ranges()),
         }
     }
 
@@ -42,7 +42,7 @@ unsafe impl virtio::Memory for Transfer {
     fn ranges(&self) -> virtio::Ranges<'_> {
         match Transfer::ranges(self) {
             DmaRanges::One(range) => virtio::Ranges::One(*range),
-            DmaRanges::List(list) => virtio::Ranges::List(&list[0]),
+            DmaRanges::List(pieces) => virtio::Ranges::List(pieces.ranges()),
         }
     }
 

@@ -1,20 +1,12 @@
 //! Memory on the bus: the same memory, as a device sees it.
 
 use super::buffer::{Buffer, Direction, FromDevice, ToDevice};
+use super::domain::{Access, Domain};
+use super::limits::DmaLimits;
 use super::memory::{BufferError, Memory, Phyrs};
 use super::ranges::DmaRanges;
 use core::fmt;
 use core::marker::PhantomData;
-use phyr::{DmaAddr, DmaRange, Phyr};
-
-/// What a device can reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DmaLimits {
-    /// The highest address that the device can put on the bus.
-    pub last: DmaAddr,
-    /// Each range must start at a multiple of this many bytes, a power of two.
-    pub alignment: u64,
-}
 
 /// Memory on the bus.
 ///
@@ -26,8 +18,12 @@ pub struct DmaLimits {
 ///
 /// It is given to the device by being given to its driver, and the driver gives it back when the
 /// device is done. So whoever has it by value may [take it off the bus](Self::unmap).
+///
+/// It knows itself what is to be undone then, from its own list, and does it too when it is dropped. Most of
+/// the time that is nothing.
 #[derive(Debug)]
 pub struct DmaMapping<D: Direction> {
+    // Off the bus before the memory is freed: fields are dropped in this order.
     ranges: DmaRanges,
     memory: Memory,
     _direction: PhantomData<D>,
@@ -40,10 +36,27 @@ impl<D: Direction> DmaMapping<D> {
         &self.ranges
     }
 
+    /// The mapping of a buffer that is at these ranges.
+    #[inline]
+    pub(super) fn of(ranges: DmaRanges, buffer: Buffer<D>) -> Self {
+        Self {
+            ranges,
+            memory: buffer.into_memory(),
+            _direction: PhantomData,
+        }
+    }
+
     /// Takes the memory off the bus.
     #[inline]
     pub fn unmap(self) -> Buffer<D> {
-        Buffer::of(self.memory)
+        Buffer::of(self.into_memory())
+    }
+
+    #[inline]
+    fn into_memory(self) -> Memory {
+        let mut memory = self.memory;
+        self.ranges.end(&mut memory, D::ACCESS);
+        memory
     }
 }
 
@@ -55,6 +68,18 @@ pub enum DmaError {
         /// Its position in the list.
         index: usize,
     },
+    /// A piece meets the one before it where the device cannot go from one to the other.
+    Gap {
+        /// Its position in the list.
+        index: usize,
+    },
+    /// It is in more pieces than the device takes.
+    TooManyPieces {
+        /// How many there are.
+        pieces: usize,
+    },
+    /// The device has no addresses left for it.
+    NoAddresses,
     /// It cannot be said where the memory is.
     Buffer(BufferError),
     /// It is in many pieces, and there is no memory for the list of them.
@@ -67,6 +92,16 @@ impl fmt::Display for DmaError {
             Self::Unreachable { index } => {
                 write!(f, "the device cannot reach piece {index} of the memory")
             }
+            Self::Gap { index } => {
+                write!(
+                    f,
+                    "the device cannot go on with piece {index} of the memory"
+                )
+            }
+            Self::TooManyPieces { pieces } => {
+                write!(f, "the device does not take {pieces} pieces of memory")
+            }
+            Self::NoAddresses => f.write_str("the device has no bus addresses left"),
             Self::Buffer(error) => write!(f, "{error}"),
             Self::OutOfMemory => f.write_str("no memory for a list of ranges"),
         }
@@ -76,47 +111,42 @@ impl fmt::Display for DmaError {
 impl core::error::Error for DmaError {}
 
 // ANCHOR: map
-/// Puts memory on the bus. What is in one piece needs no allocation.
+/// Puts memory on the bus of a device. What is in one piece needs no allocation where the device sees
+/// it at its physical address, and a list becomes the other list.
 ///
 /// # Errors
 /// Why not, and the memory.
 #[inline(always)]
 pub fn map<D: Direction>(
     buffer: Buffer<D>,
+    domain: &Domain,
     limits: &DmaLimits,
 ) -> Result<DmaMapping<D>, (DmaError, Buffer<D>)> {
-    match ranges(buffer.memory(), limits) {
-        Ok(ranges) => Ok(DmaMapping {
-            ranges,
-            memory: buffer.into_memory(),
-            _direction: PhantomData,
-        }),
+    match ranges(buffer.memory(), domain, limits, D::ACCESS) {
+        Ok(ranges) => Ok(DmaMapping::of(ranges, buffer)),
         Err(error) => Err((error, buffer)),
     }
 }
 
 /// Where the device sees memory.
 #[inline(always)]
-fn ranges(memory: &Memory, limits: &DmaLimits) -> Result<DmaRanges, DmaError> {
+fn ranges(
+    memory: &Memory,
+    domain: &Domain,
+    limits: &DmaLimits,
+    access: Access,
+) -> Result<DmaRanges, DmaError> {
     match memory.phyrs().map_err(DmaError::Buffer)? {
         Phyrs::One(phyr) => {
-            let range = to_bus(phyr, limits).and_then(|at| DmaRange::new(at, phyr.len()).ok());
-            let range = range.ok_or(DmaError::Unreachable { index: 0 })?;
-            Ok(DmaRanges::One(range))
+            // SAFETY: the mapping that is made of it owns the memory, in this direction, and drops
+            // this first.
+            unsafe { DmaRanges::of(phyr, domain, limits, access) }
         }
-        Phyrs::List(list) => {
-            let list = list.map_to_bus(|phyr| to_bus(phyr, limits));
-            let list = list.map_err(|(index, _)| DmaError::Unreachable { index })?;
-            DmaRanges::list(list).ok_or(DmaError::OutOfMemory)
+        Phyrs::List(pieces) => {
+            // SAFETY: as above.
+            unsafe { pieces.map(domain, limits, access) }.map(DmaRanges::List)
         }
     }
-}
-
-/// Where the device sees a phyr: at the same address, if it can reach and use it there.
-#[inline(always)]
-fn to_bus(phyr: Phyr, limits: &DmaLimits) -> Option<DmaAddr> {
-    let within = phyr.last().get() <= limits.last.get() && phyr.addr().is_aligned(limits.alignment);
-    within.then(|| DmaAddr::new(phyr.addr().get()))
 }
 // ANCHOR_END: map
 
@@ -148,8 +178,8 @@ impl Transfer {
     #[inline]
     pub fn into_memory(self) -> Memory {
         match self {
-            Self::ToDevice(mapping) => mapping.memory,
-            Self::FromDevice(mapping) => mapping.memory,
+            Self::ToDevice(mapping) => mapping.into_memory(),
+            Self::FromDevice(mapping) => mapping.into_memory(),
         }
     }
 }
@@ -187,29 +217,5 @@ impl TryFrom<Transfer> for DmaMapping<FromDevice> {
             Transfer::FromDevice(mapping) => Ok(mapping),
             other => Err(other),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use phyr::PhysAddr;
-
-    const LIMITS: DmaLimits = DmaLimits {
-        last: DmaAddr::new(0xffff_ffff),
-        alignment: 4,
-    };
-
-    fn bus(addr: u64, len: u64) -> Option<u64> {
-        to_bus(Phyr::new(PhysAddr::new(addr), len).unwrap(), &LIMITS).map(DmaAddr::get)
-    }
-
-    #[test]
-    fn the_last_byte_must_be_reachable_and_the_first_aligned() {
-        assert_eq!(bus(0x1000, 0x1000), Some(0x1000));
-        assert_eq!(bus(0xffff_f000, 0x1000), Some(0xffff_f000));
-        assert_eq!(bus(0xffff_f000, 0x1001), None);
-        assert_eq!(bus(1 << 32, 1), None);
-        assert_eq!(bus(0x1002, 4), None);
     }
 }

@@ -24,6 +24,7 @@
 //! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
 //! have into it and back.
 
+use super::ranges::Pieces;
 use crate::memory::address_space::Pinned;
 use crate::memory::frames::{Frames, window};
 use crate::memory::paging;
@@ -43,6 +44,8 @@ pub enum BufferError {
     Empty,
     /// The bytes are not mapped, or there is no memory for their list.
     Translate(paging::MapError),
+    /// There is no memory for their list.
+    OutOfMemory,
 }
 
 impl fmt::Display for BufferError {
@@ -50,6 +53,7 @@ impl fmt::Display for BufferError {
         match self {
             Self::Empty => f.write_str("there is nothing to transfer"),
             Self::Translate(error) => write!(f, "{error}"),
+            Self::OutOfMemory => f.write_str("no memory for a list of ranges"),
         }
     }
 }
@@ -87,7 +91,7 @@ pub enum Phyrs {
     /// In one piece.
     One(Phyr),
     /// In more than one.
-    List(PhyrList),
+    List(Pieces),
 }
 
 impl Memory {
@@ -142,6 +146,11 @@ impl Memory {
             Holder::Pinned(pinned) => pinned.access() == Access::Write,
             _ => true,
         }
+    }
+
+    /// Whether the kernel may borrow the bytes, to copy them: all that is not a program's, too.
+    pub(super) fn has_bytes(&self) -> bool {
+        !matches!(self.holder, Holder::Pinned(_))
     }
 
     /// The length of the part in bytes.
@@ -244,7 +253,7 @@ impl Memory {
         let list = crate::memory::translate(range).map_err(BufferError::Translate)?;
         Ok(match (list.len(), list.first()) {
             (1, Some(only)) => Phyrs::One(only),
-            _ => Phyrs::List(list),
+            _ => Phyrs::List(Pieces::new(list).ok_or(BufferError::OutOfMemory)?),
         })
     }
 }
@@ -267,7 +276,9 @@ fn part_of(list: &PhyrList, start: u64, len: u64) -> Result<Phyrs, BufferError> 
         let pushed = part.push(piece).map_err(paging::MapError::List);
         pushed.map_err(BufferError::Translate)?;
     }
-    Ok(Phyrs::List(part))
+    Ok(Phyrs::List(
+        Pieces::new(part).ok_or(BufferError::OutOfMemory)?,
+    ))
 }
 
 /// What a request can own, and gets back.

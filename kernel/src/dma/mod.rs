@@ -14,28 +14,29 @@
 //! 1. A [`Memory`] owns memory of any kind. A call that waits may [`lend`] instead.
 //! 2. A [`Buffer`] says in which [`Direction`] the bytes will go.
 //! 3. [`map`] makes a [`DmaMapping`] of it: the same memory as the device sees it, within what the
-//!    device can reach.
+//!    device can take ([`DmaLimits`]). Where it cannot, [`map_or_bounce`] copies.
 //!
 //! A driver takes the mapping and not its numbers: `duties` says why it can be believed. It keeps
 //! it, as a [`Transfer`], until the device is done, and only then gives it back. A request whose
 //! future was dropped goes the same way, with nobody there to take the memory: it is freed then.
 //!
-//! This module is the only place where a physical address becomes a bus address. Without an
-//! IOMMU the two are the same number; the types still differ, so nobody else can rely on it.
+//! This module is the only place where a physical address becomes a bus address. What the number is
+//! then, the device's [`Domain`] says. Without an IOMMU the two are the same number; the types still
+//! differ, so nobody else can rely on it.
 //!
 //! Direction is in the type. Memory that a device is to write cannot be given to one to read:
 //!
 //! ```
-//! # use kernel::dma::{Buffer, DmaLimits, DmaMapping, FromDevice, ToDevice, map};
+//! # use kernel::dma::{Buffer, DmaLimits, DmaMapping, Domain, FromDevice, ToDevice, map};
 //! fn load(buffer: Buffer<FromDevice>, limits: &DmaLimits) -> Option<DmaMapping<FromDevice>> {
-//!     map(buffer, limits).ok()
+//!     map(buffer, &Domain::DIRECT, limits).ok()
 //! }
 //! ```
 //!
 //! ```compile_fail,E0308
-//! # use kernel::dma::{Buffer, DmaLimits, DmaMapping, FromDevice, ToDevice, map};
+//! # use kernel::dma::{Buffer, DmaLimits, DmaMapping, Domain, FromDevice, ToDevice, map};
 //! fn save(buffer: Buffer<FromDevice>, limits: &DmaLimits) -> Option<DmaMapping<ToDevice>> {
-//!     map(buffer, limits).ok()
+//!     map(buffer, &Domain::DIRECT, limits).ok()
 //! }
 //! ```
 //!
@@ -48,19 +49,25 @@
 //! }
 //! ```
 
+mod bounce;
 mod buffer;
+mod domain;
 mod duties;
 mod lend;
+mod limits;
 mod mapping;
 mod memory;
 mod ranges;
 mod ring;
 
+pub use bounce::map_or_bounce;
 pub use buffer::{Buffer, Direction, FromDevice, ToDevice};
+pub use domain::{Access, Direct, DmaDomain, Domain, Domains};
 pub use lend::{lend, lend_mut};
-pub use mapping::{DmaError, DmaLimits, DmaMapping, Transfer, map};
+pub use limits::DmaLimits;
+pub use mapping::{DmaError, DmaMapping, Transfer, map};
 pub use memory::{BufferError, Memory, Owner, Phyrs};
-pub use ranges::DmaRanges;
+pub use ranges::{DmaRanges, Pieces};
 pub use ring::DmaMemory;
 
 #[cfg(test)]

@@ -1,7 +1,12 @@
 //! Memory that a driver shares with its device for as long as it drives it: rings and lists.
 
-use crate::memory::extents::AllocError;
+use super::domain::{Access, Domain};
+use super::limits::DmaLimits;
+use super::mapping::DmaError;
+use super::ranges::DmaRanges;
+use crate::memory::extents::Request;
 use crate::memory::frames::Frames;
+use crate::memory::window::PAGE;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use phyr::{DmaAddr, DmaRange};
@@ -13,6 +18,8 @@ use phyr::{DmaAddr, DmaRange};
 /// the drivers put fences where order matters.
 #[derive(Debug)]
 pub struct DmaMemory {
+    // Off the bus before it is freed: fields are dropped in this order.
+    ranges: DmaRanges,
     frames: Frames,
     /// Where the CPU finds the frames, and how many bytes they have: asked for once, not at each access.
     start: NonNull<u8>,
@@ -25,16 +32,27 @@ unsafe impl Send for DmaMemory {}
 unsafe impl Sync for DmaMemory {}
 
 impl DmaMemory {
-    /// Takes zeroed memory, in one piece, of `bytes` rounded up to whole pages.
-    pub fn allocate(bytes: u64) -> Result<Self, AllocError> {
-        let len = bytes
-            .max(1)
-            .checked_next_multiple_of(4096)
-            .ok_or(AllocError::Unaligned)?;
-        let frames = Frames::zeroed(len)?;
+    /// Takes zeroed memory, in one piece, of `bytes` rounded up to whole pages, for a device that is
+    /// behind `domain` and reaches addresses up to `last`.
+    pub fn allocate(bytes: u64, domain: &Domain, last: DmaAddr) -> Result<Self, DmaError> {
+        let len = bytes.max(1).checked_next_multiple_of(PAGE);
+        let mut request = Request::bytes(len.ok_or(DmaError::OutOfMemory)?);
+        request.below = domain.below(last);
+        let mut frames = Frames::request(request).map_err(|_| DmaError::OutOfMemory)?;
+        frames.bytes_mut().fill(0);
+        let limits = DmaLimits {
+            last,
+            entries: 1,
+            ..DmaLimits::NONE
+        };
+        let phyr = frames.phyr();
+        // SAFETY: the frames belong to the result, which takes them off the bus first. All that is done
+        // with them from here on is as the type says.
+        let ranges = unsafe { DmaRanges::of(phyr, domain, &limits, Access::Both) }?;
         Ok(Self {
+            ranges,
             start: frames.pointer(),
-            len: len as usize,
+            len: phyr.len() as usize,
             frames,
         })
     }
@@ -45,10 +63,10 @@ impl DmaMemory {
         self.start
     }
 
-    /// Where the device sees it: without an IOMMU, at its physical address.
+    /// Where the device sees it.
     pub fn bus(&self) -> DmaRange {
-        let phyr = self.frames.phyr();
-        DmaRange::new(DmaAddr::new(phyr.addr().get()), phyr.len()).expect("a phyr is a range")
+        let only = self.ranges.cursor().peek();
+        only.expect("one piece of memory is one range")
     }
 
     /// Where a value of type `T` lies.

@@ -13,6 +13,7 @@
 use super::bar::Bar;
 use super::msix::{Msix, MsixError};
 use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
+use crate::dma::{DmaError, Domain, Domains};
 use crate::lock::Mutex;
 use crate::memory::mapping::MapError;
 use crate::mmio::RegisterWindow;
@@ -24,6 +25,7 @@ use pci_types::capability::{MsixCapability, PciCapability};
 use pci_types::device_type::DeviceType;
 use pci_types::{ConfigRegionAccess, EndpointHeader, PciHeader};
 use phyr::Phyr;
+use spin::Once;
 
 /// What configuration space says about a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -202,6 +204,8 @@ pub enum DeviceError {
     Outside(Phyr),
     /// The registers could not be mapped.
     Map(MapError),
+    /// The IOMMU has no place for it.
+    Domain(DmaError),
 }
 
 impl fmt::Display for DeviceError {
@@ -213,6 +217,7 @@ impl fmt::Display for DeviceError {
             }
             Self::Outside(part) => write!(f, "its registers are not where {part} is"),
             Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
+            Self::Domain(error) => write!(f, "the IOMMU keeps it from memory: {error}"),
         }
     }
 }
@@ -223,6 +228,7 @@ impl core::error::Error for DeviceError {}
 pub struct Owners<C> {
     pub(super) config: C,
     taken: Mutex<Vec<PciAddress>>,
+    domains: Once<Arc<dyn Domains>>,
 }
 
 impl<C: ConfigSpace> Owners<C> {
@@ -231,7 +237,13 @@ impl<C: ConfigSpace> Owners<C> {
         Self {
             config,
             taken: Mutex::new(Vec::new()),
+            domains: Once::new(),
         }
+    }
+
+    /// From now on, drivers have the domains of an IOMMU. Only the first call counts.
+    pub fn use_domains(&self, domains: Arc<dyn Domains>) {
+        self.domains.call_once(|| domains);
     }
 
     /// Makes the caller the driver of a function.
@@ -246,6 +258,7 @@ impl<C: ConfigSpace> Owners<C> {
                 function: function.clone(),
                 owners: self.clone(),
                 messages: AtomicBool::new(false),
+                domain: Mutex::new(None),
             }),
         })
     }
@@ -284,6 +297,8 @@ pub(super) struct Claim<C> {
     pub(super) owners: Arc<Owners<C>>,
     /// Somebody has the messages.
     pub(super) messages: AtomicBool,
+    /// Where it finds memory, once its driver has asked.
+    domain: Mutex<Option<Domain>>,
 }
 
 impl<C> Drop for Claim<C> {
@@ -335,6 +350,22 @@ impl<C: ConfigSpace> Device<C> {
     pub fn vendor_capabilities(&self) -> Vec<Vec<u8>> {
         let address = self.claim.function.address;
         vendor_capabilities(&self.claim.owners.config, address)
+    }
+
+    /// Where the device finds memory. Behind an IOMMU it finds none before this is called, and then
+    /// only what is put there.
+    pub fn domain(&self) -> Result<Domain, DeviceError> {
+        let Some(domains) = self.claim.owners.domains.get() else {
+            return Ok(Domain::DIRECT);
+        };
+        let mut domain = self.claim.domain.lock();
+        if let Some(domain) = &*domain {
+            return Ok(domain.clone());
+        }
+        let made = domains.domain(self.claim.function.address);
+        let made = made.map_err(DeviceError::Domain)?;
+        *domain = Some(made.clone());
+        Ok(made)
     }
 
     /// The device's messages, every one masked. They are the driver's, apart from the registers,

@@ -46,15 +46,15 @@ fn memory(bytes: u64) -> Option<Memory> {
     Some(frames.into_memory().part(part).expect("it is inside"))
 }
 
-fn to_device(bytes: &[u8]) -> Option<Transfer> {
+fn to_device(hub: &Hub, bytes: &[u8]) -> Option<Transfer> {
     let mut memory = memory(bytes.len() as u64)?;
     memory.bytes_mut().copy_from_slice(bytes);
-    let mapped = dma::map(Buffer::to_device(memory), &LIMITS);
+    let mapped = dma::map(Buffer::to_device(memory), hub.domain(), &LIMITS);
     Some(mapped.expect("it can be reached").into())
 }
 
-fn from_device(bytes: u64) -> Option<Transfer> {
-    let mapped = dma::map(Buffer::from_device(memory(bytes)?), &LIMITS);
+fn from_device(hub: &Hub, bytes: u64) -> Option<Transfer> {
+    let mapped = dma::map(Buffer::from_device(memory(bytes)?), hub.domain(), &LIMITS);
     Some(mapped.expect("it can be reached").into())
 }
 
@@ -84,8 +84,8 @@ impl Bare {
     /// Carries out an operation that brings data, and metadata if it has any of its own.
     pub(super) fn bring(&self, operation: Operation) -> Result<(Vec<u8>, Vec<u8>), Error> {
         let done = wait(self.hub.execute(Request {
-            data: from_device(operation.bytes()),
-            metadata: from_device(operation.metadata_bytes()),
+            data: from_device(&self.hub, operation.bytes()),
+            metadata: from_device(&self.hub, operation.metadata_bytes()),
             operation,
         }));
         let both = (contents(done.data), contents(done.metadata));
@@ -100,8 +100,8 @@ impl Bare {
         metadata: &[u8],
     ) -> Result<u64, Error> {
         let request = Request {
-            data: to_device(data),
-            metadata: to_device(metadata),
+            data: to_device(&self.hub, data),
+            metadata: to_device(&self.hub, metadata),
             operation,
         };
         wait(self.hub.execute(request)).result

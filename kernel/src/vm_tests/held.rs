@@ -2,7 +2,8 @@
 //!
 //! This needs requests that nobody waits for, and no driver: two pairs of queues, and commands written by hand.
 
-use crate::dma::DmaMemory;
+use super::shared;
+use crate::dma::{DmaMemory, Domain};
 use crate::drivers::nvme;
 use crate::machine::machine;
 use crate::mmio::RegisterWindow;
@@ -13,7 +14,7 @@ use vm_test::{control, pattern, seed, vm_test};
 const ENTRIES: u32 = 16;
 
 /// A pair of queues (NVM Express base specification 2.0, section 3.3).
-struct Pair {
+pub(super) struct Pair {
     number: u32,
     submissions: DmaMemory,
     completions: DmaMemory,
@@ -22,8 +23,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(number: u32) -> Self {
-        let memory = || DmaMemory::allocate(4096).unwrap();
+    fn new(number: u32, domain: &Domain) -> Self {
+        let memory = || shared(domain);
         Self {
             number,
             submissions: memory(),
@@ -35,9 +36,26 @@ impl Pair {
 
     /// Gives a command for namespace 1.
     fn send(&mut self, registers: &RegisterWindow, opcode: u64, address: u64, words: [u64; 2]) {
+        self.send_with(registers, opcode, [address, 0], words);
+    }
+
+    /// The same, with both words of the data pointer.
+    pub(super) fn send_with(
+        &mut self,
+        registers: &RegisterWindow,
+        opcode: u64,
+        data: [u64; 2],
+        words: [u64; 2],
+    ) {
         let base = (self.sent % ENTRIES) as usize * 64;
         let first = opcode | u64::from(self.sent) << 16 | 1 << 32;
-        let entry = [(0, first), (24, address), (40, words[0]), (48, words[1])];
+        let entry = [
+            (0, first),
+            (24, data[0]),
+            (32, data[1]),
+            (40, words[0]),
+            (48, words[1]),
+        ];
         for (at, word) in entry {
             self.submissions.store64(base + at, word);
         }
@@ -58,7 +76,7 @@ impl Pair {
         Some(word >> 1)
     }
 
-    fn wait(&mut self) -> u64 {
+    pub(super) fn wait(&mut self) -> u64 {
         loop {
             if let Some(status) = self.take() {
                 return status;
@@ -68,24 +86,25 @@ impl Pair {
 }
 
 /// A controller with one pair of I/O queues.
-struct Controller {
+pub(super) struct Controller {
     // Dropped before what it reaches.
-    device: Device<Ecam>,
-    registers: RegisterWindow,
+    pub(super) device: Device<Ecam>,
+    pub(super) registers: RegisterWindow,
     #[expect(dead_code, reason = "its memory is the controller's")]
     admin: Pair,
-    pair: Pair,
+    pub(super) pair: Pair,
     data: DmaMemory,
 }
 
 impl Controller {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let mut functions = machine().functions().into_iter();
         let function = functions.find(nvme::is_controller).unwrap();
         let device = machine().owners.as_ref().unwrap().claim(&function).unwrap();
         let registers = device.registers(0).unwrap();
-        let (mut admin, pair) = (Pair::new(0), Pair::new(1));
-        let data = DmaMemory::allocate(4096).unwrap();
+        let domain = device.domain().unwrap();
+        let (mut admin, pair) = (Pair::new(0, &domain), Pair::new(1, &domain));
+        let data = shared(&domain);
         registers.write32(0x14, 0);
         while registers.read32(0x1c) & 1 != 0 {}
         registers.write32(0x24, (ENTRIES - 1) << 16 | (ENTRIES - 1));

@@ -5,6 +5,7 @@
 
 use super::crew;
 use super::interrupts::{is_raised, wait_for};
+use super::shared;
 use crate::cores::CoreId;
 use crate::dma::DmaMemory;
 use crate::drivers::nvme;
@@ -39,8 +40,9 @@ impl Controller {
         let device = machine().owners.as_ref().unwrap().claim(&function).unwrap();
         let messages = device.messages().unwrap();
         let registers = device.registers(0).unwrap();
-        let submissions = DmaMemory::allocate(4096).unwrap();
-        let completions = DmaMemory::allocate(4096).unwrap();
+        let domain = device.domain().unwrap();
+        let submissions = shared(&domain);
+        let completions = shared(&domain);
         registers.write32(0x14, 0);
         while registers.read32(0x1c) & 1 != 0 {}
         registers.write32(0x24, (Self::ENTRIES - 1) << 16 | (Self::ENTRIES - 1));

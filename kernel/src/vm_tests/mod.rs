@@ -15,11 +15,13 @@ mod costs;
 mod crew;
 mod deep_stream;
 mod disks;
+mod edu;
 mod executor;
 mod guest;
 mod held;
 mod hotplug;
 mod interrupts;
+mod iommu;
 mod memory;
 mod messages;
 mod metadata;
@@ -41,11 +43,13 @@ mod wakes;
 mod zones;
 
 use crate::block::BlockDevice;
+use crate::dma::{DmaMemory, Domain};
 use crate::memory::frames::Frames;
 use crate::memory::scattered::Scattered;
 use crate::storage::{Volume, volumes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use phyr::DmaAddr;
 
 /// The disk that the test's machine has.
 fn disk() -> Arc<dyn BlockDevice> {
@@ -82,4 +86,9 @@ fn apart(pages: usize) -> Vec<Frames> {
         keep
     });
     all
+}
+
+/// A page that a driver shares with a device.
+fn shared(domain: &Domain) -> DmaMemory {
+    DmaMemory::allocate(4096, domain, DmaAddr::new(u64::MAX)).expect("the machine has memory")
 }

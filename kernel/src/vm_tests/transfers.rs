@@ -331,8 +331,8 @@ fn memory_is_described_by_as_few_phyrs_as_there_can_be() {
     // And what the page tables say is the same.
     let range = crate::memory::virt::VirtRange::of(heap.bytes()).unwrap();
     assert_eq!(crate::memory::translate(range).unwrap().first(), Some(phyr));
-    let Ok(Phyrs::List(list)) = Box::new(scattered(3)).into_memory().phyrs() else {
+    let Ok(Phyrs::List(pieces)) = Box::new(scattered(3)).into_memory().phyrs() else {
         panic!("no two pages touch");
     };
-    assert_eq!(list.len(), 3);
+    assert_eq!(pieces.phyrs().len(), 3);
 }

@@ -4,14 +4,14 @@
 //! completion queue that find nothing are waiting, and not counted.
 
 use super::hub::Hub;
+use super::namespace::LIMITS;
 use crate::arch::cpu::{mark, time_stamp};
-use crate::dma::{Buffer, DmaLimits, FromDevice, Owner, Transfer, map};
+use crate::dma::{Buffer, FromDevice, Owner, Transfer, map};
 use crate::memory::frames::Frames;
 use crate::println;
 use crate::storage;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
-use phyr::DmaAddr;
 use vm_test::vm_test;
 
 const COMMANDS: u64 = 1024;
@@ -36,14 +36,10 @@ fn a_command_costs_few_instructions() {
 }
 
 /// A page on the bus.
-fn mapped() -> Transfer {
-    let limits = DmaLimits {
-        last: DmaAddr::new(u64::MAX),
-        alignment: 4,
-    };
+fn mapped(hub: &Hub) -> Transfer {
     let memory = Frames::zeroed(4096).expect("the machine has memory");
     let buffer = Buffer::<FromDevice>::from_device(memory.into_memory());
-    let mapping = map(buffer, &limits).map_err(|(error, _)| error);
+    let mapping = map(buffer, hub.domain(), &LIMITS).map_err(|(error, _)| error);
     mapping.expect("it can be reached").into()
 }
 
@@ -52,7 +48,7 @@ fn read_in_batches(hub: &Hub, batch: u64) -> u64 {
     let namespace = hub.controller().expect("it is there").namespaces()[0];
     let local = hub.local().expect("the core has a queue");
     let mut queue = local.queue();
-    let mut idle: Vec<Transfer> = (0..batch).map(|_| mapped()).collect();
+    let mut idle: Vec<Transfer> = (0..batch).map(|_| mapped(hub)).collect();
     let mut tickets = Vec::with_capacity(batch as usize);
     let mut cx = Context::from_waker(Waker::noop());
     let mut spent = 0;

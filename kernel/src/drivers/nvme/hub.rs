@@ -14,7 +14,7 @@ use super::platform::NvmePlatform;
 use super::queue::{Access, Local, Policy, Queue, QueueCounters};
 use crate::block::BlockDevice;
 use crate::cores::{self, CoreId, PerCore};
-use crate::dma::Transfer;
+use crate::dma::{Domain, Transfer};
 use crate::executor::{self, Task};
 use crate::lock::Mutex;
 use crate::pci::PciAddress;
@@ -39,6 +39,7 @@ pub type Controller = nvme::Controller<NvmePlatform>;
 pub struct Hub {
     name: Name,
     address: PciAddress,
+    domain: Domain,
     model: String,
     /// This core's queue, if it has one.
     queues: PerCore<RefCell<Option<Rc<Local>>>>,
@@ -68,10 +69,16 @@ impl nvme::Reach for Way {
 }
 
 impl Hub {
-    pub(super) fn new(name: Name, address: PciAddress, controller: Controller) -> Self {
+    pub(super) fn new(
+        name: Name,
+        address: PciAddress,
+        domain: Domain,
+        controller: Controller,
+    ) -> Self {
         Self {
             name,
             address,
+            domain,
             model: format!("{}", controller.identity().model),
             queues: PerCore::new(|| RefCell::new(None)),
             controller: Mutex::new(Some(controller)),
@@ -95,6 +102,11 @@ impl Hub {
     /// Where it is.
     pub fn address(&self) -> PciAddress {
         self.address
+    }
+
+    /// Where it finds memory.
+    pub fn domain(&self) -> &Domain {
+        &self.domain
     }
 
     /// The driver's handle, while the controller is there.

@@ -81,6 +81,7 @@ pub async fn probe(
 ) -> Result<Arc<Hub>, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = device.registers(REGISTERS).map_err(ProbeError::Device)?;
+    let domain = device.domain().map_err(ProbeError::Device)?;
     let messages = match device.messages() {
         Ok(messages) => Some(messages),
         Err(error) => {
@@ -98,7 +99,7 @@ pub async fn probe(
     };
     let mut bells = Bells::new(messages, entries);
     let admin = bells.admin();
-    let platform = NvmePlatform::new(device, registers, admin);
+    let platform = NvmePlatform::new(device, registers, domain.clone(), admin);
     let mut options = nvme::Options::default();
     options.queues = cores::online().count() as u16;
     options.entries = ENTRIES;
@@ -106,7 +107,7 @@ pub async fn probe(
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
-    let hub = Arc::new(Hub::new(name, function.address, controller.clone()));
+    let hub = Arc::new(Hub::new(name, function.address, domain, controller.clone()));
     let started = hub.start(bells).await;
     started.map_err(ProbeError::Driver)?;
     hub.refresh(&controller).await;

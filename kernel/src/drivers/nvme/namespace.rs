@@ -5,24 +5,25 @@ use crate::block::{
     BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Ranges, Refusal,
     Request, Space, Ticket,
 };
-use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Transfer};
+use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Domain, Transfer};
 use crate::storage::Name;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use nvme::RequestError;
-use phyr::DmaAddr;
 
 /// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
 pub const LIMITS: DmaLimits = DmaLimits {
-    last: DmaAddr::new(u64::MAX),
     alignment: 4,
+    ..DmaLimits::NONE
 };
 
 /// A namespace of a controller.
 pub struct Namespace {
     name: Name,
     hub: Arc<Hub>,
+    /// Where the controller finds memory.
+    domain: Domain,
     /// The format, with as many blocks as there can be: `blocks` is what counts.
     format: nvme::Namespace,
     blocks: AtomicU64,
@@ -47,6 +48,7 @@ impl Namespace {
         };
         Self {
             name,
+            domain: hub.domain().clone(),
             hub,
             format,
             blocks: AtomicU64::new(found.blocks),
@@ -91,7 +93,7 @@ impl Namespace {
         DmaMapping<D>: TryFrom<Transfer>,
     {
         let operation = made.map_err(refusal)?;
-        let mapping = match dma::map(buffer.take(), &LIMITS) {
+        let mapping = match dma::map(buffer.take(), &self.domain, &LIMITS) {
             Ok(mapping) => mapping,
             Err((error, back)) => {
                 *buffer = back;

@@ -2,18 +2,20 @@
 
 use super::bell::AdminBell;
 use super::shared::Shared;
-use crate::dma::DmaMemory;
+use crate::dma::{DmaMemory, Domain};
 use crate::mmio::RegisterWindow;
 use crate::pci::device::Device;
 use crate::pci::ecam::Ecam;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
+use phyr::DmaAddr;
 
 /// One controller's place in the machine.
 pub struct NvmePlatform {
     // Dropped first: bus mastering goes off before anything the device could reach is freed.
     device: Device<Ecam>,
     registers: Registers,
+    domain: Domain,
     /// The admin queue's.
     bell: Option<AdminBell>,
 }
@@ -22,11 +24,13 @@ impl NvmePlatform {
     pub(super) fn new(
         device: Device<Ecam>,
         registers: RegisterWindow,
+        domain: Domain,
         bell: Option<AdminBell>,
     ) -> Self {
         Self {
             device,
             registers: Registers(registers),
+            domain,
             bell,
         }
     }
@@ -70,7 +74,7 @@ unsafe impl nvme::Platform for NvmePlatform {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Shared, nvme::OutOfMemory> {
-        DmaMemory::allocate(bytes as u64)
+        DmaMemory::allocate(bytes as u64, &self.domain, DmaAddr::new(u64::MAX))
             .map(Shared::in_ram)
             .map_err(|_| nvme::OutOfMemory)
     }

@@ -29,17 +29,13 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use embassy_futures::select::select;
 use embassy_time::{Duration, Timer};
-use phyr::DmaAddr;
 use virtio::blk::Properties;
 
 /// The driver's handle of a disk.
 pub type Disk = virtio::blk::Disk<VirtioPlatform>;
 
 /// virtio addresses all 64 bits, and does not ask for any alignment.
-const LIMITS: DmaLimits = DmaLimits {
-    last: DmaAddr::new(u64::MAX),
-    alignment: 1,
-};
+const LIMITS: DmaLimits = DmaLimits::NONE;
 
 /// What the disk says it is.
 const MODEL: &str = "virtio disk";
@@ -311,7 +307,7 @@ fn put_on_bus(operation: &mut Operation) -> Result<Option<Transfer>, BlockError>
 
 #[inline]
 fn map<D: Direction>(buffer: &mut Buffer<D>) -> Result<DmaMapping<D>, BlockError> {
-    dma::map(buffer.take(), &LIMITS).map_err(|(error, back)| {
+    dma::map(buffer.take(), &super::DOMAIN, &LIMITS).map_err(|(error, back)| {
         *buffer = back;
         error.into()
     })

@@ -9,6 +9,7 @@ pub mod platform;
 pub mod queue;
 
 use crate::cores;
+use crate::dma::Domain;
 use crate::interrupts::Interrupt;
 use crate::pci::Function;
 use crate::pci::device::{DeviceError, Owners};
@@ -18,6 +19,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use drive::{Disk, Drive};
+
+/// A virtio device goes past the IOMMU, and uses physical addresses, unless its driver accepts
+/// VIRTIO_F_ACCESS_PLATFORM (virtio 1.2, section 6.1). This one does not yet.
+const DOMAIN: Domain = Domain::DIRECT;
+
 use platform::VirtioPlatform;
 use virtio::transport::{Blocks, CapabilityError, DeviceKind};
 

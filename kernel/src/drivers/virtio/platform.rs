@@ -8,7 +8,7 @@ use crate::pci::device::{Device, DeviceError};
 use crate::pci::ecam::Ecam;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
-use phyr::DmaRange;
+use phyr::{DmaAddr, DmaRange};
 use virtio::transport::Blocks;
 
 /// One device's place in the machine.
@@ -123,7 +123,7 @@ unsafe impl virtio::Platform for VirtioPlatform {
     }
 
     fn allocate(&self, bytes: usize) -> Result<Shared, virtio::OutOfMemory> {
-        DmaMemory::allocate(bytes as u64)
+        DmaMemory::allocate(bytes as u64, &super::DOMAIN, DmaAddr::new(u64::MAX))
             .map(Shared)
             .map_err(|_| virtio::OutOfMemory)
     }
