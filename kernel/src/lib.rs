@@ -75,8 +75,8 @@ pub const BOOT_CONFIG: BootloaderConfig = {
     config
 };
 
-/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, and a task that looks
-/// after the slots. Call it once, first.
+/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, boards of memory, and tasks
+/// that look after the slots. Call it once, first.
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
     cores::init_boot();
@@ -96,5 +96,6 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     cores::start_others();
     if let Some(pci) = &machine::machine().pci {
         pci::hotplug::start(pci);
+        drivers::boards::start(pci);
     }
 }

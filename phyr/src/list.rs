@@ -57,6 +57,15 @@ impl<W: Width> List<W> {
         Ok(())
     }
 
+    /// Adds a range at the end as an entry of its own, even if it touches the last one.
+    pub(crate) fn push_apart(&mut self, entry: W::Repr) -> Result<(), ListError> {
+        let bytes = self.bytes.checked_add(W::unpack(entry).len());
+        let bytes = bytes.ok_or(ListError::TooLong)?;
+        self.chain.push(entry)?;
+        self.bytes = bytes;
+        Ok(())
+    }
+
     fn join(last: W::Repr, next: Span) -> Option<W::Repr> {
         W::pack(W::unpack(last).merge(next)?).ok()
     }

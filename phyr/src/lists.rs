@@ -48,6 +48,17 @@ macro_rules! list {
                 self.list.push(range.repr())
             }
 
+            /// Adds a range at the end of the buffer as an entry of its own, even if it touches
+            /// the last one: for memory that is another's, or of another kind, which nothing in
+            /// an address says.
+            ///
+            /// # Errors
+            ///
+            /// As for [`push`](Self::push).
+            pub fn push_apart(&mut self, range: $Range<W>) -> Result<(), ListError> {
+                self.list.push_apart(range.repr())
+            }
+
             /// How many entries the list has. Constant time.
             #[must_use]
             pub const fn len(&self) -> usize {
@@ -270,7 +281,7 @@ list! {
     /// - Its entries are the buffer, in this order. The same memory may occur twice: a
     ///   list says what to gather, not who owns it.
     /// - Two entries that follow each other do not touch, unless one entry could not
-    ///   say so many bytes.
+    ///   say so many bytes, or they were [kept apart](Self::push_apart).
     /// - [`bytes()`](Self::bytes) is the sum of all lengths, and did not overflow.
     /// - Empty lists are lists. A transfer of no bytes is one.
     ///

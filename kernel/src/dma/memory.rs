@@ -10,28 +10,36 @@
 //! # The idea
 //!
 //! So a request *owns* its memory. A [`Memory`] is frames, or scattered frames, or bytes on the
-//! heap, and which part of them is meant. It is handed on by value: to the block layer, to a
+//! heap, or a [region](crate::memory::regions) of memory that is no RAM, or [several](Mixed) of them,
+//! and which part of them is meant. It is handed on by value: to the block layer, to a
 //! driver's queue, and back. Whoever has it knows that nobody else has it, and whoever drops the
 //! future of a request does not drop the memory, which is in the queue's slot by then.
 //!
 //! Holding a [`Memory`] tells you:
 //!
-//! - the bytes belong to you alone, and no device is using them;
+//! - the bytes belong to you alone, and no device was told to use them;
 //! - they stay where they are, however often you move the `Memory`;
 //! - they are initialized: there is always something to read.
+//!
+//! What kind of memory it is makes no difference on its way to a device. It does for the CPU: RAM has
+//! [bytes](Memory::bytes), and everything has [`copy_to`](Memory::copy_to) and
+//! [`copy_from`](Memory::copy_from).
 //!
 //! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
 //! have into it and back.
 
+use super::mixed::Mixed;
 use crate::memory::frames::{Frames, window};
 use crate::memory::paging;
+use crate::memory::regions::{Provider, Region, RegionError};
 use crate::memory::scattered::Scattered;
 use crate::memory::virt::{VirtAddr, VirtRange};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use phyr::{Phyr, PhyrList};
+use phyr::{ListError, Phyr, PhyrList};
 
 /// Why memory cannot be described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +48,10 @@ pub enum BufferError {
     Empty,
     /// The bytes are not mapped, or there is no memory for their list.
     Translate(paging::MapError),
+    /// It is in memory that was taken back.
+    Region(RegionError),
+    /// It is in many pieces, and there is no memory for the list of them.
+    List(ListError),
 }
 
 impl fmt::Display for BufferError {
@@ -47,6 +59,8 @@ impl fmt::Display for BufferError {
         match self {
             Self::Empty => f.write_str("there is nothing to transfer"),
             Self::Translate(error) => write!(f, "{error}"),
+            Self::Region(error) => write!(f, "{error}"),
+            Self::List(error) => write!(f, "{error}"),
         }
     }
 }
@@ -71,6 +85,8 @@ enum Holder {
     Frames(Frames),
     Scattered(Box<Scattered>),
     Bytes(Vec<u8>),
+    Region(Region),
+    Mixed(Box<Mixed>),
     /// Bytes at this address, which a function that is still running has borrowed for this.
     Shared(VirtAddr),
     /// Bytes at this address, which a function that is still running has mutably borrowed for this.
@@ -123,7 +139,24 @@ impl Memory {
     /// Whether it may be written: all that is not borrowed to be read.
     #[inline]
     pub(super) fn is_writable(&self) -> bool {
-        !matches!(self.holder, Holder::Shared(_))
+        match &self.holder {
+            Holder::Shared(_) => false,
+            Holder::Mixed(mixed) => mixed.is_writable(),
+            _ => true,
+        }
+    }
+
+    /// Whether it is RAM, all of it in one piece for the CPU: then it has [bytes](Self::bytes).
+    pub fn is_ram(&self) -> bool {
+        !matches!(self.holder, Holder::Region(_) | Holder::Mixed(_))
+    }
+
+    /// Whose memory it is, if it is no RAM and of one kind.
+    pub fn provider(&self) -> Option<&Arc<Provider>> {
+        match &self.holder {
+            Holder::Region(region) => Some(region.provider()),
+            _ => None,
+        }
     }
 
     /// The length of the part in bytes.
@@ -143,6 +176,7 @@ impl Memory {
         if bytes.start > bytes.end || bytes.end > self.len {
             return Err(self);
         }
+        self.withdraw();
         self.start += bytes.start;
         self.len = bytes.len();
         Ok(self)
@@ -150,10 +184,13 @@ impl Memory {
 
     /// Means all of what is held again.
     pub fn whole(mut self) -> Self {
+        self.withdraw();
         let len = match &self.holder {
             Holder::Frames(frames) => frames.phyr().len() as usize,
             Holder::Scattered(scattered) => scattered.bytes().len(),
             Holder::Bytes(bytes) => bytes.len(),
+            Holder::Region(region) => region.phyr().len() as usize,
+            Holder::Mixed(mixed) => mixed.len(),
             // What is borrowed never leaves the function that borrowed it as a whole.
             Holder::Shared(_) | Holder::Exclusive(_) => return self,
         };
@@ -163,11 +200,15 @@ impl Memory {
     }
 
     /// The bytes of the part.
+    ///
+    /// # Panics
+    /// If it is not [RAM](Self::is_ram): such memory has no bytes to borrow.
     pub fn bytes(&self) -> &[u8] {
         match &self.holder {
             Holder::Frames(frames) => &frames.bytes()[self.start..][..self.len],
             Holder::Scattered(scattered) => &scattered.bytes()[self.start..][..self.len],
             Holder::Bytes(bytes) => &bytes[self.start..][..self.len],
+            Holder::Region(_) | Holder::Mixed(_) => panic!("{NO_RAM}"),
             Holder::Shared(at) | Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance::<u8>(at.get() as usize);
                 let start = start.wrapping_add(self.start);
@@ -181,12 +222,13 @@ impl Memory {
     /// The bytes of the part, to be changed.
     ///
     /// # Panics
-    /// If they are borrowed to be read.
+    /// If they are borrowed to be read, or not [RAM](Self::is_ram).
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.holder {
             Holder::Frames(frames) => &mut frames.bytes_mut()[self.start..][..self.len],
             Holder::Scattered(scattered) => &mut scattered.bytes_mut()[self.start..][..self.len],
             Holder::Bytes(bytes) => &mut bytes[self.start..][..self.len],
+            Holder::Region(_) | Holder::Mixed(_) => panic!("{NO_RAM}"),
             Holder::Shared(_) => panic!("memory that was lent to be read is to be written"),
             Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance_mut::<u8>(at.get() as usize);
@@ -198,12 +240,62 @@ impl Memory {
         }
     }
 
+    /// Copies bytes of the part, from `offset` on, until `into` is full. Any kind of memory can be
+    /// copied from.
+    pub fn copy_to(&self, offset: usize, into: &mut [u8]) -> Result<(), RegionError> {
+        let part = self.inside(offset, into.len())?;
+        match &self.holder {
+            Holder::Region(region) => region.read(part.start as u64, into),
+            Holder::Mixed(mixed) => mixed.copy_to(part.start, into),
+            _ => {
+                into.copy_from_slice(&self.bytes()[offset..][..into.len()]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Copies `from` to the bytes of the part from `offset` on. Any kind of memory can be copied to.
+    ///
+    /// # Panics
+    /// If it is borrowed to be read.
+    pub fn copy_from(&mut self, offset: usize, from: &[u8]) -> Result<(), RegionError> {
+        let part = self.inside(offset, from.len())?;
+        match &mut self.holder {
+            Holder::Region(region) => region.write(part.start as u64, from),
+            Holder::Mixed(mixed) => mixed.copy_from(part.start, from),
+            _ => {
+                self.bytes_mut()[offset..][..from.len()].copy_from_slice(from);
+                Ok(())
+            }
+        }
+    }
+
+    /// `len` bytes at `offset` of the part, counted from the start of what is held.
+    fn inside(&self, offset: usize, len: usize) -> Result<Range<usize>, RegionError> {
+        let end = offset.checked_add(len).filter(|end| *end <= self.len);
+        let end = end.ok_or(RegionError::OutOfRange)?;
+        Ok(self.start + offset..self.start + end)
+    }
+
     /// Where the part lies. Nothing is allocated, and no lock is taken, for what is in one piece in
     /// the direct map: frames are, and so is the heap.
+    ///
+    /// A region counts as in use from here on, until the memory is the caller's again by value: by
+    /// [`part`](Self::part), [`whole`](Self::whole), its [owner](Owner), or its end.
     pub fn phyrs(&self) -> Result<Phyrs, BufferError> {
         if let Holder::Frames(frames) = &self.holder {
             let part = frames.phyr().sub(self.start as u64, self.len as u64);
             return part.map(Phyrs::One).ok_or(BufferError::Empty);
+        }
+        match &self.holder {
+            Holder::Region(region) => {
+                let part = region.phyr().sub(self.start as u64, self.len as u64);
+                let part = part.ok_or(BufferError::Empty)?;
+                region.tell().map_err(BufferError::Region)?;
+                return Ok(Phyrs::One(part));
+            }
+            Holder::Mixed(mixed) => return mixed.phyrs(self.start..self.start + self.len),
+            _ => {}
         }
         let range = VirtRange::of(self.bytes()).ok_or(BufferError::Empty)?;
         if let Some(phyr) = window().phyr(range) {
@@ -215,7 +307,19 @@ impl Memory {
             _ => Phyrs::List(list),
         })
     }
+
+    /// No device knows of it any more: somebody has it by value.
+    #[inline]
+    pub(super) fn withdraw(&self) {
+        match &self.holder {
+            Holder::Region(region) => region.withdraw(),
+            Holder::Mixed(mixed) => mixed.withdraw(),
+            _ => {}
+        }
+    }
 }
+
+const NO_RAM: &str = "memory that is no RAM has no bytes to borrow: copy them";
 
 /// What a request can own, and gets back.
 ///
@@ -237,6 +341,9 @@ mod sealed {
     impl Sealed for super::Frames {}
     impl Sealed for super::Box<super::Scattered> {}
     impl Sealed for super::Vec<u8> {}
+    impl Sealed for super::Region {}
+    impl Sealed for super::Box<super::Mixed> {}
+    impl Sealed for super::Mixed {}
 }
 
 impl Owner for Memory {
@@ -245,6 +352,7 @@ impl Owner for Memory {
     }
 
     fn from_memory(memory: Memory) -> Result<Self, Memory> {
+        memory.withdraw();
         Ok(memory)
     }
 }
@@ -263,6 +371,7 @@ macro_rules! owner {
 
             #[inline]
             fn from_memory(memory: Memory) -> Result<Self, Memory> {
+                memory.withdraw();
                 match memory.holder {
                     Holder::$Holder(held) => Ok(held),
                     _ => Err(memory),
@@ -277,3 +386,15 @@ owner!(Box<Scattered>, Scattered, |scattered| scattered
     .bytes()
     .len());
 owner!(Vec<u8>, Bytes, |bytes| bytes.len());
+owner!(Region, Region, |region| region.phyr().len() as usize);
+owner!(Box<Mixed>, Mixed, |mixed| mixed.len());
+
+impl Owner for Mixed {
+    fn into_memory(self) -> Memory {
+        Box::new(self).into_memory()
+    }
+
+    fn from_memory(memory: Memory) -> Result<Self, Memory> {
+        Box::<Self>::from_memory(memory).map(|mixed| *mixed)
+    }
+}

@@ -53,6 +53,7 @@ mod duties;
 mod lend;
 mod mapping;
 mod memory;
+mod mixed;
 mod ranges;
 mod ring;
 
@@ -60,6 +61,7 @@ pub use buffer::{Buffer, Direction, FromDevice, ToDevice};
 pub use lend::{lend, lend_mut};
 pub use mapping::{DmaError, DmaLimits, DmaMapping, Transfer, map};
 pub use memory::{BufferError, Memory, Owner, Phyrs};
+pub use mixed::Mixed;
 pub use ranges::DmaRanges;
 pub use ring::DmaMemory;
 

@@ -1,3 +1,5 @@
 //! Drivers of their own crates, given a place in this kernel.
 
+pub(crate) mod boards;
+mod ivshmem;
 pub mod nvme;

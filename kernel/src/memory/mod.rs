@@ -8,7 +8,8 @@
 //! - [`frames`] hands it out to owners;
 //! - [`paging`] maps phyrs with the largest leaves that fit, and says which phyrs lie behind an address;
 //! - [`mapping`] is a phyr at a virtual range, for as long as it is held;
-//! - [`heap`] is `alloc` on top of frames.
+//! - [`heap`] is `alloc` on top of frames;
+//! - [`regions`] is memory that is no RAM, and who gives it out.
 //!
 //! Addresses, from the top: the kernel image at -2 GiB; the loader's stack and boot information;
 //! the kernel's own mappings ([`mapping`]); all RAM ([`DIRECT_MAP`]). The lower half is empty.
@@ -20,6 +21,7 @@ pub mod heap;
 pub(crate) mod identity;
 pub mod mapping;
 pub mod paging;
+pub mod regions;
 pub mod scattered;
 mod space;
 pub mod virt;

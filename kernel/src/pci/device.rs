@@ -15,7 +15,10 @@ use super::msix::{Msix, MsixError};
 use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
 use crate::lock::Mutex;
 use crate::memory::mapping::MapError;
+use crate::memory::paging::Cache;
+use crate::memory::regions::{Kind, Provider};
 use crate::mmio::RegisterWindow;
+use crate::storage::Name;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -174,8 +177,24 @@ pub enum DeviceError {
     Taken,
     /// The base address register is not implemented, or found no place.
     NoBar(u8),
+    /// The part is not inside of the base address register.
+    NotInside(u8),
     /// The registers could not be mapped.
     Map(MapError),
+}
+
+/// How much of a base address register's memory is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BarPart {
+    /// All of it.
+    All,
+    /// A part of it. What the device says of itself may lead anywhere, and is checked.
+    Bytes {
+        /// Bytes from its start.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+    },
 }
 
 impl fmt::Display for DeviceError {
@@ -184,6 +203,9 @@ impl fmt::Display for DeviceError {
             Self::Taken => write!(f, "another driver has the device"),
             Self::NoBar(index) => {
                 write!(f, "base address register {index} has no memory behind it")
+            }
+            Self::NotInside(index) => {
+                write!(f, "base address register {index} has not so much memory")
             }
             Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
         }
@@ -291,6 +313,45 @@ impl<C: ConfigSpace> Device<C> {
             .ok_or(DeviceError::NoBar(index))?;
         // SAFETY: enumeration placed the register's memory there, and `self` is its driver.
         unsafe { RegisterWindow::map(bar.phyr) }.map_err(DeviceError::Map)
+    }
+
+    /// The memory behind base address register `index`, for a provider to give out.
+    ///
+    /// The function stays taken for as long as the provider, or a region of it, exists: nobody
+    /// else drives it, and nothing else is placed at its addresses.
+    ///
+    /// # Errors
+    /// If there is no such register, or the part is not inside of it.
+    ///
+    /// # Safety
+    /// What [`Provider::new`] asks of the part: it is linear memory, and none of it is registers or
+    /// memory that the driver uses in another way.
+    pub unsafe fn memory(
+        &self,
+        index: u8,
+        part: BarPart,
+        name: Name,
+        kind: Kind,
+    ) -> Result<Arc<Provider>, DeviceError>
+    where
+        C: Send + Sync + 'static,
+    {
+        let bar = self.claim.function.bar(index);
+        let bar = bar.ok_or(DeviceError::NoBar(index))?;
+        let phyr = match part {
+            BarPart::All => Some(bar.phyr),
+            BarPart::Bytes { offset, len } => bar.phyr.sub(offset, len),
+        };
+        let phyr = phyr.ok_or(DeviceError::NotInside(index))?;
+        // Reads of prefetchable memory have no side effects, so nothing is lost if writes are gathered.
+        let cache = match bar.prefetchable {
+            true => Cache::WriteCombining,
+            false => Cache::Uncached,
+        };
+        let keeper = self.claim.clone();
+        // SAFETY: enumeration placed the register's memory there and nothing else; the rest is the
+        // caller's promise. The claim keeps the place from others.
+        Ok(unsafe { Provider::new(name, kind, phyr, cache, keeper) })
     }
 
     /// The device's messages, every one masked. They are the driver's, apart from the registers,

@@ -14,6 +14,7 @@ mod executor;
 mod held;
 mod hotplug;
 mod interrupts;
+mod kinds;
 mod memory;
 mod messages;
 mod namespaces;

@@ -332,3 +332,18 @@ fn a_translation_that_changes_its_mind_is_a_bug() {
         (asked.get() == 1).then(|| DmaAddr::new(range.addr().get()))
     });
 }
+
+#[test]
+fn what_is_kept_apart_is_not_joined_and_joins_nothing_else() {
+    let mut list = PhyrList::new();
+    list.push(phyr(0x1000, 0x1000)).unwrap();
+    list.push_apart(phyr(0x2000, 0x1000)).unwrap();
+    assert_eq!(spans(&list), [(0x1000, 0x1000), (0x2000, 0x1000)]);
+    // What comes next is joined with the entry that stands apart.
+    list.push(phyr(0x3000, 0x800)).unwrap();
+    assert_eq!(spans(&list), [(0x1000, 0x1000), (0x2000, 0x1800)]);
+    assert_eq!((list.len(), list.bytes()), (2, 0x2800));
+    let mut long = PhyrList::from(phyr(0, u64::MAX));
+    assert_eq!(long.push_apart(phyr(0, 1)), Err(ListError::TooLong));
+    assert_eq!((long.len(), long.bytes()), (1, u64::MAX));
+}
