@@ -65,6 +65,20 @@ impl RegisterWindow {
 
     /// Reads a register.
     #[inline]
+    pub fn read16(&self, offset: usize) -> u16 {
+        // SAFETY: `register` checked the offset, `map` the base; the mapping lives as long as `self`.
+        unsafe { self.register::<u16>(offset).read_volatile() }
+    }
+
+    /// Writes a register.
+    #[inline]
+    pub fn write16(&self, offset: usize, value: u16) {
+        // SAFETY: as in `read16`. What the device then does is its driver's duty.
+        unsafe { self.register::<u16>(offset).write_volatile(value) }
+    }
+
+    /// Reads a register.
+    #[inline]
     pub fn read32(&self, offset: usize) -> u32 {
         // SAFETY: `register` checked the offset, `map` the base; the mapping lives as long as `self`.
         unsafe { self.register::<u32>(offset).read_volatile() }

@@ -4,6 +4,7 @@
 //! A board that is to leave is taken back first: whatever still uses it holds the slot up for as long as
 //! a slot waits, and nothing new is placed at its addresses before the last region of it is gone.
 
+use super::display::{self, Display};
 use super::ivshmem;
 use crate::lock::Mutex;
 use crate::memory::regions::{self, Provider};
@@ -22,6 +23,17 @@ static BOARDS: Mutex<Vec<Board>> = Mutex::new(Vec::new());
 struct Board {
     address: PciAddress,
     provider: Arc<Provider>,
+    /// What shows the memory, if something does.
+    display: Option<Arc<Display>>,
+}
+
+/// The screens that there are at this moment.
+pub fn displays() -> Vec<Arc<Display>> {
+    let boards = BOARDS.lock();
+    boards
+        .iter()
+        .filter_map(|board| board.display.clone())
+        .collect()
 }
 
 /// Opens the boards that are there, and begins to follow the others.
@@ -45,10 +57,9 @@ async fn follow_all(tree: &'static Tree<Ecam>, mut events: Events) {
 fn follow(tree: &Tree<Ecam>, event: Event) {
     match event {
         Event::Arrived(function) => match open(tree, &function) {
-            Some(Ok(provider)) => {
-                regions::add(provider.clone());
-                let address = function.address;
-                BOARDS.lock().push(Board { address, provider });
+            Some(Ok(board)) => {
+                regions::add(board.provider.clone());
+                BOARDS.lock().push(board);
             }
             Some(Err(error)) => {
                 println!("the memory of {} is not used: {error}", function.address);
@@ -60,9 +71,10 @@ fn follow(tree: &Tree<Ecam>, event: Event) {
 }
 
 /// `None` if it is no board of this kind.
-fn open(tree: &Tree<Ecam>, function: &Function) -> Option<Result<Arc<Provider>, DeviceError>> {
-    let open: fn(&Device<Ecam>) -> Result<Arc<Provider>, DeviceError> = match function {
-        it if ivshmem::is_it(it) => ivshmem::open,
+fn open(tree: &Tree<Ecam>, function: &Function) -> Option<Result<Board, DeviceError>> {
+    let open = match function {
+        it if ivshmem::is_it(it) => open_shared,
+        it if display::is_it(it) => open_display,
         _ => return None,
     };
     Some(
@@ -72,14 +84,35 @@ fn open(tree: &Tree<Ecam>, function: &Function) -> Option<Result<Arc<Provider>, 
     )
 }
 
+fn open_shared(device: &Device<Ecam>) -> Result<Board, DeviceError> {
+    Ok(Board {
+        address: device.function().address,
+        provider: ivshmem::open(device)?,
+        display: None,
+    })
+}
+
+fn open_display(device: &Device<Ecam>) -> Result<Board, DeviceError> {
+    let display = Arc::new(Display::open(device)?);
+    Ok(Board {
+        address: device.function().address,
+        provider: display.memory().clone(),
+        display: display.is_known().then_some(display),
+    })
+}
+
 fn leave(address: PciAddress) {
     let board = {
         let mut boards = BOARDS.lock();
         let at = boards.iter().position(|board| board.address == address);
         at.map(|at| boards.remove(at))
     };
-    if let Some(Board { provider, .. }) = board {
+    if let Some(Board {
+        provider, display, ..
+    }) = board
+    {
         regions::remove(&provider);
+        drop(display.and_then(|display| display.blank()));
         executor::spawn(async move { provider.revoke().await }).detach();
     }
 }

@@ -1,5 +1,6 @@
 //! Drivers of their own crates, given a place in this kernel.
 
-pub(crate) mod boards;
+pub mod boards;
+pub mod display;
 mod ivshmem;
 pub mod nvme;

@@ -34,6 +34,15 @@ impl Extents {
         true
     }
 
+    /// The first free range of this length at a multiple of `align`, a power of two.
+    pub(super) fn find(&self, len: u64, align: u64) -> Option<Phyr> {
+        self.iter().find_map(|free| {
+            let start = free.addr().align_up(align)?;
+            let range = Phyr::new(start, len).ok()?;
+            free.contains(range).then_some(range)
+        })
+    }
+
     /// Puts back what was taken out.
     pub(super) fn put(&mut self, mut range: Phyr) {
         let below = self.by_start.range(..range.addr()).next_back();
@@ -81,6 +90,17 @@ mod tests {
         assert!(free.iter().eq([phyr(0x1000, 30), phyr(0x1000 + 50, 50)]));
         free.put(phyr(0x1000 + 30, 20));
         assert!(free.iter().eq([all]));
+    }
+
+    #[test]
+    fn the_first_place_that_is_large_and_aligned_enough_is_found() {
+        let mut free = Extents::new(phyr(0x1010, 0x5000));
+        assert_eq!(free.find(0x1000, 0x1000), Some(phyr(0x2000, 0x1000)));
+        assert_eq!(free.find(0x4011, 0x1000), None);
+        assert!(free.take(phyr(0x2fff, 1)));
+        assert_eq!(free.find(0x1000, 0x1000), Some(phyr(0x3000, 0x1000)));
+        assert_eq!(free.find(0, 1), None);
+        assert_eq!(free.find(u64::MAX, 1), None);
     }
 
     /// Against an array of bytes, in many orders.

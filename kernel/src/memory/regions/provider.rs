@@ -151,6 +151,20 @@ impl Provider {
         }
     }
 
+    /// Gives out the first `len` bytes that nobody has, at a multiple of `align`, a power of two.
+    pub fn claim_any(self: &Arc<Self>, len: u64, align: u64) -> Result<Region, ClaimError> {
+        let mut state = self.state.lock();
+        if state.is_revoked {
+            return Err(ClaimError::Revoked);
+        }
+        let found = state.free.find(len, align);
+        match found.filter(|found| state.free.take(*found)) {
+            Some(found) => Ok(Region::new(found, self.clone())),
+            None if len == 0 || len > self.phyr.len() => Err(ClaimError::OutOfRange),
+            None => Err(ClaimError::Taken),
+        }
+    }
+
     /// Gives out all of it.
     pub fn claim_all(self: &Arc<Self>) -> Result<Region, ClaimError> {
         self.claim(0, self.phyr.len())
