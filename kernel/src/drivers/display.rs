@@ -105,7 +105,11 @@ impl Display {
         let registers = device.registers(REGISTERS)?;
         let name = Name::numbered("vram");
         // SAFETY: the register is the frame buffer, which is linear memory; nobody uses it yet.
-        let memory = unsafe { device.memory(MEMORY, BarPart::All, name, Kind::Video) }?;
+        let memory = unsafe {
+            device
+                .bars()
+                .memory(MEMORY, BarPart::All, name, Kind::Video)
+        }?;
         Ok(Self {
             registers,
             memory,

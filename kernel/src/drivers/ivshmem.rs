@@ -26,5 +26,9 @@ pub(super) fn open(device: &Device<Ecam>) -> Result<Arc<Provider>, DeviceError> 
     function.bar(MEMORY).ok_or(DeviceError::NoBar(MEMORY))?;
     let name = Name::numbered("ivshmem");
     // SAFETY: by its specification the register is linear memory, and has no other purpose.
-    unsafe { device.memory(MEMORY, BarPart::All, name, Kind::Shared) }
+    unsafe {
+        device
+            .bars()
+            .memory(MEMORY, BarPart::All, name, Kind::Shared)
+    }
 }

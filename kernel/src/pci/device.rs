@@ -315,43 +315,11 @@ impl<C: ConfigSpace> Device<C> {
         unsafe { RegisterWindow::map(bar.phyr) }.map_err(DeviceError::Map)
     }
 
-    /// The memory behind base address register `index`, for a provider to give out.
-    ///
-    /// The function stays taken for as long as the provider, or a region of it, exists: nobody
-    /// else drives it, and nothing else is placed at its addresses.
-    ///
-    /// # Errors
-    /// If there is no such register, or the part is not inside of it.
-    ///
-    /// # Safety
-    /// What [`Provider::new`] asks of the part: it is linear memory, and none of it is registers or
-    /// memory that the driver uses in another way.
-    pub unsafe fn memory(
-        &self,
-        index: u8,
-        part: BarPart,
-        name: Name,
-        kind: Kind,
-    ) -> Result<Arc<Provider>, DeviceError>
-    where
-        C: Send + Sync + 'static,
-    {
-        let bar = self.claim.function.bar(index);
-        let bar = bar.ok_or(DeviceError::NoBar(index))?;
-        let phyr = match part {
-            BarPart::All => Some(bar.phyr),
-            BarPart::Bytes { offset, len } => bar.phyr.sub(offset, len),
-        };
-        let phyr = phyr.ok_or(DeviceError::NotInside(index))?;
-        // Reads of prefetchable memory have no side effects, so nothing is lost if writes are gathered.
-        let cache = match bar.prefetchable {
-            true => Cache::WriteCombining,
-            false => Cache::Uncached,
-        };
-        let keeper = self.claim.clone();
-        // SAFETY: enumeration placed the register's memory there and nothing else; the rest is the
-        // caller's promise. The claim keeps the place from others.
-        Ok(unsafe { Provider::new(name, kind, phyr, cache, keeper) })
+    /// What is needed to give out the device's memory, apart from the device itself.
+    pub fn bars(&self) -> Bars<C> {
+        Bars {
+            claim: self.claim.clone(),
+        }
     }
 
     /// The device's messages, every one masked. They are the driver's, apart from the registers,
@@ -398,6 +366,54 @@ impl<C: ConfigSpace> Device<C> {
             which,
             bits,
         );
+    }
+}
+
+/// The base address registers of a function that has a driver, as memory to give out.
+///
+/// The function stays taken for as long as this exists.
+pub struct Bars<C: ConfigSpace> {
+    claim: Arc<Claim<C>>,
+}
+
+impl<C: ConfigSpace> Bars<C> {
+    /// The memory behind base address register `index`, for a provider to give out.
+    ///
+    /// The function stays taken for as long as the provider, or a region of it, exists: nobody
+    /// else drives it, and nothing else is placed at its addresses.
+    ///
+    /// # Errors
+    /// If there is no such register, or the part is not inside of it.
+    ///
+    /// # Safety
+    /// What [`Provider::new`] asks of the part: it is linear memory, and none of it is registers or
+    /// memory that the driver uses in another way.
+    pub unsafe fn memory(
+        &self,
+        index: u8,
+        part: BarPart,
+        name: Name,
+        kind: Kind,
+    ) -> Result<Arc<Provider>, DeviceError>
+    where
+        C: Send + Sync + 'static,
+    {
+        let bar = self.claim.function.bar(index);
+        let bar = bar.ok_or(DeviceError::NoBar(index))?;
+        let phyr = match part {
+            BarPart::All => Some(bar.phyr),
+            BarPart::Bytes { offset, len } => bar.phyr.sub(offset, len),
+        };
+        let phyr = phyr.ok_or(DeviceError::NotInside(index))?;
+        // Reads of prefetchable memory have no side effects, so nothing is lost if writes are gathered.
+        let cache = match bar.prefetchable {
+            true => Cache::WriteCombining,
+            false => Cache::Uncached,
+        };
+        let keeper = self.claim.clone();
+        // SAFETY: enumeration placed the register's memory there and nothing else; the rest is the
+        // caller's promise. The claim keeps the place from others.
+        Ok(unsafe { Provider::new(name, kind, phyr, cache, keeper) })
     }
 }
 

@@ -9,6 +9,7 @@
 //! has been asked for or abandoned; then the device is nobody's.
 
 use super::namespace::Namespace;
+use super::own::Own;
 use super::platform::NvmePlatform;
 use super::queue::{Access, Bell, Local, Messages, Policy, Queue, QueueCounters};
 use crate::block::BlockDevice;
@@ -46,6 +47,8 @@ pub struct Hub {
     controller: Mutex<Option<Controller>>,
     /// The namespaces that are in use.
     namespaces: Mutex<Vec<Arc<Namespace>>>,
+    /// The memory that it has itself.
+    own: Own,
     leaving: Farewell,
     events: AtomicU64,
     tasks: Mutex<Vec<Task<()>>>,
@@ -68,7 +71,7 @@ impl nvme::Reach for Way {
 }
 
 impl Hub {
-    pub(super) fn new(name: Name, address: PciAddress, controller: Controller) -> Self {
+    pub(super) fn new(name: Name, address: PciAddress, controller: Controller, own: Own) -> Self {
         Self {
             name,
             address,
@@ -76,6 +79,7 @@ impl Hub {
             queues: PerCore::new(|| RefCell::new(None)),
             controller: Mutex::new(Some(controller)),
             namespaces: Mutex::new(Vec::new()),
+            own,
             leaving: Farewell::default(),
             events: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
@@ -85,6 +89,12 @@ impl Hub {
     /// The controller's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The memory that it has itself.
+    #[inline]
+    pub(super) fn own(&self) -> &Own {
+        &self.own
     }
 
     /// Its model, in its own words.
@@ -286,10 +296,13 @@ impl Hub {
     /// Lets the controller go, and waits until it is nobody's.
     pub async fn leave(&self) {
         self.forget_namespaces();
+        self.own.hide();
         if let Some(controller) = self.controller() {
             // One that is gone already says so; either way nothing is outstanding afterwards.
             let _ = controller.shutdown().await;
         }
+        // Requests of other controllers may be under way with its memory. They end.
+        self.own.take_back().await;
         self.leaving.say();
         self.controller.lock().take();
         let tasks = core::mem::take(&mut *self.tasks.lock());

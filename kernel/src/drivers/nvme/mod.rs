@@ -3,11 +3,13 @@
 //!
 //! - `platform` is the controller's place in the machine;
 //! - `queue` is a queue on its core, and who looks at it when;
+//! - `own` is the memory that a controller has itself;
 //! - [`hub`] is a controller with its queues and tasks;
 //! - [`namespace`] is a block device.
 
 pub mod hub;
 pub mod namespace;
+mod own;
 pub mod platform;
 pub mod queue;
 
@@ -21,6 +23,7 @@ use crate::storage::Name;
 use alloc::sync::Arc;
 use core::fmt;
 use hub::{Controller, Hub};
+use own::Own;
 use platform::NvmePlatform;
 
 /// Class, subclass and interface of NVM Express controllers (PCI Code and ID Assignment, section 1.2).
@@ -81,6 +84,7 @@ pub async fn probe(
         }
         first_entry = 1;
     }
+    let bars = device.bars();
     let platform = NvmePlatform::new(device, registers, admin);
     let mut options = nvme::Options::default();
     options.queues = cores::online().count() as u16;
@@ -88,7 +92,9 @@ pub async fn probe(
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
-    let hub = Arc::new(Hub::new(name, function.address, controller.clone()));
+    let own = Own::open(&bars, &controller, &name).await;
+    drop(bars);
+    let hub = Arc::new(Hub::new(name, function.address, controller.clone(), own));
     let messages = messages.map(Arc::new);
     let started = hub.start(messages, first_entry).await;
     started.map_err(ProbeError::Driver)?;

@@ -110,6 +110,31 @@ impl Namespace {
     }
 }
 
+impl Namespace {
+    /// The same operation, in commands none of which has data both in the controller's own memory and
+    /// elsewhere: it would refuse that (status Invalid Use of Controller Memory Buffer).
+    #[inline]
+    fn unmixed(
+        &self,
+        operation: nvme::Operation,
+        data: Option<&Transfer>,
+    ) -> Result<nvme::Operation, BlockError> {
+        let Some(own) = self.hub.own().buffer() else {
+            return Ok(operation);
+        };
+        match data.map(nvme::Memory::ranges) {
+            Some(ranges @ nvme::Ranges::List(_)) => {
+                match nvme::blocks_at_a_time(ranges, own, &self.limits.command) {
+                    Ok(None) => Ok(operation),
+                    Ok(Some(blocks)) => Ok(operation.in_commands_of(blocks)),
+                    Err(_) => Err(BlockError::NeedsBounce),
+                }
+            }
+            _ => Ok(operation),
+        }
+    }
+}
+
 /// NVMe deals with single blocks, or says nothing of it.
 fn ranges(max_blocks: u64) -> Ranges {
     Ranges {
@@ -233,7 +258,8 @@ impl BlockDevice for Namespace {
         }
         let bytes = request.len();
         let (plan, data) = Plan::take(request)?;
-        let operation = match self.operation(&plan, bytes) {
+        let operation = self.operation(&plan, bytes);
+        let operation = match operation.and_then(|made| self.unmixed(made, data.as_ref())) {
             Ok(operation) => operation,
             Err(error) => return Err(plan.give_back(data, Refusal::Error(error))),
         };

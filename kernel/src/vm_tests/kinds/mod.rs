@@ -5,6 +5,7 @@
 //! compares content, has known bytes on both sides of what is written, and asks a witness outside
 //! of the machine: the file behind the memory, or a screenshot.
 
+mod controller;
 mod mixed;
 mod shared;
 mod taking_back;

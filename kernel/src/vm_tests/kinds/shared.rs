@@ -133,7 +133,7 @@ fn b9_a_board_without_memory_is_found_out() {
     let name = crate::storage::Name::numbered("hole");
     let all = crate::pci::device::BarPart::All;
     // SAFETY: it is a lie, and this test is about lies. Nothing else is at these addresses.
-    let hole = unsafe { device.memory(bar.index, all, name, Kind::Device) }.unwrap();
+    let hole = unsafe { device.bars().memory(bar.index, all, name, Kind::Device) }.unwrap();
     let region = hole.claim(0, 64 * KIB).unwrap();
     let region = wait(disk().read(1, region)).expect("QEMU says that it is done");
     let mut bytes = vec![0; 64 << 10];
