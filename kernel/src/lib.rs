@@ -94,6 +94,7 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     machine::init(info.rsdp_addr.into_option());
     interrupts::init();
     cores::start_others();
+    memory::modules::start(&machine::machine().platform.persistent);
     if let Some(pci) = &machine::machine().pci {
         pci::hotplug::start(pci);
         drivers::boards::start(pci);

@@ -20,6 +20,8 @@ pub mod heap;
 #[cfg(phyros)]
 pub(crate) mod identity;
 pub mod mapping;
+#[cfg(phyros)]
+pub(crate) mod modules;
 pub mod paging;
 pub mod regions;
 pub mod scattered;

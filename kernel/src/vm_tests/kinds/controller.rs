@@ -1,7 +1,10 @@
 //! The memory of disk controllers: the buffer for data on its way, and the region that persists.
 
 use super::super::{disk, disk_number};
-use super::{BLOCK, KIB, MIB, PAGE, canary, check_by_cpu, provider};
+use super::{
+    BLOCK, KIB, MIB, PAGE, canary, check_by_cpu, check_canaries_within, provider,
+    set_canaries_within,
+};
 use crate::block::BlockDevice;
 use crate::block::blocking::wait;
 use crate::dma::{Mixed, Owner};
@@ -127,30 +130,18 @@ fn b4_the_persistent_region_both_ways() {
         (128 * KIB, 9 * PAGE, 100),
         (MIB, 960 * KIB, 2000),
     ] {
-        set_canaries_in("pmr0", at, len);
+        set_canaries_within("pmr0", 2 * MIB, at, len);
         let region = provider("nvme0pmr").claim(at, len).unwrap();
         let region = wait(disk.read(block, region)).unwrap();
         let controller = crate::storage::controllers()[0].controller().unwrap();
         assert!(controller.persist());
         host::assert_file_pattern("pmr0", at, len, seed(), block * BLOCK);
-        check_canaries_in("pmr0", at, len);
+        check_canaries_within("pmr0", 2 * MIB, at, len);
         check_by_cpu(&region, seed(), block * BLOCK);
         host::fill_file("pmr0", at, len, seed() ^ 3, 0);
         drop(wait(disk.write(block + 10_000, region)).unwrap());
         wait(disk.flush()).unwrap();
         host::assert_disk_pattern(0, (block + 10_000) * BLOCK, len, seed() ^ 3, 0);
-    }
-}
-
-fn set_canaries_in(file: &str, at: u64, len: u64) {
-    for at in [at - PAGE, at + len] {
-        host::fill_file(file, at, PAGE, canary(), at);
-    }
-}
-
-fn check_canaries_in(file: &str, at: u64, len: u64) {
-    for at in [at - PAGE, at + len] {
-        host::assert_file_pattern(file, at, PAGE, canary(), at);
     }
 }
 
@@ -177,5 +168,5 @@ fn b4_what_is_written_before_the_region_is_on_is_lost() {
     assert!(hubs[1].controller().unwrap().persist());
     drop(wait(disk.read(5, region)).unwrap());
     host::assert_file_pattern("pmr1", PAGE, 64 * KIB, seed(), 5 * BLOCK);
-    check_canaries_in("pmr1", PAGE, 64 * KIB);
+    check_canaries_within("pmr1", 2 * MIB, PAGE, 64 * KIB);
 }

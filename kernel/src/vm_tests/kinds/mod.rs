@@ -7,6 +7,7 @@
 
 mod controller;
 mod mixed;
+mod modules;
 mod shared;
 mod taking_back;
 mod video;
@@ -37,7 +38,12 @@ fn provider(name: &str) -> Arc<Provider> {
 
 /// Fills a page on both sides of a part of a file.
 fn set_canaries(file: &str, at: u64, len: u64) {
-    for side in beside(file, at, len) {
+    set_canaries_within(file, provider(file).phyr().len(), at, len);
+}
+
+/// The same in a file of this length.
+fn set_canaries_within(file: &str, end: u64, at: u64, len: u64) {
+    for side in beside(end, at, len) {
         host::fill_file(
             file,
             side.start,
@@ -50,15 +56,19 @@ fn set_canaries(file: &str, at: u64, len: u64) {
 
 /// The host finds both sides as they were.
 fn check_canaries(file: &str, at: u64, len: u64) {
-    for side in beside(file, at, len) {
+    check_canaries_within(file, provider(file).phyr().len(), at, len);
+}
+
+/// The same in a file of this length.
+fn check_canaries_within(file: &str, end: u64, at: u64, len: u64) {
+    for side in beside(end, at, len) {
         let len = side.end - side.start;
         host::assert_file_pattern(file, side.start, len, canary(), side.start);
     }
 }
 
 /// A page on each side, where the memory has one.
-fn beside(file: &str, at: u64, len: u64) -> [Range<u64>; 2] {
-    let end = provider(file).phyr().len();
+fn beside(end: u64, at: u64, len: u64) -> [Range<u64>; 2] {
     let behind = at + len;
     [
         at.saturating_sub(PAGE)..at,
@@ -75,12 +85,19 @@ fn check_by_cpu(region: &Region, seed: u64, offset: u64) {
 
 /// From the disk into memory with a file behind it, and from other bytes there back to the disk.
 fn both_ways(file: &str, at: u64, len: u64, block: u64) {
+    both_ways_with(file, file, at, len, block);
+}
+
+/// The same, where the memory and its file have different names.
+fn both_ways_with(name: &str, file: &str, at: u64, len: u64, block: u64) {
     let disk = disk();
-    set_canaries(file, at, len);
-    let region = provider(file).claim(at, len).expect("nobody has it");
+    let provider = provider(name);
+    let end = provider.phyr().len();
+    set_canaries_within(file, end, at, len);
+    let region = provider.claim(at, len).expect("nobody has it");
     let region = wait(disk.read(block, region)).expect("the disk reads into it");
     host::assert_file_pattern(file, at, len, seed(), block * BLOCK);
-    check_canaries(file, at, len);
+    check_canaries_within(file, end, at, len);
     check_by_cpu(&region, seed(), block * BLOCK);
 
     let mine = seed() ^ 0x0bac_f111 ^ at;
@@ -93,6 +110,6 @@ fn both_ways(file: &str, at: u64, len: u64, block: u64) {
     for block in [block - 1, block + len / BLOCK] {
         host::assert_disk_pattern(0, block * BLOCK, BLOCK, seed(), block * BLOCK);
     }
-    check_canaries(file, at, len);
+    check_canaries_within(file, end, at, len);
     host::assert_file_pattern(file, at, len, mine, 0);
 }
