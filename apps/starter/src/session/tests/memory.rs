@@ -125,7 +125,7 @@ fn a_copy_goes_one_way_or_says_why_not() {
             "must be a disk",
         ),
         (
-            format!("p2p nvme0n1:0+4K nvme2n1:0 via nvme0n1:0"),
+            "p2p nvme0n1:0+4K nvme2n1:0 via nvme0n1:0".into(),
             "must be memory",
         ),
         (
