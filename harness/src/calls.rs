@@ -13,7 +13,12 @@
 //! | `disk.read` | disk, at, address, length | 0; memory holds a copy |
 //! | `disk.sha256` | disk, at, length | the digest, as text |
 //! | `disk.stressed` | disk, block size | number of blocks, all as `iostress` has left them |
+//! | `file.fill` | at, length, seed, offset `:` name | 0 |
+//! | `file.check` | at, length, seed, offset `:` name | number of equal bytes at the start |
+//! | `file.sha256` | at, length `:` name | the digest, as text |
 //! | `disk.fill` | disk, at, length, seed, offset | 0; for a disk that nobody uses |
+//!
+//! Files are those behind memory that is no RAM, by [name](crate::machine::Machine::files).
 //!
 //! These change the machine ([`Control`]). Controllers and disks are counted as in the machine's description:
 //!
@@ -29,6 +34,7 @@
 //! | `disk.release` | disk | 0; nothing waits any more |
 //! | `disk.throttle` | disk, requests a second | 0 |
 //! | `disk.resize` | disk, bytes | 0; under an NVMe controller only while that is not plugged |
+//! | `screen.check` | width, height, seed, offset | number of equal pixels at the start |
 //! | `trace.mark` | | 0; counting starts here |
 //! | `trace.count` | `:` event and text | number of lines of that event with that text |
 //! | `machine.nmi` | | 0; every core has got one |
@@ -39,11 +45,12 @@
 
 mod control;
 mod layers;
+mod screen;
 mod trace;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
@@ -53,11 +60,14 @@ use vm_test::pattern;
 use crate::disk::stressed;
 use crate::ram::{Ram, file_in_pieces};
 pub use control::Control;
+pub use screen::Picture;
 
 /// The host's side of the calls of one machine.
 pub struct Host {
     ram: Ram,
     disks: Vec<PathBuf>,
+    /// What is behind memory that is no RAM.
+    files: Vec<(String, PathBuf)>,
     control: Option<Control>,
 }
 
@@ -67,12 +77,17 @@ struct Value(u64, Vec<u8>);
 impl Host {
     /// Answers with this memory and these disk images.
     pub fn new(ram: Ram, disks: Vec<PathBuf>) -> Self {
-        let control = None;
         Self {
             ram,
             disks,
-            control,
+            files: Vec::new(),
+            control: None,
         }
+    }
+
+    /// The same, with these files behind memory that is no RAM.
+    pub fn with_files(self, files: Vec<(String, PathBuf)>) -> Self {
+        Self { files, ..self }
     }
 
     /// The same, and the calls that change the machine are answered too.
@@ -134,12 +149,26 @@ impl Host {
                 number(0)
             }
             ("disk.fill", &[disk, at, len, seed, offset]) => {
-                let path = self.image(disk)?;
-                let file = File::options().write(true).open(path)?;
-                let mut bytes = vec![0; usize::try_from(len)?];
-                pattern::fill(seed, offset, &mut bytes);
-                file.write_all_at(&bytes, at)?;
+                fill_file(self.image(disk)?, at, len, seed, offset)?;
                 number(0)
+            }
+            ("file.fill", &[at, len, seed, offset]) => {
+                fill_file(self.file(text)?, at, len, seed, offset)?;
+                number(0)
+            }
+            ("file.check", &[at, len, seed, offset]) => {
+                let mut same = Same::new(len, seed, offset);
+                let file = File::open(self.file(text)?)?;
+                file_in_pieces(&file, at, len, |at, piece| same.look(at, piece))?;
+                number(same.equal)
+            }
+            ("file.sha256", &[at, len]) => {
+                let mut hash = Sha256::new();
+                file_in_pieces(&File::open(self.file(text)?)?, at, len, |_, piece| {
+                    hash.update(piece);
+                    true
+                })?;
+                Ok(Value(0, hash.finalize().to_vec()))
             }
             ("memory.check", &[address, len, seed, offset]) => {
                 let mut same = Same::new(len, seed, offset);
@@ -202,9 +231,23 @@ impl Host {
         path.with_context(|| format!("the machine has no disk {index}"))
     }
 
+    fn file(&self, name: &str) -> Result<&PathBuf> {
+        let file = self.files.iter().find(|(other, _)| other == name);
+        let file = file.with_context(|| format!("the machine has no memory `{name}`"))?;
+        Ok(&file.1)
+    }
+
     fn disk(&self, index: u64) -> Result<File> {
         Ok(File::open(self.image(index)?)?)
     }
+}
+
+/// Writes the pattern into a part of a file.
+fn fill_file(path: &Path, at: u64, len: u64, seed: u64, offset: u64) -> Result<()> {
+    let file = File::options().write(true).open(path)?;
+    let mut bytes = vec![0; usize::try_from(len)?];
+    pattern::fill(seed, offset, &mut bytes);
+    Ok(file.write_all_at(&bytes, at)?)
 }
 
 /// Counts how many bytes agree with the pattern before the first that does not.
@@ -293,6 +336,22 @@ mod tests {
         assert_eq!(ask(&host, "disk.check 3000 0 1000 1000 7 20").2, 0x1000);
         assert_eq!(ask(&host, "disk.check 3000 0 fff 1001 7 1f").2, 0);
         assert_eq!(disk.as_file().metadata().unwrap().len(), 0x3000);
+    }
+
+    #[test]
+    fn memory_behind_a_file_is_filled_and_checked_by_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(0x3000).unwrap();
+        let host = host(Vec::new()).with_files(vec![("pmr0".into(), file.path().to_owned())]);
+        ask(&host, "file.fill 3000 1000 1000 7 20 : pmr0");
+        let check = "file.check 3000 1000 1000 7 20 : pmr0";
+        assert_eq!(ask(&host, check).2, 0x1000);
+        assert_eq!(
+            ask(&host, "file.check 3000 1000 1001 7 20 : pmr0").2,
+            0x1000
+        );
+        assert_eq!(ask(&host, "file.check 3000 0 1 7 20 : pmr1").1, REFUSED);
+        assert_eq!(ask(&host, "file.sha256 3000 0 3 : pmr0").3.len(), 32);
     }
 
     #[test]

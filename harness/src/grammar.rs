@@ -26,6 +26,7 @@
 //! | `active=N` | at most so many zones active or open |
 //! | `copy=N` | Copy commands of one range of at most N blocks |
 //! | `cmb=SIZE` | controllers with so much memory of their own |
+//! | `pmr=SIZE` | controllers with so much persistent memory, each a file |
 //! | `queues=N` | controllers with at most so many pairs of I/O queues (64) |
 //! | `vectors=N` | controllers with so many interrupt vectors (65) |
 //! | `ioeventfd` | doorbells that a thread hears: so shadow doorbells have an effect |
@@ -37,6 +38,10 @@
 //! | `spares=N` | so many more controllers that are not plugged yet; implies `hotplug` |
 //! | `iommu`, `iommu=PROPERTIES` | an IOMMU (VT-d), if wanted with these properties, for example `caching-mode=on+aw-bits=48` |
 //! | `edu` | QEMU's device for lessons, which reaches 28 bits of address |
+//! | `ivshmem=SIZE`, `ivshmem=SIZE+SIZE` | boards with so much memory, shared with the host, each a file |
+//! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
+//! | `display`, `display=SIZE` | a screen with so much memory (16M) |
+//! | `hole` | a board that claims 1 MiB of memory and has none |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
 //! | `icount` | a clock that counts instructions; never KVM |
 //! | `ram=SIZE` | so much RAM (128M) |
@@ -54,13 +59,16 @@ use std::str::FromStr;
 use anyhow::{Result, bail, ensure};
 
 use crate::disk::{self, Content};
-use crate::machine::{Accel, Firmware, Format, Interface, Machine, Memory, Namespace, Nvme, Place};
+use crate::machine::{
+    Accel, Backing, Firmware, Format, Interface, Machine, Memory, Namespace, Nvme, Place,
+};
 use crate::size;
 
 /// What can be written, for the message about what cannot.
 const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
+    pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], display[=SIZE], hole, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     without=FEATURES, firmware=seabios|qboot";
@@ -82,6 +90,16 @@ pub struct Needs {
     pub detached: bool,
     /// What is on the disks.
     pub content: Content,
+    /// Bytes of the persistent memory of each controller.
+    pub persistent: Option<u64>,
+    /// Bytes of each board of shared memory.
+    pub shared: Vec<u64>,
+    /// Bytes of each module of persistent memory.
+    pub modules: Vec<u64>,
+    /// Bytes of the memory of a screen.
+    pub display: Option<u64>,
+    /// There is a board that has no memory and says that it has.
+    pub hole: bool,
     /// Bytes of each disk, if the test says it.
     pub size: Option<u64>,
     /// There is an IOMMU, with these properties of QEMU's.
@@ -114,6 +132,11 @@ impl Default for Needs {
             namespace: Namespace::new(""),
             detached: false,
             content: Content::Pattern,
+            persistent: None,
+            shared: Vec::new(),
+            modules: Vec::new(),
+            display: None,
+            hole: false,
             size: None,
             iommu: None,
             devices: Vec::new(),
@@ -166,6 +189,10 @@ impl Needs {
                     | "icount"
                     | "iommu"
                     | "edu"
+                    | "ivshmem"
+                    | "nvdimm"
+                    | "display"
+                    | "hole"
             ) {
                 needs.disks = needs.disks.max(1);
             }
@@ -206,6 +233,7 @@ impl Needs {
     fn take(&mut self, key: &str, value: Option<&str>) -> Result<bool> {
         let taken = match value {
             None => self.take_alone(key),
+            Some(value) if self.take_store(key, value)? => true,
             Some(value) => {
                 self.take_machine(key, value)?
                     || self.take_controller(key, value)?
@@ -234,9 +262,28 @@ impl Needs {
             "svm" => self.svm = true,
             "iommu" => self.iommu = Some(Vec::new()),
             "edu" => self.devices.push("edu"),
+            "display" => self.display = Some(16 << 20),
+            "hole" => self.hole = true,
             _ => return false,
         }
         true
+    }
+
+    /// Takes a word about memory that is no RAM.
+    fn take_store(&mut self, key: &str, value: &str) -> Result<bool> {
+        let sizes = || value.split('+').map(size::parse).collect::<Result<_>>();
+        match key {
+            "ivshmem" => {
+                self.shared = sizes()?;
+                // A board's memory has the size of a base address register.
+                return Ok(self.shared.iter().all(|size| size.is_power_of_two()));
+            }
+            "nvdimm" => self.modules = sizes()?,
+            "pmr" => self.persistent = Some(size::parse(value)?),
+            "display" => self.display = Some(size::parse(value)?),
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Takes a word about the machine.
@@ -344,10 +391,29 @@ impl Needs {
         if !self.trace.is_empty() {
             machine.trace = Some((self.trace.clone(), folder.join("trace.txt")));
         }
+        // Sparse: 8 GiB of which nobody writes more than a part take no more than that part.
+        let backing = |name: String, size: u64| -> Result<Backing> {
+            let file = folder.join(name);
+            std::fs::File::create(&file)?.set_len(size)?;
+            Ok(Backing { file, size })
+        };
+        let all = |name: &str, sizes: &[u64]| -> Result<Vec<Backing>> {
+            let sizes = sizes.iter().enumerate();
+            sizes
+                .map(|(index, size)| backing(format!("{name}{index}"), *size))
+                .collect()
+        };
+        machine.stores.shared = all("ivshmem", &self.shared)?;
+        machine.stores.modules = all("nvdimm", &self.modules)?;
+        machine.stores.display = self.display;
+        machine.stores.hole = self.hole;
         let mut disks = 0_u8;
         for index in 0..self.disks + self.spares {
             let mut controller = self.controller.clone();
             controller.plugged = index < self.disks;
+            if let Some(size) = self.persistent {
+                controller.persistent = Some(backing(format!("pmr{index}"), size)?);
+            }
             // Controllers that share have all they have from the first.
             let has_own = index == 0 || !self.controller.subsystem;
             let count = self.namespaces + u8::from(self.detached);
@@ -510,6 +576,31 @@ mod tests {
     }
 
     #[test]
+    fn the_words_about_memory_are_understood() {
+        let needs =
+            Needs::parse("ivshmem=1M+8G, nvdimm=64M, display, hole, disks=2, pmr=2M").unwrap();
+        assert_eq!(needs.shared, [1 << 20, 8 << 30]);
+        assert_eq!((needs.modules.len(), needs.display), (1, Some(16 << 20)));
+        assert_eq!((needs.persistent, needs.hole), (Some(2 << 20), true));
+        assert_eq!(
+            Needs::parse("ivshmem=1M,nvdimm=1M,display=8M")
+                .unwrap()
+                .disks,
+            0
+        );
+        assert_eq!(Needs::parse("pmr=1M").unwrap().disks, 1);
+        let folder = tempfile::tempdir().unwrap();
+        let needs = Needs::parse("ivshmem=8G,pmr=2M,size=1M").unwrap();
+        let machine = needs.prepare(Path::new("k.elf"), Accel::Tcg, folder.path(), 1);
+        let files = machine.unwrap().files();
+        let sizes: Vec<_> = files
+            .iter()
+            .map(|(name, path)| (name.as_str(), path.metadata().unwrap().len()))
+            .collect();
+        assert_eq!(sizes, [("ivshmem0", 8 << 30), ("pmr0", 2 << 20)]);
+    }
+
+    #[test]
     fn every_namespace_has_an_image_and_shared_ones_have_one() {
         let folder = tempfile::tempdir().unwrap();
         let machine = |text| {
@@ -556,6 +647,7 @@ mod tests {
             "guard=16",
             "queues=0",
             "latency=soon",
+            "ivshmem=3M",
         ] {
             let error = Needs::parse(text).expect_err(text).to_string();
             assert!(error.contains(&format!("`{text}`")), "{error}");

@@ -7,6 +7,7 @@
 //! The guest ends the machine through `isa-debug-exit`. How, see [`exit`].
 
 mod nvme;
+mod store;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use crate::size;
 pub(crate) use nvme::image_format;
 pub use nvme::{Format, Interface, Namespace, Nvme, Place, Protection};
+pub use store::{Backing, Stores};
 
 /// QEMU's exit status, and what the guest wrote to make it.
 pub mod exit {
@@ -76,6 +78,8 @@ pub struct Machine {
     pub accel: Accel,
     /// The controllers, in the order in which the guest finds them.
     pub disks: Vec<Nvme>,
+    /// Memory besides RAM.
+    pub stores: Stores,
     /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
     pub slots: u8,
     /// There is an IOMMU (Intel's VT-d), with these properties of QEMU's.
@@ -107,6 +111,7 @@ impl Machine {
             firmware: Firmware::default(),
             accel: Accel::default(),
             disks: Vec::new(),
+            stores: Stores::default(),
             slots: 0,
             iommu: None,
             devices: Vec::new(),
@@ -123,12 +128,24 @@ impl Machine {
         self.extra.extend(["-qmp".into(), socket]);
     }
 
+    /// The files behind the memory that is no RAM, by name.
+    pub fn files(&self) -> Vec<(String, PathBuf)> {
+        let mut files = self.stores.files();
+        for (index, nvme) in self.disks.iter().enumerate() {
+            if let Some(backing) = &nvme.persistent {
+                files.push((format!("pmr{index}"), backing.file.clone()));
+            }
+        }
+        files
+    }
+
     /// The arguments after `qemu-system-x86_64`, without a console or a monitor.
     pub fn arguments(&self) -> Vec<OsString> {
         let mut line = Line::default();
-        line.add("-machine", "q35,memory-backend=ram");
+        let board = format!("q35,memory-backend=ram{}", self.stores.machine());
+        line.add("-machine", &board);
         let ram = size::show(self.ram);
-        line.add("-m", &ram);
+        line.add("-m", &format!("{ram}{}", self.stores.slots(self.ram)));
         // Memory counts when it is touched: 900 GiB of RAM are no burden for a small host.
         line.add(
             "-object",
@@ -170,6 +187,7 @@ impl Machine {
         for device in &self.devices {
             line.add("-device", device);
         }
+        store::add_all(&mut line, self);
         nvme::add_all(&mut line, &self.disks, self.slots);
         if let Some((events, file)) = &self.trace {
             for event in events {
@@ -378,6 +396,40 @@ mod tests {
         let place = |part| line.find(part).unwrap();
         assert!(place("-device intel-iommu,caching-mode=on ") < place("-device edu "));
         assert!(place("-device intel-iommu") < place("-device nvme"));
+    }
+
+    #[test]
+    fn memory_besides_ram_reaches_the_command_line() {
+        let backing = |name: &str, size| Backing {
+            file: name.into(),
+            size,
+        };
+        let mut machine = Machine::new("k.elf");
+        machine.stores = Stores {
+            shared: vec![backing("a", 1 << 20), backing("b", 8 << 30)],
+            modules: vec![backing("c,d", 64 << 20)],
+            display: Some(16 << 20),
+            hole: true,
+        };
+        let mut disk = Nvme::new("disk");
+        disk.persistent = Some(backing("p", 2 << 20));
+        machine.disks.push(disk);
+        let line = line(&machine);
+        for part in [
+            "-machine q35,memory-backend=ram,nvdimm=on -m 128M,slots=1,maxmem=192M",
+            "memory-backend-file,id=shared1,share=on,size=8G,mem-path=b",
+            "ivshmem-plain,id=ivshmem1,memdev=shared1",
+            "id=module0,share=on,size=64M,mem-path=c,,d",
+            "nvdimm,id=nvdimm0,memdev=module0",
+            "bochs-display,id=display,vgamem=16M",
+            "pci-testdev,id=hole,membar=1M",
+            "memory-backend-file,id=persistent0,share=on,size=2M,mem-path=p",
+            "bus=pcie.0,pmrdev=persistent0",
+        ] {
+            assert!(line.contains(part), "`{part}` is missing in {line}");
+        }
+        let names: Vec<_> = machine.files().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["ivshmem0", "ivshmem1", "nvdimm0", "pmr0"]);
     }
 
     #[test]

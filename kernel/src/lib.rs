@@ -79,8 +79,8 @@ pub const BOOT_CONFIG: BootloaderConfig = {
     config
 };
 
-/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, and a task that looks
-/// after the slots. Call it once, first.
+/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, boards of memory, and tasks
+/// that look after the slots. Call it once, first.
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
     cores::init_boot();
@@ -98,7 +98,9 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     machine::init(info.rsdp_addr.into_option());
     interrupts::init();
     cores::start_others();
+    memory::modules::start(&machine::machine().platform.persistent);
     if let Some(pci) = &machine::machine().pci {
         pci::hotplug::start(pci);
+        drivers::boards::start(pci);
     }
 }

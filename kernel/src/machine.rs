@@ -172,6 +172,8 @@ fn holes(platform: &Platform) -> Holes {
         ),
         taken: reserved
             .chain(platform.ecam.iter().map(|region| region.window))
+            // No memory map mentions it, and it begins where devices would, too.
+            .chain(platform.persistent.iter().copied())
             .collect(),
     }
 }

@@ -50,6 +50,14 @@ pub enum Error {
     Controller(String, String),
     /// This disk could not be measured, and why.
     Measure(String, String),
+    /// No disk, and no memory, has this name.
+    NoEnd(String),
+    /// The text is no place on a disk or in memory.
+    NoPosition(String),
+    /// A copy is not possible as it was asked for, and why.
+    Copy(String),
+    /// The file is no picture that can be shown, and why.
+    Picture(String, String),
     /// The disk holds something, and would be overwritten.
     InUse(String),
     /// A job failed: which, and how.
@@ -115,6 +123,16 @@ impl fmt::Display for Error {
             Self::Controller(name, error) | Self::Measure(name, error) => {
                 write!(f, "{name}: {error}")
             }
+            Self::NoEnd(name) => write!(
+                f,
+                "there is no disk and no memory `{name}`; `lsblk` and `phyrs` list them"
+            ),
+            Self::NoPosition(text) => write!(
+                f,
+                "`{text}` is no place: write NAME:OFFSET, or NAME:OFFSET+LENGTH, as in nvme0n1:4K+1M"
+            ),
+            Self::Copy(why) => f.write_str(why),
+            Self::Picture(path, why) => write!(f, "{path}: {why}"),
             Self::InUse(name) => write!(
                 f,
                 "{name} holds partitions or a file system; add --overwrite to lose them"

@@ -10,10 +10,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
-use kernel::block::{BlockDevice, Counters};
+use kernel::block::{self, BlockDevice, Completion, Counters};
 use kernel::executor::Activity;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
+use kernel::memory::regions::{Provider, Region};
 use kernel::memory::virt::VirtRange;
 use kernel::pci::bar::Need;
 use kernel::pci::{Function, PciAddress};
@@ -85,6 +86,18 @@ pub trait System {
         polled: bool,
     ) -> Result<Rate, String>;
 
+    /// Memory that is no RAM, and who gives it out, in the order of their addresses.
+    fn providers(&self) -> Vec<Arc<Provider>>;
+
+    /// Carries out a request, and waits for its end.
+    fn carry_out(&self, device: &Arc<dyn BlockDevice>, request: block::Request) -> Completion;
+
+    /// Shows a picture that lies in a region of a screen's memory, until the next one.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn show(&self, region: Region, picture: &Shown) -> Result<(), String>;
+
     /// Begins a job. Returns its number.
     fn start(&self, stress: Stress) -> usize;
 
@@ -93,6 +106,17 @@ pub trait System {
 
     /// Waits until a job has ended. `None` if there is no such job.
     fn wait(&self, number: usize) -> Option<Job>;
+}
+
+/// A picture in memory: lines without a gap, four bytes a pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shown {
+    /// Pixels of a line.
+    pub width: u16,
+    /// Lines.
+    pub height: u16,
+    /// Bytes before the first pixel.
+    pub start: u64,
 }
 
 /// What a core has done since it came.

@@ -200,6 +200,12 @@ impl Operation {
         self
     }
 
+    /// As it is, and no command of it takes more than `blocks` blocks.
+    pub fn in_commands_of(mut self, blocks: u32) -> Self {
+        self.cut.max_blocks = self.cut.max_blocks.min(blocks.max(1));
+        self
+    }
+
     /// What it does.
     pub fn command(&self) -> Command {
         self.command

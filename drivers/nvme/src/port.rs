@@ -11,8 +11,9 @@ use crate::platform::{Platform, Registers};
 use crate::quirks::{Quirks, SLOW_MICROSECONDS};
 use crate::registers::{
     ACQ, AQA, ASQ, AdminQueueAttributes, CAP, CC, CMBLOC, CMBMSC, CMBSZ, CRTO, CSTS, Capabilities,
-    Configuration, ControllerStatus, DOORBELLS, MemoryLocation, MemorySize, MemorySpace,
-    ReadyTimeouts, VS, Version, completion_doorbell, submission_doorbell,
+    Configuration, ControllerStatus, DOORBELLS, MemoryLocation, MemorySize, MemorySpace, PMRCAP,
+    PMRCTL, PMRSTS, PersistentCapabilities, PersistentControl, PersistentStatus, ReadyTimeouts, VS,
+    Version, completion_doorbell, submission_doorbell,
 };
 use crate::watch::Watch;
 use crate::wire::{CompletionEntry, SubmissionEntry};
@@ -140,6 +141,18 @@ impl<P: Platform> Port<P> {
         let open = MemorySpace::new().with_cre(true).with_cmse(true);
         let open = open.with_cba(base >> 12);
         self.registers().write64(CMBMSC, open.into());
+    }
+
+    /// Switches the persistent memory region on. Only for a controller with CAP.PMRS.
+    pub(crate) fn enable_persistent_memory(&self) -> PersistentCapabilities {
+        let on = PersistentControl::new().with_en(true);
+        self.registers().write32(PMRCTL, on.into());
+        PersistentCapabilities::from(self.registers().read32(PMRCAP))
+    }
+
+    /// The state of the persistent memory region, when all that was written before has arrived.
+    pub(crate) fn persistent_status(&self) -> PersistentStatus {
+        PersistentStatus::from(self.registers().read32(PMRSTS))
     }
 
     /// Says whether an enabled controller can still be expected to answer.

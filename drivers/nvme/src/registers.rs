@@ -26,6 +26,12 @@ pub const CMBSZ: usize = 0x3c;
 pub const CMBMSC: usize = 0x50;
 /// Controller Ready Timeouts (CRTO), 32 bits, since version 2.0.
 pub const CRTO: usize = 0x68;
+/// Persistent Memory Region Capabilities (PMRCAP), 32 bits.
+pub const PMRCAP: usize = 0xe00;
+/// Persistent Memory Region Control (PMRCTL), 32 bits.
+pub const PMRCTL: usize = 0xe04;
+/// Persistent Memory Region Status (PMRSTS), 32 bits.
+pub const PMRSTS: usize = 0xe08;
 /// The first doorbell.
 pub const DOORBELLS: usize = 0x1000;
 
@@ -235,6 +241,63 @@ pub struct MemorySpace {
     /// Controller Base Address (CBA), in units of 4 KiB.
     #[bits(52)]
     pub cba: u64,
+}
+
+/// Persistent Memory Region Capabilities (PMRCAP). Read only.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct PersistentCapabilities {
+    #[bits(3)]
+    __: u8,
+    /// Read Data Support (RDS).
+    pub rds: bool,
+    /// Write Data Support (WDS).
+    pub wds: bool,
+    /// Base Indicator Register (BIR): the base address register of the memory.
+    #[bits(3)]
+    pub bir: u8,
+    /// Time Units (PMRTU) of PMRTO: 0 is 500 ms, 1 is a minute.
+    #[bits(2)]
+    pub pmrtu: u8,
+    /// Write Barrier Mechanisms (PMRWBM), bit 0: a read of the memory waits for all writes before.
+    pub barrier_by_read: bool,
+    /// The same, bit 1: a read of PMRSTS does.
+    pub barrier_by_status: bool,
+    #[bits(4)]
+    __: u8,
+    /// Timeout (PMRTO): longest wait for PMRSTS.NRDY to follow PMRCTL.EN.
+    pub pmrto: u8,
+    /// Controller Memory Space Supported (CMSS).
+    pub cmss: bool,
+    #[bits(7)]
+    __: u8,
+}
+
+/// Persistent Memory Region Control (PMRCTL).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct PersistentControl {
+    /// Enable (EN).
+    pub en: bool,
+    #[bits(31)]
+    __: u32,
+}
+
+/// Persistent Memory Region Status (PMRSTS). Read only.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub struct PersistentStatus {
+    /// Error (ERR): not 0 if writes may have been lost.
+    pub err: u8,
+    /// Not Ready (NRDY).
+    pub nrdy: bool,
+    /// Health Status (HSTS): 0 is normal.
+    #[bits(3)]
+    pub hsts: u8,
+    /// Controller Base Address Invalid (CBAI).
+    pub cbai: bool,
+    #[bits(19)]
+    __: u32,
 }
 
 /// Controller Ready Timeouts (CRTO). Read only.

@@ -75,6 +75,37 @@ pub fn assert_disk_pattern(disk: u64, at: u64, len: u64, seed: u64, offset: u64)
     );
 }
 
+/// Writes the pattern's bytes from `offset` on into the file behind memory that is no RAM: the guest
+/// finds them there.
+///
+/// The name is that of QEMU's device and a number: `ivshmem0`, `nvdimm1`, `pmr0` (the controller's).
+pub fn fill_file(name: &str, at: u64, len: u64, seed: u64, offset: u64) {
+    ask("file.fill", &[at, len, seed, offset], name);
+}
+
+/// Checks that `len` bytes of such a file hold the pattern's bytes from `offset` on.
+///
+/// # Panics
+/// If a byte differs: the message says which.
+pub fn assert_file_pattern(name: &str, at: u64, len: u64, seed: u64, offset: u64) {
+    let equal = ask("file.check", &[at, len, seed, offset], name).value;
+    assert!(
+        equal == len,
+        "the host sees byte {equal} behind byte {at} of {name} differ from the pattern (seed {seed}, offset {offset})"
+    );
+}
+
+/// The SHA-256 digest of `len` bytes of such a file.
+pub fn file_sha256(name: &str, at: u64, len: u64) -> [u8; 32] {
+    digest(ask("file.sha256", &[at, len], name))
+}
+
+/// How many pixels of the screen, from the first on, show the pattern's bytes from `offset` on: blue,
+/// green, red, and one that is not seen. The screen must have these measures.
+pub fn equal_pixels(width: u64, height: u64, seed: u64, offset: u64) -> u64 {
+    call("screen.check", &[width, height, seed, offset])
+}
+
 /// Copies bytes of a disk's image into guest memory, past every driver.
 pub fn read_disk(disk: u64, at: u64, memory: Phyr) {
     call("disk.read", &[disk, at, memory.addr().get(), memory.len()]);

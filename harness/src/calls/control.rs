@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::layers::{Layers, Rule};
-use super::trace;
+use super::{screen, trace};
 use crate::machine::Machine;
 use crate::qmp::Remote;
 
@@ -111,6 +111,9 @@ impl Control {
             ("disk.release", &[disk]) => self.throttle(disk, 0).map(done)?,
             ("disk.throttle", &[disk, iops]) => self.throttle(disk, iops).map(done)?,
             ("disk.resize", &[disk, bytes]) => self.resize(disk, bytes).map(done)?,
+            ("screen.check", &[width, height, seed, offset]) => {
+                value(screen::check(&self.remote, width, height, seed, offset)?)
+            }
             ("trace.mark", &[]) => {
                 self.state().mark = self.trace()?.len();
                 done(())

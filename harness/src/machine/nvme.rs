@@ -18,6 +18,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use super::store::{self, Backing};
 use super::{Line, escape, join};
 
 /// Where on the PCI Express tree a controller sits.
@@ -142,6 +143,8 @@ pub struct Nvme {
     pub mdts: Option<u8>,
     /// MiB of controller memory; 0 is none.
     pub memory_mib: u32,
+    /// Memory of the controller that keeps its content without power (persistent memory region).
+    pub persistent: Option<Backing>,
     /// Most pairs of I/O queues.
     pub queues: Option<u32>,
     /// Entries of the MSI-X table.
@@ -173,6 +176,7 @@ impl Nvme {
             subsystem: false,
             mdts: None,
             memory_mib: 0,
+            persistent: None,
             queues: None,
             vectors: None,
             ioeventfd: false,
@@ -253,6 +257,9 @@ impl Nvme {
             if let Some(number) = number {
                 let _ = write!(text, ",{name}={number}");
             }
+        }
+        if self.persistent.is_some() {
+            let _ = write!(text, ",pmrdev=persistent{index}");
         }
         if self.ioeventfd {
             text += ",ioeventfd=on";
@@ -367,6 +374,9 @@ pub(super) fn add_all(line: &mut Line, controllers: &[Nvme], empty_slots: u8) {
     for (index, nvme) in controllers.iter().enumerate() {
         for (number, namespace) in nvme.namespaces.iter().enumerate() {
             add_node(line, disk + number, namespace);
+        }
+        if let Some(backing) = &nvme.persistent {
+            store::add_backing(line, &format!("persistent{index}"), backing);
         }
         add_way(line, index, nvme.place);
         if nvme.plugged {

@@ -94,7 +94,7 @@ impl Wires {
             Memory::Shared => {
                 let host = Host::new(Ram::of_process(qemu.id(), machine.ram)?, disks);
                 let control = Control::new(remote.clone(), machine.clone(), qemu.id());
-                Some(host.with_control(control))
+                Some(host.with_files(machine.files()).with_control(control))
             }
         };
         let sender = signs.clone();

@@ -12,7 +12,7 @@ use crate::lies::LIMIT;
 const NAME: &str = "micro::words";
 
 /// Machines that together have all words about controllers and namespaces.
-const MACHINES: [&str; 10] = [
+const MACHINES: [&str; 11] = [
     "namespaces=3, ms=8, interleaved, pi=1, pi-first, copy=4, mdts=3",
     "namespaces=2, lba=4096, ms=16, pi=3, guard=64, vwc=on",
     "disks=2, shared, detached, ms=64, hotplug",
@@ -23,6 +23,7 @@ const MACHINES: [&str; 10] = [
     "virtio, disks=2, lba=4096, ring=64, without=event_idx+indirect_desc, ro",
     "virtio=modern, spares=1, queues=2, vectors=3, vwc=off, smp=2",
     "nvme, icount, trace=pci_nvme_pci_reset",
+    "ivshmem=1M+8G, nvdimm=128M+64M, display, hole, disks=2, pmr=2M, cmb=1M",
 ];
 
 /// The trials of this module.

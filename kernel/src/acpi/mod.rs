@@ -1,15 +1,17 @@
 //! The few firmware tables that the kernel needs (ACPI specification 6.5, chapter 5).
 //!
 //! The tables say where things are: configuration space (MCFG), the CPUs and their interrupt
-//! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT), IOMMUs (DMAR).
+//! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT), IOMMUs (DMAR), persistent
+//! memory (NFIT).
 //! Everything is copied out of firmware memory, checked against its checksum and its length, and
 //! then read from a slice; no pointer of the firmware's is followed without that.
 //! A table that is damaged is as good as missing, or ends where it is damaged, if what comes before is sound
-//! by itself (MADT, DMAR). [`Platform::flaws`] says which one and why.
+//! by itself (MADT, DMAR, NFIT). [`Platform::flaws`] says which one and why.
 
 mod dmar;
 mod madt;
 mod mcfg;
+mod nfit;
 mod table;
 mod timers;
 
@@ -79,6 +81,8 @@ pub struct Platform {
     pub remapping: Vec<RemappingUnit>,
     /// Memory that devices must reach, IOMMU or not.
     pub reserved_memory: Vec<ReservedMemory>,
+    /// Ranges of persistent memory, none of which overlap.
+    pub persistent: Vec<Phyr>,
     /// Tables that were damaged, by signature; they are not used, or not all of them is.
     pub flaws: Vec<([u8; 4], Flaw)>,
 }
@@ -128,6 +132,11 @@ impl Platform {
                 let (dmar, flaw) = dmar::read(&load()?)?;
                 self.remapping = dmar.units;
                 self.reserved_memory = dmar.reserved;
+                return flaw.map_or(Ok(()), Err);
+            }
+            b"NFIT" => {
+                let (ranges, flaw) = nfit::read(&load()?);
+                self.persistent = ranges;
                 return flaw.map_or(Ok(()), Err);
             }
             b"HPET" => self.hpet = Some(timers::read_hpet(&load()?)?),

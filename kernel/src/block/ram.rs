@@ -8,7 +8,9 @@
 
 use super::{BlockDevice, BlockError, Completion, Geometry, Limits, Operation, Ranges, Request};
 use super::{Durability, Refusal, Ticket};
+use crate::dma::BufferError;
 use crate::lock::Mutex;
+use crate::memory::regions::RegionError;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
@@ -268,18 +270,21 @@ impl State {
         let counts = &mut self.counts;
         match &mut request.operation {
             Operation::Read(buffer) => {
-                buffer.bytes_mut().copy_from_slice(place);
+                buffer.copy_from(place).map_err(unreachable)?;
                 counts.reads += 1;
             }
             Operation::Write(buffer, durability) => {
-                place.copy_from_slice(buffer.bytes());
+                buffer.copy_to(place).map_err(unreachable)?;
                 counts.writes += 1;
                 counts.durable += u64::from(*durability == Durability::Now);
             }
-            Operation::Compare(buffer) if buffer.bytes() != place => {
-                return Err(BlockError::Mismatch);
+            Operation::Compare(buffer) => {
+                let mut bytes = alloc::vec![0; buffer.len()];
+                buffer.copy_to(&mut bytes).map_err(unreachable)?;
+                if bytes != place {
+                    return Err(BlockError::Mismatch);
+                }
             }
-            Operation::Compare(_) => {}
             Operation::Flush => counts.flushes += 1,
             Operation::Discard { .. } => {
                 // Any content is allowed; this one is noticed.
@@ -306,6 +311,11 @@ impl State {
         );
         slot
     }
+}
+
+/// Memory of a request that cannot be got at.
+fn unreachable(error: RegionError) -> BlockError {
+    BlockError::Buffer(BufferError::Region(error))
 }
 
 impl BlockDevice for RamDisk {

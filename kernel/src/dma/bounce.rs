@@ -144,7 +144,7 @@ impl Plan<'_> {
 
     /// Adds a copy of the buffer's next `len` bytes.
     fn copy(&mut self, len: u64) -> Result<(), DmaError> {
-        if !self.memory.has_bytes() {
+        if !self.memory.is_ram() {
             return Err(DmaError::Unreachable { index: 0 });
         }
         let request = Request {

@@ -2,6 +2,7 @@
 
 use super::domain::Access;
 use super::memory::Memory;
+use crate::memory::regions::RegionError;
 use core::marker::PhantomData;
 
 /// Which way the bytes go.
@@ -88,9 +89,17 @@ impl Buffer<ToDevice> {
         Self::of(memory)
     }
 
-    /// What the device would read. A device that is made of code reads it here.
+    /// What the device would read, if it is RAM. A device that is made of code reads it here.
+    ///
+    /// # Panics
+    /// If it is not RAM.
     pub fn bytes(&self) -> &[u8] {
         self.memory.bytes()
+    }
+
+    /// Copies what the device would read, whatever kind of memory it is.
+    pub fn copy_to(&self, into: &mut [u8]) -> Result<(), RegionError> {
+        self.memory.copy_to(0, into)
     }
 }
 
@@ -108,8 +117,16 @@ impl Buffer<FromDevice> {
         Self::of(memory)
     }
 
-    /// What the device would write. A device that is made of code writes it here.
+    /// What the device would write, if it is RAM. A device that is made of code writes it here.
+    ///
+    /// # Panics
+    /// If it is not RAM.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         self.memory.bytes_mut()
+    }
+
+    /// Writes what the device would write, whatever kind of memory it is.
+    pub fn copy_from(&mut self, from: &[u8]) -> Result<(), RegionError> {
+        self.memory.copy_from(0, from)
     }
 }

@@ -10,32 +10,40 @@
 //! # The idea
 //!
 //! So a request *owns* its memory. A [`Memory`] is frames, or scattered frames, or bytes on the
-//! heap, or the memory of a program that is pinned, and which part of them is meant. It is handed on by value: to the block layer, to a
+//! heap, or the memory of a program that is pinned, or a [region](crate::memory::regions) of memory that
+//! is no RAM, or [several](Mixed) of them, and which part of them is meant. It is handed on by value: to the block layer, to a
 //! driver's queue, and back. Whoever has it knows that nobody else has it, and whoever drops the
 //! future of a request does not drop the memory, which is in the queue's slot by then.
 //!
 //! Holding a [`Memory`] tells you:
 //!
-//! - the bytes belong to you alone, and no device is using them (but for pinned memory, which is its
-//!   program's, too, so nobody can borrow its bytes);
+//! - the bytes belong to you alone, and no device was told to use them (but for pinned memory, which is
+//!   its program's, too, so nobody can borrow its bytes);
 //! - they stay where they are, however often you move the `Memory`;
 //! - they are initialized: there is always something to read.
+//!
+//! What kind of memory it is makes no difference on its way to a device. It does for the CPU: RAM has
+//! [bytes](Memory::bytes), and everything has [`copy_to`](Memory::copy_to) and
+//! [`copy_from`](Memory::copy_from).
 //!
 //! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
 //! have into it and back.
 
+use super::mixed::Mixed;
 use super::ranges::Pieces;
 use crate::memory::address_space::Pinned;
 use crate::memory::frames::{Frames, window};
 use crate::memory::paging;
 use crate::memory::pins::Access;
+use crate::memory::regions::{Provider, Region, RegionError};
 use crate::memory::scattered::Scattered;
 use crate::memory::virt::{VirtAddr, VirtRange};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use phyr::{Phyr, PhyrList};
+use phyr::{ListError, Phyr, PhyrList};
 
 /// Why memory cannot be described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +54,10 @@ pub enum BufferError {
     Translate(paging::MapError),
     /// There is no memory for their list.
     OutOfMemory,
+    /// It is in memory that was taken back.
+    Region(RegionError),
+    /// It is in many pieces, and there is no memory for the list of them.
+    List(ListError),
 }
 
 impl fmt::Display for BufferError {
@@ -54,6 +66,8 @@ impl fmt::Display for BufferError {
             Self::Empty => f.write_str("there is nothing to transfer"),
             Self::Translate(error) => write!(f, "{error}"),
             Self::OutOfMemory => f.write_str("no memory for a list of ranges"),
+            Self::Region(error) => write!(f, "{error}"),
+            Self::List(error) => write!(f, "{error}"),
         }
     }
 }
@@ -79,6 +93,8 @@ enum Holder {
     Scattered(Box<Scattered>),
     Bytes(Vec<u8>),
     Pinned(Box<Pinned>),
+    Region(Region),
+    Mixed(Box<Mixed>),
     /// Bytes at this address, which a function that is still running has borrowed for this.
     Shared(VirtAddr),
     /// Bytes at this address, which a function that is still running has mutably borrowed for this.
@@ -144,13 +160,25 @@ impl Memory {
         match &self.holder {
             Holder::Shared(_) => false,
             Holder::Pinned(pinned) => pinned.access() == Access::Write,
+            Holder::Mixed(mixed) => mixed.is_writable(),
             _ => true,
         }
     }
 
-    /// Whether the kernel may borrow the bytes, to copy them: all that is not a program's, too.
-    pub(super) fn has_bytes(&self) -> bool {
-        !matches!(self.holder, Holder::Pinned(_))
+    /// Whether it is RAM, all of it in one piece for the CPU: then it has [bytes](Self::bytes).
+    pub fn is_ram(&self) -> bool {
+        !matches!(
+            self.holder,
+            Holder::Region(_) | Holder::Mixed(_) | Holder::Pinned(_)
+        )
+    }
+
+    /// Whose memory it is, if it is no RAM and of one kind.
+    pub fn provider(&self) -> Option<&Arc<Provider>> {
+        match &self.holder {
+            Holder::Region(region) => Some(region.provider()),
+            _ => None,
+        }
     }
 
     /// The length of the part in bytes.
@@ -170,6 +198,7 @@ impl Memory {
         if bytes.start > bytes.end || bytes.end > self.len {
             return Err(self);
         }
+        self.withdraw();
         self.start += bytes.start;
         self.len = bytes.len();
         Ok(self)
@@ -177,11 +206,14 @@ impl Memory {
 
     /// Means all of what is held again.
     pub fn whole(mut self) -> Self {
+        self.withdraw();
         let len = match &self.holder {
             Holder::Frames(frames) => frames.phyr().len() as usize,
             Holder::Scattered(scattered) => scattered.bytes().len(),
             Holder::Bytes(bytes) => bytes.len(),
             Holder::Pinned(pinned) => pinned.len() as usize,
+            Holder::Region(region) => region.phyr().len() as usize,
+            Holder::Mixed(mixed) => mixed.len(),
             // What is borrowed never leaves the function that borrowed it as a whole.
             Holder::Shared(_) | Holder::Exclusive(_) => return self,
         };
@@ -193,13 +225,15 @@ impl Memory {
     /// The bytes of the part.
     ///
     /// # Panics
-    /// If they are pinned memory: a program may write it at any time.
+    /// If it is not [RAM](Self::is_ram): such memory has no bytes to borrow.
+    /// Nor has pinned memory, which a program may write at any time.
     pub fn bytes(&self) -> &[u8] {
         match &self.holder {
             Holder::Frames(frames) => &frames.bytes()[self.start..][..self.len],
             Holder::Scattered(scattered) => &scattered.bytes()[self.start..][..self.len],
             Holder::Bytes(bytes) => &bytes[self.start..][..self.len],
             Holder::Pinned(_) => panic!("{NOT_ALONE}"),
+            Holder::Region(_) | Holder::Mixed(_) => panic!("{NO_RAM}"),
             Holder::Shared(at) | Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance::<u8>(at.get() as usize);
                 let start = start.wrapping_add(self.start);
@@ -213,13 +247,14 @@ impl Memory {
     /// The bytes of the part, to be changed.
     ///
     /// # Panics
-    /// If they are borrowed to be read, or pinned memory.
+    /// If they are borrowed to be read, or not [RAM](Self::is_ram).
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.holder {
             Holder::Frames(frames) => &mut frames.bytes_mut()[self.start..][..self.len],
             Holder::Scattered(scattered) => &mut scattered.bytes_mut()[self.start..][..self.len],
             Holder::Bytes(bytes) => &mut bytes[self.start..][..self.len],
             Holder::Pinned(_) => panic!("{NOT_ALONE}"),
+            Holder::Region(_) | Holder::Mixed(_) => panic!("{NO_RAM}"),
             Holder::Shared(_) => panic!("memory that was lent to be read is to be written"),
             Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance_mut::<u8>(at.get() as usize);
@@ -231,20 +266,78 @@ impl Memory {
         }
     }
 
+    /// Copies bytes of the part, from `offset` on, until `into` is full. Any kind of memory can be
+    /// copied from.
+    pub fn copy_to(&self, offset: usize, into: &mut [u8]) -> Result<(), RegionError> {
+        let part = self.inside(offset, into.len())?;
+        match &self.holder {
+            Holder::Region(region) => region.read(part.start as u64, into),
+            Holder::Mixed(mixed) => mixed.copy_to(part.start, into),
+            Holder::Pinned(pinned) => pinned
+                .copy_to(part.start as u64, into)
+                .map_err(|_| RegionError::NoCopy),
+            _ => {
+                into.copy_from_slice(&self.bytes()[offset..][..into.len()]);
+                Ok(())
+            }
+        }
+    }
+
+    /// Copies `from` to the bytes of the part from `offset` on. Any kind of memory can be copied to.
+    ///
+    /// # Panics
+    /// If it is borrowed to be read.
+    pub fn copy_from(&mut self, offset: usize, from: &[u8]) -> Result<(), RegionError> {
+        let part = self.inside(offset, from.len())?;
+        match &mut self.holder {
+            Holder::Region(region) => region.write(part.start as u64, from),
+            Holder::Mixed(mixed) => mixed.copy_from(part.start, from),
+            Holder::Pinned(pinned) => pinned
+                .copy_from(part.start as u64, from)
+                .map_err(|_| RegionError::NoCopy),
+            _ => {
+                self.bytes_mut()[offset..][..from.len()].copy_from_slice(from);
+                Ok(())
+            }
+        }
+    }
+
+    /// `len` bytes at `offset` of the part, counted from the start of what is held.
+    fn inside(&self, offset: usize, len: usize) -> Result<Range<usize>, RegionError> {
+        let end = offset.checked_add(len).filter(|end| *end <= self.len);
+        let end = end.ok_or(RegionError::OutOfRange)?;
+        Ok(self.start + offset..self.start + end)
+    }
+
     /// Where the part lies. Nothing is allocated, and no lock is taken, for what is in one piece in
     /// the direct map: frames are, and so is the heap.
+    ///
+    /// A region counts as in use from here on, until the memory is the caller's again by value: by
+    /// [`part`](Self::part), [`whole`](Self::whole), its [owner](Owner), or its end.
     #[inline(always)]
     pub fn phyrs(&self) -> Result<Phyrs, BufferError> {
         if let Holder::Frames(frames) = &self.holder {
             let part = frames.phyr().sub(self.start as u64, self.len as u64);
             return part.map(Phyrs::One).ok_or(BufferError::Empty);
         }
-        self.translate()
+        self.elsewhere()
     }
 
-    fn translate(&self) -> Result<Phyrs, BufferError> {
-        if let Holder::Pinned(pinned) = &self.holder {
-            return part_of(pinned.phyrs(), self.start as u64, self.len as u64);
+    /// Where memory lies that is no frames in one piece.
+    fn elsewhere(&self) -> Result<Phyrs, BufferError> {
+        match &self.holder {
+            Holder::Pinned(pinned) => {
+                let start = self.start as u64;
+                return part_of(pinned.phyrs(), start..start + self.len as u64);
+            }
+            Holder::Region(region) => {
+                let part = region.phyr().sub(self.start as u64, self.len as u64);
+                let part = part.ok_or(BufferError::Empty)?;
+                region.tell().map_err(BufferError::Region)?;
+                return Ok(Phyrs::One(part));
+            }
+            Holder::Mixed(mixed) => return mixed.phyrs(self.start..self.start + self.len),
+            _ => {}
         }
         let range = VirtRange::of(self.bytes()).ok_or(BufferError::Empty)?;
         if let Some(phyr) = window().phyr(range) {
@@ -256,15 +349,26 @@ impl Memory {
             _ => Phyrs::List(Pieces::new(list).ok_or(BufferError::OutOfMemory)?),
         })
     }
+
+    /// No device knows of it any more: somebody has it by value.
+    #[inline]
+    pub(super) fn withdraw(&self) {
+        match &self.holder {
+            Holder::Region(region) => region.withdraw(),
+            Holder::Mixed(mixed) => mixed.withdraw(),
+            _ => {}
+        }
+    }
 }
 
 const NOT_ALONE: &str =
     "pinned memory is its program's, too, and has no bytes to borrow: copy them";
 
 /// Where a part of a list lies.
-fn part_of(list: &PhyrList, start: u64, len: u64) -> Result<Phyrs, BufferError> {
+fn part_of(list: &PhyrList, part: Range<u64>) -> Result<Phyrs, BufferError> {
+    let len = part.end - part.start;
     let mut cursor = list.cursor();
-    if len == 0 || !cursor.advance(start) || cursor.remaining() < len {
+    if len == 0 || !cursor.advance(part.start) || cursor.remaining() < len {
         return Err(BufferError::Empty);
     }
     let first = cursor.next(len).ok_or(BufferError::Empty)?;
@@ -280,6 +384,7 @@ fn part_of(list: &PhyrList, start: u64, len: u64) -> Result<Phyrs, BufferError> 
         Pieces::new(part).ok_or(BufferError::OutOfMemory)?,
     ))
 }
+const NO_RAM: &str = "memory that is no RAM has no bytes to borrow: copy them";
 
 /// What a request can own, and gets back.
 ///
@@ -302,6 +407,9 @@ mod sealed {
     impl Sealed for super::Box<super::Scattered> {}
     impl Sealed for super::Vec<u8> {}
     impl Sealed for super::Box<super::Pinned> {}
+    impl Sealed for super::Region {}
+    impl Sealed for super::Box<super::Mixed> {}
+    impl Sealed for super::Mixed {}
 }
 
 impl Owner for Memory {
@@ -310,6 +418,7 @@ impl Owner for Memory {
     }
 
     fn from_memory(memory: Memory) -> Result<Self, Memory> {
+        memory.withdraw();
         Ok(memory)
     }
 }
@@ -328,6 +437,7 @@ macro_rules! owner {
 
             #[inline]
             fn from_memory(memory: Memory) -> Result<Self, Memory> {
+                memory.withdraw();
                 match memory.holder {
                     Holder::$Holder(held) => Ok(held),
                     _ => Err(memory),
@@ -343,3 +453,15 @@ owner!(Box<Scattered>, Scattered, |scattered| scattered
     .len());
 owner!(Vec<u8>, Bytes, |bytes| bytes.len());
 owner!(Box<Pinned>, Pinned, |pinned| pinned.len() as usize);
+owner!(Region, Region, |region| region.phyr().len() as usize);
+owner!(Box<Mixed>, Mixed, |mixed| mixed.len());
+
+impl Owner for Mixed {
+    fn into_memory(self) -> Memory {
+        Box::new(self).into_memory()
+    }
+
+    fn from_memory(memory: Memory) -> Result<Self, Memory> {
+        Box::<Self>::from_memory(memory).map(|mixed| *mixed)
+    }
+}

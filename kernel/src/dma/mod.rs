@@ -57,6 +57,7 @@ mod lend;
 mod limits;
 mod mapping;
 mod memory;
+mod mixed;
 mod ranges;
 mod ring;
 
@@ -67,6 +68,7 @@ pub use lend::{lend, lend_mut};
 pub use limits::DmaLimits;
 pub use mapping::{DmaError, DmaMapping, Transfer, map};
 pub use memory::{BufferError, Memory, Owner, Phyrs};
+pub use mixed::Mixed;
 pub use ranges::{DmaRanges, Pieces};
 pub use ring::DmaMemory;
 

@@ -20,6 +20,7 @@ use phyr::{DmaAddr, DmaRange};
 pub struct DmaMemory {
     // Off the bus before it is freed: fields are dropped in this order.
     ranges: DmaRanges,
+    #[expect(dead_code, reason = "they are only held")]
     frames: Frames,
     /// Where the CPU finds the frames, and how many bytes they have: asked for once, not at each access.
     start: NonNull<u8>,

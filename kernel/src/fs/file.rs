@@ -3,6 +3,8 @@
 use super::layout::MappedFile;
 use super::{Ext4Error, Reader};
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 /// An open file, which can be read from any position.
 pub struct File(Data);
@@ -41,6 +43,16 @@ impl File {
     /// are asked for and the memory can be reached.
     pub fn is_direct(&self) -> bool {
         matches!(self.0, Data::Mapped(..))
+    }
+
+    /// Where these bytes are on the device of the file system, in order and in bytes, so that they can be read into
+    /// memory of any kind. `None` if that is not known, or one of them is nowhere: in a hole, or
+    /// beyond the end.
+    pub fn stretches(&self, bytes: Range<u64>) -> Option<Vec<Range<u64>>> {
+        match &self.0 {
+            Data::Mapped(_, file) => file.stretches(bytes),
+            Data::Viewed(_) => None,
+        }
     }
 
     /// Fills `into` with the bytes from `position` on. Returns how many they are: fewer than asked

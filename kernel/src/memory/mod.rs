@@ -10,7 +10,8 @@
 //! - [`mapping`] is a phyr at a virtual range, for as long as it is held;
 //! - [`address_space`] is mappings that keep an owner, of a program or of the kernel, and what of them is
 //!   pinned ([`pins`]);
-//! - [`heap`] is `alloc` on top of frames.
+//! - [`heap`] is `alloc` on top of frames;
+//! - [`regions`] is memory that is no RAM, and who gives it out.
 //!
 //! Addresses, from the top: the kernel image at -2 GiB; the loader's stack and boot information;
 //! the kernel's own mappings ([`mapping`]); all RAM ([`DIRECT_MAP`]). The lower half is a program's,
@@ -23,8 +24,11 @@ pub mod heap;
 #[cfg(phyros)]
 pub(crate) mod identity;
 pub mod mapping;
+#[cfg(phyros)]
+pub(crate) mod modules;
 pub mod paging;
 pub mod pins;
+pub mod regions;
 pub mod scattered;
 mod space;
 pub mod virt;

@@ -16,7 +16,10 @@ use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
 use crate::dma::{DmaError, Domain, Domains};
 use crate::lock::Mutex;
 use crate::memory::mapping::MapError;
+use crate::memory::paging::Cache;
+use crate::memory::regions::{Kind, Provider};
 use crate::mmio::RegisterWindow;
+use crate::storage::Name;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
@@ -202,10 +205,26 @@ pub enum DeviceError {
     NoBar(u8),
     /// The device names memory that is in none of its base address registers.
     Outside(Phyr),
+    /// The part is not inside of the base address register.
+    NotInside(u8),
     /// The registers could not be mapped.
     Map(MapError),
     /// The IOMMU has no place for it.
     Domain(DmaError),
+}
+
+/// How much of a base address register's memory is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BarPart {
+    /// All of it.
+    All,
+    /// A part of it. What the device says of itself may lead anywhere, and is checked.
+    Bytes {
+        /// Bytes from its start.
+        offset: u64,
+        /// How many bytes.
+        len: u64,
+    },
 }
 
 impl fmt::Display for DeviceError {
@@ -216,6 +235,9 @@ impl fmt::Display for DeviceError {
                 write!(f, "base address register {index} has no memory behind it")
             }
             Self::Outside(part) => write!(f, "its registers are not where {part} is"),
+            Self::NotInside(index) => {
+                write!(f, "base address register {index} has not so much memory")
+            }
             Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
             Self::Domain(error) => write!(f, "the IOMMU keeps it from memory: {error}"),
         }
@@ -368,6 +390,13 @@ impl<C: ConfigSpace> Device<C> {
         Ok(made)
     }
 
+    /// What is needed to give out the device's memory, apart from the device itself.
+    pub fn bars(&self) -> Bars<C> {
+        Bars {
+            claim: self.claim.clone(),
+        }
+    }
+
     /// The device's messages, every one masked. They are the driver's, apart from the registers,
     /// even where both lie in one BAR.
     pub fn messages(&self) -> Result<Msix<C>, MsixError> {
@@ -412,6 +441,54 @@ impl<C: ConfigSpace> Device<C> {
             which,
             bits,
         );
+    }
+}
+
+/// The base address registers of a function that has a driver, as memory to give out.
+///
+/// The function stays taken for as long as this exists.
+pub struct Bars<C: ConfigSpace> {
+    claim: Arc<Claim<C>>,
+}
+
+impl<C: ConfigSpace> Bars<C> {
+    /// The memory behind base address register `index`, for a provider to give out.
+    ///
+    /// The function stays taken for as long as the provider, or a region of it, exists: nobody
+    /// else drives it, and nothing else is placed at its addresses.
+    ///
+    /// # Errors
+    /// If there is no such register, or the part is not inside of it.
+    ///
+    /// # Safety
+    /// What [`Provider::new`] asks of the part: it is linear memory, and none of it is registers or
+    /// memory that the driver uses in another way.
+    pub unsafe fn memory(
+        &self,
+        index: u8,
+        part: BarPart,
+        name: Name,
+        kind: Kind,
+    ) -> Result<Arc<Provider>, DeviceError>
+    where
+        C: Send + Sync + 'static,
+    {
+        let bar = self.claim.function.bar(index);
+        let bar = bar.ok_or(DeviceError::NoBar(index))?;
+        let phyr = match part {
+            BarPart::All => Some(bar.phyr),
+            BarPart::Bytes { offset, len } => bar.phyr.sub(offset, len),
+        };
+        let phyr = phyr.ok_or(DeviceError::NotInside(index))?;
+        // Reads of prefetchable memory have no side effects, so nothing is lost if writes are gathered.
+        let cache = match bar.prefetchable {
+            true => Cache::WriteCombining,
+            false => Cache::Uncached,
+        };
+        let keeper = self.claim.clone();
+        // SAFETY: enumeration placed the register's memory there and nothing else; the rest is the
+        // caller's promise. The claim keeps the place from others.
+        Ok(unsafe { Provider::new(name, kind, phyr, cache, keeper) })
     }
 }
 

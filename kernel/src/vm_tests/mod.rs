@@ -22,6 +22,7 @@ mod held;
 mod hotplug;
 mod interrupts;
 mod iommu;
+mod kinds;
 mod memory;
 mod messages;
 mod metadata;

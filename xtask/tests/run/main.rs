@@ -7,6 +7,7 @@ mod broken;
 mod ends;
 mod hotplug;
 mod idle;
+mod kinds;
 mod machines;
 mod shell;
 mod support;

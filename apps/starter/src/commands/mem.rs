@@ -76,7 +76,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     Ok(())
 }
 
-fn phyr_of(region: &MemoryRegion) -> Option<Phyr> {
+pub(super) fn phyr_of(region: &MemoryRegion) -> Option<Phyr> {
     Phyr::new(
         PhysAddr::new(region.start),
         region.end.checked_sub(region.start)?,
@@ -85,7 +85,7 @@ fn phyr_of(region: &MemoryRegion) -> Option<Phyr> {
 }
 
 /// A kind of memory in words.
-fn kind(kind: MemoryRegionKind) -> String {
+pub(super) fn kind(kind: MemoryRegionKind) -> String {
     match kind {
         MemoryRegionKind::Usable => "usable".into(),
         MemoryRegionKind::Bootloader => "kernel and loader".into(),
@@ -101,7 +101,7 @@ fn kind(kind: MemoryRegionKind) -> String {
     }
 }
 
-fn show(phyr: Phyr, what: &str, out: &mut dyn Output) -> fmt::Result {
+pub(super) fn show(phyr: Phyr, what: &str, out: &mut dyn Output) -> fmt::Result {
     let line = format!(
         "  {:<30} {:>11}  {what}",
         format!("{phyr}"),

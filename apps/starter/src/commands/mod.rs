@@ -25,7 +25,10 @@ pub mod lsblk;
 mod lspci;
 mod mem;
 mod nvme;
+mod p2p;
 mod panic;
+mod phyrs;
+mod picture;
 mod poweroff;
 mod sha256sum;
 mod time;
@@ -70,12 +73,15 @@ pub const ALL: &[Command] = &[
     lsblk::COMMAND,
     lspci::COMMAND,
     mem::COMMAND,
+    phyrs::COMMAND,
     cores::COMMAND,
     translate::COMMAND,
     time::COMMAND,
     uptime::COMMAND,
     nvme::COMMAND,
     bench::COMMAND,
+    p2p::COMMAND,
+    picture::COMMAND,
     iostress::COMMAND,
     jobs::COMMAND,
     wait::COMMAND,

@@ -3,17 +3,20 @@
 mod disks;
 mod jobs;
 
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
-use kernel::block::{self, BlockDevice, Counters};
+use kernel::block::{self, BlockDevice, Completion, Counters};
 use kernel::cores::CoreId;
+use kernel::drivers::boards;
+use kernel::drivers::display::{Display, Frame};
 use kernel::machine::machine;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::frames::{Frames, with_allocator};
 use kernel::memory::paging::{LeafCount, MapError};
+use kernel::memory::regions::{self, Provider, Region};
 use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::memory::{self, mapping};
 use kernel::pci::bar::Need;
@@ -24,7 +27,7 @@ use kernel::{arch, cores, executor, interrupts, storage};
 use phyr::{Phyr, PhyrList};
 use shell::disks::{Controller, Rate};
 use shell::jobs::{Job, Stress};
-use shell::system::{Core, FreeMemory, System, Volume};
+use shell::system::{Core, FreeMemory, Shown, System, Volume};
 
 /// The machine that the kernel runs on.
 #[derive(Default)]
@@ -128,6 +131,29 @@ impl System for Machine {
         polled: bool,
     ) -> Result<Rate, String> {
         disks::measure(device, depth, polled)
+    }
+
+    fn providers(&self) -> Vec<Arc<Provider>> {
+        // What a controller has is known when the controller is.
+        storage::volumes();
+        regions::providers()
+    }
+
+    fn carry_out(&self, device: &Arc<dyn BlockDevice>, request: block::Request) -> Completion {
+        executor::block_on(device.execute(request))
+    }
+
+    fn show(&self, region: Region, picture: &Shown) -> Result<(), String> {
+        let frame = Frame {
+            width: picture.width,
+            height: picture.height,
+            start: picture.start,
+        };
+        let is_its = |display: &Arc<Display>| Arc::ptr_eq(display.memory(), region.provider());
+        let display = boards::displays().into_iter().find(is_its);
+        let display = display.ok_or("its screen is gone")?;
+        let shown = display.show(region, frame);
+        shown.map(drop).map_err(|(error, _)| error.to_string())
     }
 
     fn start(&self, stress: Stress) -> usize {

@@ -402,3 +402,4 @@ fn the_greeting_is_short_and_says_what_is_there() {
 mod disks;
 mod files;
 mod jobs;
+mod memory;

@@ -2,7 +2,7 @@
 
 use crate::disks::{Controller, Rate};
 use crate::jobs::{Job, Stress};
-use crate::system::{Core, FreeMemory, System, Volume};
+use crate::system::{self, Core, FreeMemory, System, Volume};
 use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
 use core::time::Duration;
 use kernel::block::{
@@ -12,10 +12,12 @@ use kernel::block::{
 use kernel::executor::Activity;
 use kernel::memory::DIRECT_MAP;
 use kernel::memory::extents::{AllocError, Request};
-use kernel::memory::paging::{LeafCount, MapError};
+use kernel::memory::paging::{Cache, LeafCount, MapError};
+use kernel::memory::regions::{Kind, Provider, Region};
 use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::pci::bar::Need;
 use kernel::pci::{Function, PciAddress};
+use kernel::storage::Name;
 use phyr::{Phyr, PhyrList, PhysAddr};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -97,6 +99,7 @@ pub(crate) struct Fake {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) allocated: Cell<Option<Phyr>>,
     pub(crate) clock: Cell<Duration>,
+    pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) jobs: RefCell<Vec<Job>>,
     /// How each job will end.
     pub(crate) ends: RefCell<Vec<Result<String, String>>>,
@@ -119,6 +122,7 @@ impl Default for Fake {
             volumes: Vec::new(),
             allocated: Cell::new(None),
             clock: Cell::new(Duration::from_micros(61_234_567)),
+            providers: Vec::new(),
             jobs: RefCell::default(),
             ends: RefCell::default(),
         }
@@ -127,6 +131,13 @@ impl Default for Fake {
 
 pub(crate) fn phyr(start: u64, len: u64) -> Phyr {
     Phyr::new(PhysAddr::new(start), len).unwrap()
+}
+
+/// Memory that is no RAM. Nothing reads or writes it.
+pub(crate) fn provider(letters: &str, kind: Kind, memory: Phyr) -> Arc<Provider> {
+    let (name, keeper) = (Name::numbered(letters), Arc::new(()));
+    // SAFETY: nobody reads or writes what a machine of values has.
+    unsafe { Provider::new(name, kind, memory, Cache::Uncached, keeper) }
 }
 
 impl Fake {
@@ -281,6 +292,22 @@ impl System for Fake {
             bytes: requests * 4096,
             time: Duration::from_millis(500),
         })
+    }
+
+    fn providers(&self) -> Vec<Arc<Provider>> {
+        self.providers.clone()
+    }
+
+    /// Everything goes well, and nothing happens.
+    fn carry_out(&self, _: &Arc<dyn BlockDevice>, request: BlockRequest) -> Completion {
+        Completion {
+            memory: request.into_memory(),
+            result: Ok(()),
+        }
+    }
+
+    fn show(&self, _: Region, _: &system::Shown) -> Result<(), String> {
+        Ok(())
     }
 
     /// Half of the jobs go well: those of an even seed.

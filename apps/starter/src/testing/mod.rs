@@ -3,5 +3,5 @@
 mod machine;
 mod terminal;
 
-pub(crate) use machine::{Fake, GIB, phyr, ram_disk, shown_disk};
+pub(crate) use machine::{Fake, GIB, phyr, provider, ram_disk, shown_disk};
 pub(crate) use terminal::{Glass, Wire};

@@ -10,6 +10,7 @@
 
 use super::bell::{Bell, Bells, Ear};
 use super::namespace::Namespace;
+use super::own::Own;
 use super::platform::NvmePlatform;
 use super::queue::{Access, Local, Policy, Queue, QueueCounters};
 use crate::block::BlockDevice;
@@ -47,6 +48,8 @@ pub struct Hub {
     controller: Mutex<Option<Controller>>,
     /// The namespaces that are in use.
     namespaces: Mutex<Vec<Arc<Namespace>>>,
+    /// The memory that it has itself.
+    own: Own,
     leaving: Farewell,
     events: AtomicU64,
     tasks: Mutex<Vec<Task<()>>>,
@@ -74,6 +77,7 @@ impl Hub {
         address: PciAddress,
         domain: Domain,
         controller: Controller,
+        own: Own,
     ) -> Self {
         Self {
             name,
@@ -83,6 +87,7 @@ impl Hub {
             queues: PerCore::new(|| RefCell::new(None)),
             controller: Mutex::new(Some(controller)),
             namespaces: Mutex::new(Vec::new()),
+            own,
             leaving: Farewell::default(),
             events: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
@@ -92,6 +97,12 @@ impl Hub {
     /// The controller's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The memory that it has itself.
+    #[inline]
+    pub(super) fn own(&self) -> &Own {
+        &self.own
     }
 
     /// Its model, in its own words.
@@ -317,10 +328,13 @@ impl Hub {
     /// Lets the controller go, and waits until it is nobody's.
     pub async fn leave(&self) {
         self.forget_namespaces();
+        self.own.hide();
         if let Some(controller) = self.controller() {
             // One that is gone already says so; either way nothing is outstanding afterwards.
             let _ = controller.shutdown().await;
         }
+        // Requests of other controllers may be under way with its memory. They end.
+        self.own.take_back().await;
         self.leaving.say();
         self.controller.lock().take();
         let tasks = core::mem::take(&mut *self.tasks.lock());

@@ -5,6 +5,7 @@
 //! - `shared` is memory that driver and controller both use;
 //! - `bell` is what interrupts a core for a queue;
 //! - `queue` is a queue on its core, and who looks at it when;
+//! - `own` is the memory that a controller has itself;
 //! - [`hub`] is a controller with its queues and tasks;
 //! - [`namespace`] is a block device.
 
@@ -13,6 +14,7 @@ mod bell;
 mod costs;
 pub mod hub;
 pub mod namespace;
+mod own;
 pub mod platform;
 pub mod queue;
 mod shared;
@@ -28,6 +30,7 @@ use bell::Bells;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use hub::{Controller, Hub};
+use own::Own;
 use platform::NvmePlatform;
 
 /// Class, subclass and interface of NVM Express controllers (PCI Code and ID Assignment, section 1.2).
@@ -99,15 +102,26 @@ pub async fn probe(
     };
     let mut bells = Bells::new(messages, entries);
     let admin = bells.admin();
+    let bars = device.bars();
     let platform = NvmePlatform::new(device, registers, domain.clone(), admin);
     let mut options = nvme::Options::default();
     options.queues = cores::online().count() as u16;
     options.entries = ENTRIES;
-    options.controller_memory = IN_THE_CONTROLLER.load(Ordering::Relaxed);
+    let has_queues = IN_THE_CONTROLLER.load(Ordering::Relaxed);
+    options.controller_memory = has_queues;
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
-    let hub = Arc::new(Hub::new(name, function.address, domain, controller.clone()));
+    let is_taken = has_queues || !domain.is_direct();
+    let own = Own::open(&bars, &controller, &name, is_taken).await;
+    drop(bars);
+    let hub = Arc::new(Hub::new(
+        name,
+        function.address,
+        domain,
+        controller.clone(),
+        own,
+    ));
     let started = hub.start(bells).await;
     started.map_err(ProbeError::Driver)?;
     hub.refresh(&controller).await;

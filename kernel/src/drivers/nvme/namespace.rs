@@ -100,14 +100,40 @@ impl Namespace {
                 return Err(BlockError::from(error).into());
             }
         };
-        let request = nvme::Request::with_data(operation, mapping.into());
+        let transfer = Transfer::from(mapping);
+        let operation = match nvme::Memory::ranges(&transfer) {
+            nvme::Ranges::One(_) => operation,
+            ranges => match self.unmixed(operation, ranges) {
+                Ok(operation) => operation,
+                Err(error) => {
+                    take_back(buffer, Some(transfer));
+                    return Err(error.into());
+                }
+            },
+        };
+        let request = nvme::Request::with_data(operation, transfer);
         self.send(request, cx).map_err(|refused| {
-            let mapping = refused.request.data.map(DmaMapping::try_from);
-            if let Some(Ok(mapping)) = mapping {
-                *buffer = mapping.unmap();
-            }
+            take_back(buffer, refused.request.data);
             refusal_of(refused.error)
         })
+    }
+
+    /// The same operation, in commands none of which has data both in the controller's own memory and
+    /// elsewhere: it would refuse that (status Invalid Use of Controller Memory Buffer).
+    #[cold]
+    fn unmixed(
+        &self,
+        operation: nvme::Operation,
+        ranges: nvme::Ranges<'_>,
+    ) -> Result<nvme::Operation, BlockError> {
+        let Some(own) = self.hub.own().buffer() else {
+            return Ok(operation);
+        };
+        match nvme::blocks_at_a_time(ranges, own, &self.limits.command) {
+            Ok(Some(blocks)) => Ok(operation.in_commands_of(blocks)),
+            Ok(None) => Ok(operation),
+            Err(_) => Err(BlockError::NeedsBounce),
+        }
     }
 
     /// Requests without memory.
@@ -148,6 +174,17 @@ impl Namespace {
 fn no_queue(request: nvme::Request<Transfer>) -> Result<Ticket, nvme::Refused<Transfer>> {
     let error = nvme::Error::Dead(nvme::Failure::Gone);
     Err(nvme::Refused { request, error })
+}
+
+/// Takes memory off the bus again, back into the request that was refused.
+#[cold]
+fn take_back<D: Direction>(buffer: &mut Buffer<D>, transfer: Option<Transfer>)
+where
+    DmaMapping<D>: TryFrom<Transfer>,
+{
+    if let Some(Ok(mapping)) = transfer.map(DmaMapping::try_from) {
+        *buffer = mapping.unmap();
+    }
 }
 
 /// An operation that is to be durable at once, or not.

@@ -363,6 +363,10 @@ impl BlockDevice for Drive {
         }
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "a request that is refused comes back by value"
+    )]
     fn submit(&self, request: &mut Request, cx: &mut Context<'_>) -> Result<Ticket, Refusal> {
         if self.is_gone.load(Ordering::Relaxed) {
             return Err(BlockError::Removed.into());

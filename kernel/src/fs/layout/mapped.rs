@@ -3,6 +3,8 @@
 use super::Source;
 use super::extents::Extents;
 use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 /// A file, and where its data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +27,31 @@ impl MappedFile {
     /// Its bytes.
     pub(in crate::fs) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Where these bytes of the file are on the disk, in order. `None` if one of them is not there:
+    /// in a hole, or beyond the end.
+    pub(in crate::fs) fn stretches(&self, bytes: Range<u64>) -> Option<Vec<Range<u64>>> {
+        if bytes.end > self.len {
+            return None;
+        }
+        let mut found: Vec<Range<u64>> = Vec::new();
+        let mut here = bytes.start;
+        while here < bytes.end {
+            let block = here / self.block_size;
+            let extent = self.extents.at_or_after(block);
+            let extent = extent.filter(|extent| extent.logical <= block)?;
+            let start =
+                extent.physical * self.block_size + (here - extent.logical * self.block_size);
+            let end = (extent.logical + extent.count) * self.block_size;
+            let len = end.min(bytes.end) - here;
+            match found.last_mut() {
+                Some(last) if last.end == start => last.end += len,
+                _ => found.push(start..start + len),
+            }
+            here += len;
+        }
+        Some(found)
     }
 
     /// Fills `into` with the bytes from `position` on, as far as there are any, and returns how

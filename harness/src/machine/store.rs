@@ -1,0 +1,115 @@
+//! Memory besides RAM, as values and as QEMU's arguments.
+//!
+//! Each has a file behind it that it is shared with, so the host sees what a device has written there:
+//! that is a witness who shares no code with the guest. The exceptions are a screen, which the host looks at by a
+//! screenshot, and a hole, in which nothing is ever found again.
+//!
+//! | what | QEMU's device | its file's name |
+//! |---|---|---|
+//! | the third shared memory | `ivshmem2` | `ivshmem2` |
+//! | the second module of persistent memory | `nvdimm1` | `nvdimm1` |
+//! | the persistent memory of controller 0 | (`nvme0`) | `pmr0` |
+//! | a screen | `display` | |
+//! | a hole | `hole` | |
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{Line, Machine, escape, join};
+use crate::size;
+
+/// A file that is somebody's memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backing {
+    /// The file.
+    pub file: PathBuf,
+    /// Its bytes.
+    pub size: u64,
+}
+
+/// Memory besides RAM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stores {
+    /// Boards whose memory is shared with the host.
+    pub shared: Vec<Backing>,
+    /// Modules that keep their content without power.
+    pub modules: Vec<Backing>,
+    /// A screen with so much memory, which is a power of two.
+    pub display: Option<u64>,
+    /// A board that says that it has 1 MiB of memory, and has none.
+    pub hole: bool,
+}
+
+impl Stores {
+    /// The files, with their names.
+    pub(super) fn files(&self) -> Vec<(String, PathBuf)> {
+        let named = |name: &str, files: &[Backing]| -> Vec<(String, PathBuf)> {
+            let files = files.iter().enumerate();
+            files
+                .map(|(index, backing)| (format!("{name}{index}"), backing.file.clone()))
+                .collect()
+        };
+        let mut all = named("ivshmem", &self.shared);
+        all.extend(named("nvdimm", &self.modules));
+        all
+    }
+
+    /// What `-machine` needs, after its name.
+    pub(super) fn machine(&self) -> &'static str {
+        match self.modules.is_empty() {
+            true => "",
+            false => ",nvdimm=on",
+        }
+    }
+
+    /// What `-m` needs, after the RAM.
+    pub(super) fn slots(&self, ram: u64) -> String {
+        if self.modules.is_empty() {
+            return String::new();
+        }
+        let modules: u64 = self.modules.iter().map(|module| module.size).sum();
+        format!(
+            ",slots={},maxmem={}",
+            self.modules.len(),
+            size::show(ram + modules)
+        )
+    }
+}
+
+/// Adds the file of some memory, as an object of this name.
+pub(super) fn add_backing(line: &mut Line, name: &str, backing: &Backing) {
+    let size = size::show(backing.size);
+    let before = format!("memory-backend-file,id={name},share=on,size={size},mem-path=");
+    line.add("-object", &object(&before, &backing.file));
+}
+
+fn object(before: &str, file: &Path) -> OsString {
+    join(&[&before, &escape(file)])
+}
+
+/// Adds all of it.
+pub(super) fn add_all(line: &mut Line, machine: &Machine) {
+    let stores = &machine.stores;
+    for (index, backing) in stores.shared.iter().enumerate() {
+        add_backing(line, &format!("shared{index}"), backing);
+        let device = format!("ivshmem-plain,id=ivshmem{index},memdev=shared{index}");
+        line.add("-device", &device);
+    }
+    for (index, backing) in stores.modules.iter().enumerate() {
+        add_backing(line, &format!("module{index}"), backing);
+        line.add(
+            "-device",
+            &format!("nvdimm,id=nvdimm{index},memdev=module{index}"),
+        );
+    }
+    if let Some(bytes) = stores.display {
+        let bytes = size::show(bytes);
+        line.add(
+            "-device",
+            &format!("bochs-display,id=display,vgamem={bytes}"),
+        );
+    }
+    if stores.hole {
+        line.add("-device", "pci-testdev,id=hole,membar=1M");
+    }
+}

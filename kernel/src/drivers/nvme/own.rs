@@ -1,0 +1,111 @@
+//! Memory that a controller has, given out to whoever wants to do I/O with it.
+//!
+//! - `nvme0cmb` is the controller memory buffer. The controller is told where it is on the bus, so that it
+//!   takes these addresses for its own and does not go out to the bus for them.
+//! - `nvme0pmr` is the persistent memory region, switched on.
+//!
+//! What a controller says of its memory may be anything, so it is checked against its base address
+//! registers. What does not hold is said on the console, and that memory is nobody's.
+
+use super::hub::Controller;
+use crate::memory::regions::{self, Kind, Provider};
+use crate::pci::device::{BarPart, Bars, DeviceError};
+use crate::pci::ecam::Ecam;
+use crate::println;
+use crate::storage::Name;
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use phyr::{DmaAddr, DmaRange, Phyr};
+
+/// What a controller has of its own, for as long as the controller is there.
+#[derive(Default)]
+pub(super) struct Own {
+    providers: Vec<Arc<Provider>>,
+    /// What the controller takes for its own memory, if it has been told of any.
+    buffer: Option<DmaRange>,
+}
+
+impl Own {
+    /// Opens what there is. Not the memory buffer, if it `is_taken`: where queues lie in it, or where the
+    /// device sees other addresses than the CPU, so that some other memory may be at the buffer's.
+    pub(super) async fn open(
+        bars: &Bars<Ecam>,
+        controller: &Controller,
+        hub: &str,
+        is_taken: bool,
+    ) -> Self {
+        let mut own = Self::default();
+        if let Some(memory) = controller.memory_buffer().filter(|_| !is_taken) {
+            let name = Name::or_next(&format!("{hub}cmb"));
+            if let Some(phyr) = own.offer(bars, memory, name, Kind::Controller)
+                && phyr.is_aligned(4096)
+            {
+                // The bus address of a base address register is its physical one.
+                let base = DmaAddr::new(phyr.addr().get());
+                controller.open_memory_buffer(base);
+                own.buffer = DmaRange::new(base, phyr.len()).ok();
+            }
+        }
+        if let Some(memory) = controller.enable_persistent_memory().await {
+            let name = Name::or_next(&format!("{hub}pmr"));
+            own.offer(bars, memory, name, Kind::Persistent);
+        }
+        own
+    }
+
+    /// Gives out a piece of memory. Returns where it is, if it is where the controller says.
+    fn offer(
+        &mut self,
+        bars: &Bars<Ecam>,
+        memory: nvme::OwnMemory,
+        name: Name,
+        kind: Kind,
+    ) -> Option<Phyr> {
+        if !(memory.takes_data && memory.gives_data) {
+            return None;
+        }
+        let part = match (memory.offset, memory.bytes) {
+            (offset, Some(len)) => BarPart::Bytes { offset, len },
+            (0, None) => BarPart::All,
+            (_, None) => return None,
+        };
+        // The registers and the doorbells are at the start of register 0.
+        let opened = match memory.bar {
+            0 => Err(DeviceError::NotInside(0)),
+            // SAFETY: the specification says that it is memory, for data; this driver keeps nothing there.
+            bar => unsafe { bars.memory(bar, part, name, kind) },
+        };
+        match opened {
+            Ok(provider) => {
+                let phyr = provider.phyr();
+                regions::add(provider.clone());
+                self.providers.push(provider);
+                Some(phyr)
+            }
+            Err(error) => {
+                println!("{kind} of a controller is not used: {error}");
+                None
+            }
+        }
+    }
+
+    /// What the controller takes for its own memory. A command must not have data in it and
+    /// elsewhere, too.
+    #[inline]
+    pub(super) fn buffer(&self) -> Option<DmaRange> {
+        self.buffer
+    }
+
+    /// Nobody finds it any more.
+    pub(super) fn hide(&self) {
+        self.providers.iter().for_each(regions::remove);
+    }
+
+    /// Takes all of it back, and waits until it is in use no more.
+    pub(super) async fn take_back(&self) {
+        for provider in &self.providers {
+            provider.revoke().await;
+        }
+    }
+}
