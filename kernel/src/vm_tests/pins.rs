@@ -74,8 +74,8 @@ fn oracle(space: &AddressSpace, range: VirtRange) -> PhyrList {
     list
 }
 
-fn part(range: VirtRange, start: u64, len: u64) -> VirtRange {
-    range.without_prefix(start).unwrap().prefix(len).unwrap()
+fn part(range: VirtRange, offset: u64, len: u64) -> VirtRange {
+    range.without_prefix(offset).unwrap().prefix(len).unwrap()
 }
 
 #[vm_test(machine = "ram=4G", timeout = 60)]

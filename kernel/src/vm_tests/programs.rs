@@ -235,6 +235,7 @@ pub(super) fn at(addr: u64) -> VirtAddr {
     VirtAddr::new(addr).unwrap()
 }
 
+// Not memory: a program's addresses, from numbers.
 pub(super) fn range(start: u64, len: u64) -> VirtRange {
     VirtRange::new(at(start), len).unwrap()
 }
@@ -286,7 +287,11 @@ pub(super) async fn serve(program: &mut Program, disk: Option<&dyn BlockDevice>)
                 number: READ,
                 arguments: [address, bytes, position, ..],
             } => {
-                let answer = read(program.space(), disk, address, bytes, position).await;
+                let range = VirtAddr::new(address).and_then(|start| VirtRange::new(start, bytes));
+                let answer = match range {
+                    Ok(range) => read(program.space(), disk, range, position).await,
+                    Err(_) => Err(Error::Invalid),
+                };
                 program.answer(answer.unwrap_or_else(|error| error as i64 as u64));
             }
             Stop::Call { .. } => program.answer(Error::NoSuchCall as i64 as u64),
@@ -300,15 +305,12 @@ pub(super) async fn serve(program: &mut Program, disk: Option<&dyn BlockDevice>)
 async fn read(
     space: &AddressSpace,
     disk: Option<&dyn BlockDevice>,
-    address: u64,
-    bytes: u64,
+    range: VirtRange,
     position: u64,
 ) -> Result<u64, Error> {
     let disk = disk.ok_or(Error::Disk)?;
-    let range = VirtAddr::new(address).and_then(|start| VirtRange::new(start, bytes));
-    let range = range.map_err(|_| Error::Invalid)?;
     let block_size = u64::from(disk.geometry().block_size);
-    if !position.is_multiple_of(block_size) || !bytes.is_multiple_of(block_size) {
+    if !position.is_multiple_of(block_size) || !range.len().is_multiple_of(block_size) {
         return Err(Error::Invalid);
     }
     let pinned = space
@@ -322,6 +324,6 @@ async fn read(
     let memory = Box::new(pinned).into_memory();
     let read = disk.read(position / block_size, memory).await;
     read.map_err(|_| Error::Disk)?;
-    Ok(bytes)
+    Ok(range.len())
 }
 // ANCHOR_END: read

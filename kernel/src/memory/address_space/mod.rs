@@ -44,6 +44,7 @@ use super::virt::{VirtAddr, VirtRange};
 use super::window::{PAGE, Window};
 use crate::cores::shootdown::AllTlbs;
 use crate::lock::Mutex;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use areas::{Area, Areas};
@@ -105,7 +106,7 @@ enum Tree {
     /// Those that all cores use while they are in the kernel.
     Kernel,
     /// A program's.
-    Own(Tables),
+    Own(Box<Tables>),
 }
 
 /// How much there is of what.
@@ -155,7 +156,7 @@ impl AddressSpace {
                 Features::detect(),
             )
         };
-        let tree = Tree::Own(tables.for_user());
+        let tree = Tree::Own(Box::new(tables.for_user()));
         Ok(Self::of(USER, Some(root), tree))
     }
 
