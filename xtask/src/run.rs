@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
-use harness::machine::{self, Accel, Firmware, Machine, Memory, Namespace, Nvme};
+use harness::machine::{self, Accel, Firmware, Interface, Machine, Memory, Namespace, Nvme};
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
 use harness::{accel, size, workspace};
@@ -40,14 +40,14 @@ The exit status is 0 if the machine was left in good order and every command of 
 After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed."
 )]
 pub(crate) struct Options {
-    /// Attach this disk image as an NVMe disk; may be given several times
+    /// Attach this disk image as a disk; may be given several times
     ///
     /// Raw images and qcow2 images are understood. An image that you may not write is attached
     /// read-only. Without --disk and --share a demonstration disk is made.
     #[arg(long, value_name = "IMG")]
     disk: Vec<PathBuf>,
 
-    /// Attach a copy of this folder as an NVMe disk with an ext4 file system
+    /// Attach a copy of this folder as a disk with an ext4 file system
     ///
     /// It is a copy: nothing that happens in the machine changes the folder.
     #[arg(long, value_name = "DIR")]
@@ -77,7 +77,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", default_value = "auto")]
     accel: AccelName,
 
-    /// Bytes of a block of the NVMe disks: 512 or 4096
+    /// What the disks are to the machine
+    #[arg(long, value_name = "NAME", default_value = "nvme")]
+    interface: InterfaceName,
+
+    /// Bytes of a block of the disks: 512 or 4096
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
     block_size: u32,
 
@@ -116,6 +120,14 @@ enum FirmwareName {
     Seabios,
     /// sets up next to nothing, and starts faster
     Qboot,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum InterfaceName {
+    /// NVMe controllers: nvme0n1, nvme1n1, …
+    Nvme,
+    /// virtio block devices: vda, vdb, …
+    Virtio,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -194,7 +206,12 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         let mut namespace = Namespace::new(image);
         namespace.format.lba = options.block_size;
         namespace.read_only = read_only;
-        machine.disks.push(Nvme::of(vec![namespace]));
+        let mut disk = Nvme::of(vec![namespace]);
+        disk.interface = match options.interface {
+            InterfaceName::Nvme => Interface::Nvme,
+            InterfaceName::Virtio => Interface::Virtio,
+        };
+        machine.disks.push(disk);
     };
     for path in &options.disk {
         let path = fs::canonicalize(path)?;

@@ -104,7 +104,8 @@ fn a_device_that_sleeps_is_told_once_also_where_indices_wrap() {
         used: 0,
     };
     let mut total = 0_u32;
-    let mut batch = 0;
+    // So that the batch in which they wrap begins well before the end.
+    let mut batch = 5;
     while total < 70_000 {
         batch = batch % 8 + 1;
         for head in 0..batch {

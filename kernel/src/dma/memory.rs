@@ -43,7 +43,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::Range;
-use phyr::{Phyr, PhyrList};
+use phyr::{ListError, Phyr, PhyrList};
 
 /// Why memory cannot be described.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -365,16 +365,10 @@ const NOT_ALONE: &str =
     "pinned memory is its program's, too, and has no bytes to borrow: copy them";
 
 /// Where a part of a list lies.
-<<<<<<< HEAD
 fn part_of(list: &PhyrList, part: Range<u64>) -> Result<Phyrs, BufferError> {
     let len = part.end - part.start;
     let mut cursor = list.cursor();
     if len == 0 || !cursor.advance(part.start) || cursor.remaining() < len {
-=======
-fn part_of(list: &PhyrList, offset: u64, len: u64) -> Result<Phyrs, BufferError> {
-    let mut cursor = list.cursor();
-    if len == 0 || !cursor.advance(offset) || cursor.remaining() < len {
->>>>>>> 4dd765a (vm-tests, memory: as the linter and the currency like it)
         return Err(BufferError::Empty);
     }
     let first = cursor.next(len).ok_or(BufferError::Empty)?;

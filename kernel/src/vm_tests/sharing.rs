@@ -7,7 +7,7 @@ use crate::block::blocking::wait;
 use crate::drivers::nvme::hub::Controller;
 use crate::memory::frames::Frames;
 use crate::storage;
-use alloc::vec::Vec;
+use alloc::vec;
 use embassy_futures::yield_now;
 use nvme::admin::Attachment;
 use nvme::{Namespace, RequestError};
@@ -56,8 +56,7 @@ fn blocks_are_copied_and_none_comes_here() {
 #[vm_test(machine = "copy=8,ms=8,pi=1,size=16M", timeout = 60)]
 fn a_copy_of_protected_blocks_is_protected() {
     let disk = bare(0, 1);
-    let mut data = Vec::new();
-    data.resize(8 * BLOCK as usize, 0);
+    let mut data = vec![0; 8 * BLOCK as usize];
     pattern::fill(seed() ^ 3, 0, &mut data);
     let write = disk.namespace.write(100, 8).expect("a write");
     disk.send(write, &data, &[]).expect("it writes");

@@ -61,7 +61,7 @@ fn a_device_that_does_not_confirm_a_reset_is_refused() {
 fn only_what_is_implemented_is_accepted() {
     let world = World::new(|ram| {
         let mut device = Device::new(ram, 1000);
-        device.offered = u64::MAX & !(bits::SIZE_MAX | bits::RO);
+        device.offered = !(bits::SIZE_MAX | bits::RO);
         device
     });
     let accepted = world.device().accepted;

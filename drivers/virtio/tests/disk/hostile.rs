@@ -100,7 +100,7 @@ fn an_error_in_the_middle_of_a_batch_is_that_of_its_request() {
             let operation = world.disk.properties().read_blocks(block, 1);
             let request = Request::with_data(operation.expect("inside"), world.target(&[512]));
             let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
-            tickets.push(ticket.ok().expect("there is room"));
+            tickets.push(ticket.expect("there is room"));
         }
         world.device().disk.truncate(1999 * 512);
         for (number, ticket) in tickets.into_iter().enumerate().rev() {

@@ -17,7 +17,7 @@ fn submit(world: &World, count: u64) -> Vec<Ticket> {
         let operation = world.disk.properties().read_blocks(block, 1);
         let request = Request::with_data(operation.expect("inside"), world.target(&[512]));
         let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
-        tickets.push(ticket.ok().expect("there is room"));
+        tickets.push(ticket.expect("there is room"));
     }
     world.queue.0.borrow_mut().turn();
     tickets
@@ -249,7 +249,7 @@ fn room_is_waited_for() {
     let operation = world.disk.properties().read_blocks(0, 1).expect("inside");
     let request = Request::with_data(operation, world.target(&[512]));
     let refused = world.queue.0.borrow_mut().submit(request, Waker::noop());
-    let refused = refused.err().expect("it is full");
+    let refused = refused.expect_err("it is full");
     assert_eq!(refused.error, Error::Full);
     let mut cx = Context::from_waker(Waker::noop());
     let room = world.queue.0.borrow_mut().poll_room(&mut cx);

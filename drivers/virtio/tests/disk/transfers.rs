@@ -115,7 +115,7 @@ fn what_does_not_fit_is_refused_and_comes_back() {
             data,
         };
         let refused = world.queue.0.borrow_mut().submit(request, Waker::noop());
-        refused.err().expect("refused").error
+        refused.expect_err("refused").error
     };
     let length = Error::Request(RequestError::Length);
     assert_eq!(submit(None), length);
@@ -201,7 +201,7 @@ fn the_device_is_notified_once_for_a_batch_and_no_register_is_read() {
         for block in 0..20 {
             let request = Request::with_data(read(block), world.target(&[512]));
             let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
-            tickets.push(ticket.ok().expect("there is room"));
+            tickets.push(ticket.expect("there is room"));
         }
         assert_eq!(counts(), before, "not before the turn");
         for ticket in tickets {

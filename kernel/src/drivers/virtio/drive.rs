@@ -1,4 +1,4 @@
-//! A disk with a queue on each core, as a block device.
+//! A disk with a queue on each core.
 //!
 //! A request goes into the queue of the core that makes it. So nobody waits for another core, and
 //! a lock is taken only where the device has fewer queues than there are cores: the last one is
@@ -7,14 +7,11 @@
 //! Each queue has a task on its core, and the device has one on the core that found it. They end
 //! when the device is out of use and each request has been asked for or abandoned.
 
+use super::device::limits;
 use super::platform::VirtioPlatform;
 use super::queue::{Access, Bell, Local, Messages, Queue, QueueCounters, Way};
-use crate::block::{
-    BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Ranges, Refusal,
-    Request, Space, Ticket,
-};
+use crate::block::{BlockDevice, Limits};
 use crate::cores::{self, CoreId, PerCore};
-use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Transfer};
 use crate::executor::{self, Task};
 use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
@@ -26,16 +23,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::task::{Context, Poll};
 use embassy_futures::select::select;
 use embassy_time::{Duration, Timer};
 use virtio::blk::Properties;
 
 /// The driver's handle of a disk.
 pub type Disk = virtio::blk::Disk<VirtioPlatform>;
-
-/// virtio addresses all 64 bits, and does not ask for any alignment.
-const LIMITS: DmaLimits = DmaLimits::NONE;
 
 /// What the disk says it is.
 const MODEL: &str = "virtio disk";
@@ -48,18 +41,20 @@ const SHARED_LOOK: Duration = Duration::from_millis(250);
 
 /// A disk.
 pub struct Drive {
-    name: Name,
+    pub(super) name: Name,
     address: PciAddress,
-    disk: Disk,
+    pub(super) disk: Disk,
     /// As it was found, with as many blocks as there can be: `blocks` is what counts.
-    properties: Properties,
-    blocks: AtomicU64,
+    pub(super) properties: Properties,
+    pub(super) blocks: AtomicU64,
+    /// But for depth and pieces, which the queues say.
+    pub(super) limits: Limits,
     /// It is being let go, or has gone.
-    is_gone: AtomicBool,
+    pub(super) is_gone: AtomicBool,
     /// This core's queue, if it has one.
     queues: PerCore<RefCell<Option<Rc<Local>>>>,
-    depth: AtomicU64,
-    pieces: AtomicU64,
+    pub(super) depth: AtomicU64,
+    pub(super) pieces: AtomicU64,
     tasks: Mutex<Vec<Task<()>>>,
 }
 
@@ -92,6 +87,7 @@ impl Drive {
             disk,
             properties,
             blocks: AtomicU64::new(found.blocks),
+            limits: limits(&found),
             is_gone: AtomicBool::new(false),
             queues: PerCore::new(|| RefCell::new(None)),
             depth: AtomicU64::new(1),
@@ -116,7 +112,7 @@ impl Drive {
     }
 
     #[inline]
-    fn with_queue<R>(&self, action: impl FnOnce(Option<&Local>) -> R) -> R {
+    pub(super) fn with_queue<R>(&self, action: impl FnOnce(Option<&Local>) -> R) -> R {
         action(self.queues.here().borrow().as_deref())
     }
 
@@ -249,217 +245,6 @@ impl Drive {
         for task in tasks {
             task.await;
         }
-    }
-
-    /// The driver's operation. The block request has been checked against the geometry and the limits.
-    #[inline]
-    fn operation(&self, request: &Request) -> Result<virtio::blk::Operation, BlockError> {
-        let properties = &self.properties;
-        let block = request.block;
-        let blocks = (request.len() >> properties.block_size.trailing_zeros()) as u64;
-        let (made, durability) = match &request.operation {
-            Operation::Read(_) => (properties.read_blocks(block, blocks), Durability::Flushed),
-            Operation::Write(_, durability) => {
-                (properties.write_blocks(block, blocks), *durability)
-            }
-            Operation::Discard { blocks } => (
-                properties.discard_blocks(block, *blocks),
-                Durability::Flushed,
-            ),
-            Operation::WriteZeroes {
-                blocks,
-                space,
-                durability,
-            } => {
-                let made = properties.zero_blocks(block, *blocks);
-                let made = match space {
-                    Space::Keep => made,
-                    Space::Release => made.map(virtio::blk::Operation::with_unmap),
-                };
-                (made, *durability)
-            }
-            Operation::Flush => (
-                properties.flush().ok_or(virtio::RequestError::Unsupported),
-                Durability::Flushed,
-            ),
-            // virtio knows neither, the limits say so, and the check was before.
-            Operation::Compare(_) | Operation::Verify { .. } => {
-                return Err(BlockError::Unsupported);
-            }
-        };
-        let made = made.map_err(|error| block_error(virtio::Error::Request(error)))?;
-        Ok(match durability {
-            Durability::Flushed => made,
-            Durability::Now => made.with_durability(),
-        })
-    }
-}
-
-/// Puts the memory of a request on the bus. If that fails, the request still has it.
-#[inline]
-fn put_on_bus(operation: &mut Operation) -> Result<Option<Transfer>, BlockError> {
-    Ok(Some(match operation {
-        Operation::Read(buffer) => map(buffer)?.into(),
-        Operation::Write(buffer, _) => map(buffer)?.into(),
-        _ => return Ok(None),
-    }))
-}
-
-#[inline]
-fn map<D: Direction>(buffer: &mut Buffer<D>) -> Result<DmaMapping<D>, BlockError> {
-    dma::map(buffer.take(), &super::DOMAIN, &LIMITS).map_err(|(error, back)| {
-        *buffer = back;
-        error.into()
-    })
-}
-
-/// Takes the memory off the bus again, back into the request that was refused.
-#[cold]
-fn take_back(operation: &mut Operation, transfer: Option<Transfer>) {
-    match (operation, transfer) {
-        (Operation::Read(buffer), Some(Transfer::FromDevice(mapping))) => *buffer = mapping.unmap(),
-        (Operation::Write(buffer, _), Some(Transfer::ToDevice(mapping))) => {
-            *buffer = mapping.unmap();
-        }
-        _ => {}
-    }
-}
-
-impl BlockDevice for Drive {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn geometry(&self) -> Geometry {
-        Geometry {
-            block_size: self.properties.block_size,
-            blocks: self.blocks.load(Ordering::Relaxed),
-            writable: !self.properties.read_only,
-        }
-    }
-
-    fn limits(&self) -> Limits {
-        let block = self.properties.block_size;
-        let ranges = |extent: virtio::blk::Extent| {
-            let sectors = block / 512;
-            Ranges {
-                granularity: u64::from(extent.granularity.div_ceil(sectors)),
-                max_blocks: u64::from(extent.max_sectors / sectors),
-            }
-        };
-        Limits {
-            command: phyr::Limits {
-                max_pieces: self.pieces.load(Ordering::Relaxed),
-                ..phyr::Limits::of_blocks(block.into())
-            },
-            depth: self.depth.load(Ordering::Relaxed) as u16,
-            write_cache: self.properties.has_cache,
-            // By a flush behind it.
-            durable_writes: true,
-            discard: self.properties.discard.map(ranges),
-            write_zeroes: self.properties.write_zeroes.map(ranges),
-            compare: false,
-            verify: false,
-        }
-    }
-
-    #[expect(
-        clippy::result_large_err,
-        reason = "a request that is refused comes back by value"
-    )]
-    fn submit(&self, request: &mut Request, cx: &mut Context<'_>) -> Result<Ticket, Refusal> {
-        if self.is_gone.load(Ordering::Relaxed) {
-            return Err(BlockError::Removed.into());
-        }
-        request.check(&self.geometry(), &self.limits())?;
-        if matches!(request.operation, Operation::Flush) && !self.properties.has_cache {
-            cx.waker().wake_by_ref();
-            return Ok(Ticket::new(NOTHING_TO_DO));
-        }
-        let operation = self.operation(request)?;
-        self.with_queue(|local| {
-            let Some(local) = local else {
-                let failure = self.disk.failure().unwrap_or(virtio::Failure::Gone);
-                return Err(block_error(virtio::Error::Dead(failure)).into());
-            };
-            let data = put_on_bus(&mut request.operation)?;
-            let made = virtio::blk::Request { operation, data };
-            match local.with(|queue| queue.submit(made, cx.waker())) {
-                Ok(ticket) => Ok(Ticket::new(ticket.into_number())),
-                Err(refused) => {
-                    take_back(&mut request.operation, refused.request.data);
-                    Err(match refused.error {
-                        virtio::Error::Full => Refusal::Full,
-                        error => Refusal::Error(block_error(error)),
-                    })
-                }
-            }
-        })
-    }
-
-    fn poll(&self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Completion> {
-        if ticket.number() == NOTHING_TO_DO {
-            return Poll::Ready(Completion {
-                memory: None,
-                result: Ok(()),
-            });
-        }
-        let ticket = virtio::blk::Ticket::from_number(ticket.number());
-        let done = self.with_queue(|local| {
-            // A queue stays until all its requests were asked for, or abandoned.
-            let local = local.expect("a request is in a queue of this core");
-            local.with(|queue| queue.poll(&ticket, cx))
-        });
-        done.map(|done| Completion {
-            memory: done.data.map(Transfer::into_memory),
-            result: done.result.map_err(block_error),
-        })
-    }
-
-    fn abandon(&self, ticket: Ticket) {
-        if ticket.number() == NOTHING_TO_DO {
-            return;
-        }
-        let ticket = virtio::blk::Ticket::from_number(ticket.number());
-        self.with_queue(|local| {
-            if let Some(local) = local {
-                local.with(|queue| queue.abandon(ticket));
-            }
-        });
-    }
-
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.with_queue(|local| match local {
-            Some(local) => local.with(|queue| queue.poll_room(cx)),
-            None => Poll::Ready(()),
-        })
-    }
-
-    fn outstanding(&self) -> usize {
-        self.with_queue(|local| local.map_or(0, |local| local.with(|queue| queue.requests())))
-    }
-}
-
-/// The ticket of a request that was done when it came.
-const NOTHING_TO_DO: u64 = u64::MAX;
-
-#[cold]
-fn block_error(error: virtio::Error) -> BlockError {
-    use virtio::{DeviceError, Error, Failure, RequestError};
-    match error {
-        Error::Request(RequestError::Pieces { .. }) => BlockError::NeedsBounce,
-        Error::Request(RequestError::OutOfRange) => BlockError::OutOfRange,
-        Error::Request(RequestError::Length) => BlockError::Length,
-        Error::Request(RequestError::ReadOnly) => BlockError::ReadOnly,
-        Error::Request(RequestError::Unsupported) => BlockError::Unsupported,
-        Error::Device(DeviceError::Unsupported) => BlockError::Unsupported,
-        Error::Failed(Failure::Timeout(_)) => BlockError::TimedOut,
-        // One is shut down because it is to go.
-        Error::Failed(Failure::Gone | Failure::ShutDown)
-        | Error::Dead(Failure::Gone | Failure::ShutDown)
-        | Error::Lost(Failure::Gone | Failure::ShutDown) => BlockError::Removed,
-        Error::OutOfMemory => BlockError::OutOfMemory,
-        other => BlockError::device(&other),
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! - `platform` is a device's place in the machine;
 //! - `queue` is a queue on its core, and who looks at it when;
-//! - [`drive`] is a disk: a queue on each core, and a block device.
+//! - [`drive`] is a disk with a queue on each core;
+//! - `device` is the same as a block device.
 
+mod device;
 pub mod drive;
 pub mod platform;
 pub mod queue;

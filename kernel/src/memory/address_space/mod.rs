@@ -101,7 +101,6 @@ struct State {
 }
 
 /// Whose page tables.
-#[expect(clippy::large_enum_variant, reason = "there is one for each program")]
 enum Tree {
     /// Those that all cores use while they are in the kernel.
     Kernel,

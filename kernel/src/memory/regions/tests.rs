@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::block::blocking::wait;
-use crate::dma::{Buffer, BufferError, DmaError, DmaLimits, Memory, Mixed, Owner, Phyrs, map};
+use crate::dma::{
+    Buffer, BufferError, DmaError, DmaLimits, Domain, Memory, Mixed, Owner, Phyrs, map,
+};
 use crate::memory::frames::{Frames, host};
 use crate::memory::paging::Cache;
 use crate::storage::Name;
@@ -10,11 +12,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::task::Waker;
-use phyr::{DmaAddr, PhysAddr};
+use phyr::PhysAddr;
 
 const LIMITS: DmaLimits = DmaLimits {
-    last: DmaAddr::new(u64::MAX),
     alignment: 4,
+    ..DmaLimits::NONE
 };
 
 /// Memory high above all that there is.
@@ -85,8 +87,8 @@ fn memory_of_two_devices_touches_and_stays_apart() {
     let Ok(Phyrs::List(list)) = memory.phyrs() else {
         panic!("two devices' memory is no one phyr");
     };
-    assert_eq!(list.len(), 2);
-    assert_eq!(list.bytes(), 0x2000);
+    assert_eq!(list.phyrs().len(), 2);
+    assert_eq!(list.phyrs().bytes(), 0x2000);
 }
 
 #[test]
@@ -122,7 +124,7 @@ fn a_mixed_buffer_keeps_its_order_and_gives_back_its_pieces() {
     assert_eq!(memory.len(), 0x3800);
     let places = |memory: &Memory| match memory.phyrs().unwrap() {
         Phyrs::One(phyr) => vec![phyr],
-        Phyrs::List(list) => list.iter().collect::<Vec<_>>(),
+        Phyrs::List(list) => list.phyrs().iter().collect::<Vec<_>>(),
     };
     let phyr = |addr, len| Phyr::new(PhysAddr::new(addr), len).unwrap();
     assert_eq!(
@@ -161,7 +163,7 @@ fn nothing_is_put_on_the_bus_that_was_taken_back() {
     assert_eq!(provider.try_revoke(), Ok(()));
     assert_eq!(provider.claim(0x1000, 1).unwrap_err(), ClaimError::Revoked);
     let memory = region.into_memory();
-    let (error, buffer) = map(Buffer::from_device(memory), &LIMITS).unwrap_err();
+    let (error, buffer) = map(Buffer::from_device(memory), &Domain::DIRECT, &LIMITS).unwrap_err();
     assert_eq!(
         error,
         DmaError::Buffer(BufferError::Region(RegionError::Revoked))
@@ -178,10 +180,20 @@ fn what_a_device_knows_of_is_not_taken_back() {
     let (first, second) = provider.claim_all().unwrap().split_at(0x1000).unwrap();
     let mut mixed = Mixed::new();
     mixed.push(first);
-    let mapping = map(Buffer::from_device(mixed.into_memory()), &LIMITS).unwrap();
+    let mapping = map(
+        Buffer::from_device(mixed.into_memory()),
+        &Domain::DIRECT,
+        &LIMITS,
+    )
+    .unwrap();
     assert_eq!(provider.try_revoke(), Err(InUse(1)));
     assert!(!provider.is_revoked(), "a refusal changes nothing");
-    let other = map(Buffer::to_device(second.into_memory()), &LIMITS).unwrap();
+    let other = map(
+        Buffer::to_device(second.into_memory()),
+        &Domain::DIRECT,
+        &LIMITS,
+    )
+    .unwrap();
     assert_eq!(provider.try_revoke(), Err(InUse(2)));
     // A request that nobody asked for any more: its memory is dropped when the device is done.
     drop(other);
@@ -197,11 +209,20 @@ fn what_a_device_knows_of_is_not_taken_back() {
 fn taking_back_waits_for_the_device_and_lets_nothing_new_in() {
     let provider = provider(0x2000);
     let (first, second) = provider.claim_all().unwrap().split_at(0x1000).unwrap();
-    let mapping = map(Buffer::from_device(first.into_memory()), &LIMITS).unwrap();
+    let mapping = map(
+        Buffer::from_device(first.into_memory()),
+        &Domain::DIRECT,
+        &LIMITS,
+    )
+    .unwrap();
     let mut waiting = core::pin::pin!(provider.revoke());
     let mut cx = core::task::Context::from_waker(Waker::noop());
     assert!(waiting.as_mut().poll(&mut cx).is_pending());
-    let refused = map(Buffer::from_device(second.into_memory()), &LIMITS);
+    let refused = map(
+        Buffer::from_device(second.into_memory()),
+        &Domain::DIRECT,
+        &LIMITS,
+    );
     assert!(refused.is_err(), "the door is closed while the last leaves");
     assert!(waiting.as_mut().poll(&mut cx).is_pending());
     drop(mapping);

@@ -6,15 +6,15 @@
 //! overwritten with what no device says before the chain was sent.
 
 use super::sending::NO_STATUS;
-use super::{AREA, Body, Mode, STATUS, Ticket};
+use super::slot::{AREA, STATUS};
+use super::{Body, Mode, Ticket};
+use crate::blk::request::{Command, Done};
 use crate::error::{DeviceError, Error, Failure, Violation};
 use crate::memory::Memory;
 use crate::platform::{Platform, SharedMemory};
 use crate::split::Used;
 use core::task::{Context, Poll};
 use virtio_spec::blk::S;
-
-use crate::blk::request::{Command, Done};
 
 impl<P: Platform, B: Memory> Body<P, B> {
     /// Takes all that was used, and looks at each. Returns their number.

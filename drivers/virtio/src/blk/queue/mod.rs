@@ -19,11 +19,11 @@ mod completion;
 mod orders;
 mod reach;
 mod sending;
+mod slot;
 
 use super::config::Properties;
-use super::request::{Done, Operation, Request};
+use super::request::{Done, Request};
 use super::shared::{Member, Shared};
-use crate::chain::Cut;
 use crate::error::{Error, Failure};
 use crate::memory::Memory;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
@@ -35,7 +35,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
-use phyr::{DmaAddr, Place};
+use phyr::DmaAddr;
+use slot::{AREA, Plan, Slot};
 use virtio_spec::blk::F;
 
 pub use reach::{Reach, attend};
@@ -119,101 +120,6 @@ enum Mode {
     Held,
     /// The device is out of use. Requests are refused.
     Dead(Failure),
-}
-
-/// What a slot is used for.
-struct Slot<B> {
-    /// Changes with each request.
-    serial: u32,
-    /// The device has a command of this slot.
-    is_out: bool,
-    /// Bytes of data that it is to write for it; the status byte is one more.
-    data: u32,
-    /// Times that the present command was sent before.
-    tries: u8,
-    /// The scan before which it was sent.
-    sent: u32,
-    active: Option<Active<B>>,
-}
-
-/// A request.
-struct Active<B> {
-    operation: Operation,
-    data: Option<B>,
-    /// Sectors that are done.
-    done: u64,
-    /// Sectors of the present command.
-    part: u64,
-    /// Where in the data it starts, and where it ends.
-    place: Place,
-    behind: Place,
-    /// Any of it was sent.
-    was_sent: bool,
-    /// Nobody wants the result.
-    is_abandoned: bool,
-    /// The result, when all is done but taking it.
-    over: Option<Result<(), Error>>,
-    waker: Option<Waker>,
-}
-
-/// Bytes of a slot's header, segment and status, in one cache line.
-const AREA: usize = 64;
-/// Where in it the segment of a discard is: the header is before.
-const SEGMENT: usize = 16;
-/// Where in it the status byte is.
-const STATUS: usize = 32;
-
-/// Most descriptors in a slot's table.
-const TABLE: u16 = 64;
-
-/// Most descriptors of the ring for a slot, where there are no tables.
-const CHAIN: u16 = 16;
-
-/// Where the things of a slot are.
-#[derive(Clone, Copy, Debug)]
-struct Plan {
-    /// Descriptors of the ring for each slot: header, pieces, status.
-    chain: u16,
-    /// Descriptors in a slot's table; 0 if there are none.
-    table: u16,
-    /// Number of slots.
-    slots: u16,
-    cut: Cut,
-    /// Most sectors in a command that moves no data.
-    max_discard: u32,
-    max_zeroes: u32,
-    /// A flush has something to do.
-    has_cache: bool,
-}
-
-impl Plan {
-    fn new(entries: u16, properties: &Properties, features: &Accepted<F>) -> Self {
-        // A chain is never longer than the queue, tables included (section 2.7.5.3.1). Header
-        // and status are no segments.
-        let longest = u16::try_from(properties.seg_max)
-            .unwrap_or(u16::MAX)
-            .saturating_add(2)
-            .min(entries);
-        let (chain, table) = match features.contains(F::INDIRECT_DESC) {
-            true => (3, longest.clamp(3, TABLE)),
-            false => (longest.min((entries / 8).clamp(3, CHAIN)), 0),
-        };
-        Self {
-            chain,
-            table,
-            slots: entries / chain,
-            cut: Cut {
-                max_piece: properties.size_max,
-                max_pieces: chain.max(table) - 2,
-                block: properties.block_size,
-            },
-            max_discard: properties.discard.map_or(0, |extent| extent.max_sectors),
-            max_zeroes: properties
-                .write_zeroes
-                .map_or(0, |extent| extent.max_sectors),
-            has_cache: properties.has_cache,
-        }
-    }
 }
 
 /// All of a queue.

@@ -4,7 +4,8 @@
 //! 5.2.6). Header and status of a slot never move, so their descriptors are written once, and a
 //! command of one piece takes eight stores in the ring and its area.
 
-use super::{AREA, Active, Body, Mode, Refused, SEGMENT, STATUS, Ticket};
+use super::slot::{AREA, Active, SEGMENT, STATUS};
+use super::{Body, Mode, Refused, Ticket};
 use crate::blk::config::SECTOR;
 use crate::blk::request::{Command, Request};
 use crate::chain::{INDIRECT, NEXT, WRITE, descriptor};

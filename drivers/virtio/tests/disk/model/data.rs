@@ -5,9 +5,11 @@ use phyr::{DmaAddr, DmaList, DmaRange};
 use std::rc::Rc;
 use virtio::{Access, Memory, Ranges};
 
+#[derive(Debug)]
 pub(crate) struct Data {
     ram: Rc<Ram>,
-    list: DmaList,
+    /// In a box, so that a request is cheap to hand on.
+    list: Box<DmaList>,
     /// Handed out as one range and not as a list.
     one: Option<DmaRange>,
     access: Access,
@@ -28,7 +30,7 @@ impl Data {
         Self {
             ram: ram.clone(),
             one: list.first().filter(|_| list.len() == 1),
-            list,
+            list: Box::new(list),
             access,
             starts,
         }

@@ -8,6 +8,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 const BASE: u64 = 0x1_0000_0000;
 const BYTES: u64 = 256 << 20;
 
+#[derive(Debug)]
 pub(crate) struct Ram {
     pub(crate) memory: GuestMemoryMmap,
     /// Start and length of what belongs to somebody.

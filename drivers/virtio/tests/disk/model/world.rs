@@ -140,6 +140,7 @@ impl World {
     }
 
     /// A request as a future.
+    #[expect(clippy::result_large_err, reason = "the request comes back by value")]
     pub(crate) fn execute(
         &self,
         operation: Operation,
