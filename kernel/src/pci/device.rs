@@ -504,6 +504,29 @@ mod tests {
     use crate::pci::fake::{Fake, Machine};
 
     #[test]
+    fn vendor_capabilities_have_the_bytes_that_they_say_and_end_with_configuration_space() {
+        let mut fake = Fake::device(0x1af4, &[]);
+        fake.words[1] |= header::STATUS_CAPABILITIES;
+        fake.words[0x34 / 4] = 0x40;
+        // MSI-X, then three of the vendor's: of 7 bytes, of 32 where there are only 8, of none.
+        fake.words[0x40 / 4] = 0x11 | 0x50 << 8;
+        fake.words[0x50 / 4] = 0x09 | 0xf8 << 8 | 7 << 16 | 1 << 24;
+        fake.words[0x54 / 4] = 0xa4a3_a2a1;
+        fake.words[0xf8 / 4] = 0x09 | 0x60 << 8 | 32 << 16;
+        fake.words[0xfc / 4] = 0xb4b3_b2b1;
+        fake.words[0x60 / 4] = 0x09;
+        let machine = Machine(Mutex::new(vec![(0, 0, fake)]));
+        let address = PciAddress::new(0, 0, 0, 0);
+        let found = vendor_capabilities(&machine, address);
+        let expected: [&[u8]; 3] = [
+            &[0x09, 0xf8, 7, 1, 0xa1, 0xa2, 0xa3],
+            &[0x09, 0x60, 32, 0, 0xb1, 0xb2, 0xb3, 0xb4],
+            &[],
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn owning_a_function_without_bars_does_not_turn_decoding_on() {
         let mut fake = Fake::device(0x1111, &[]);
         fake.words[1] = 0;
