@@ -196,12 +196,12 @@ mod tests {
     use core::cell::RefCell;
     use phyr::{DmaAddr, DmaRange};
 
-    /// Host memory that plays shared memory.
-    struct Memory(RefCell<Vec<u64>>);
+    /// Host memory that plays shared memory, and remembers what was read, in order.
+    struct Memory(RefCell<Vec<u64>>, RefCell<Vec<usize>>);
 
     impl Memory {
         fn new(bytes: usize) -> Self {
-            Self(RefCell::new(vec![0; bytes / 8]))
+            Self(RefCell::new(vec![0; bytes / 8]), RefCell::default())
         }
     }
 
@@ -214,6 +214,7 @@ mod tests {
         }
         fn load64(&self, offset: usize) -> u64 {
             assert_eq!(offset % 8, 0);
+            self.1.borrow_mut().push(offset);
             self.0.borrow()[offset / 8]
         }
         fn store64(&self, offset: usize, value: u64) {
@@ -334,6 +335,18 @@ mod tests {
                 ring.pop();
             }
         }
+    }
+
+    /// What lies before the phase may be old for as long as the phase is.
+    #[test]
+    fn the_word_with_the_phase_is_read_once_and_before_the_other() {
+        let memory = Memory::new(CompletionRing::bytes(2));
+        let ring = CompletionRing::new(2);
+        assert_eq!(ring.peek(&memory, 0), None);
+        assert_eq!(memory.1.take(), [8]);
+        complete(&memory, 0, 1, true);
+        assert!(ring.peek(&memory, 0).is_some());
+        assert_eq!(memory.1.take(), [8, 0]);
     }
 
     #[test]

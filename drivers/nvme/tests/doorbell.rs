@@ -27,6 +27,8 @@ use platform::SharedMemory;
 
 /// Queue 1's pair of shadows, and what the device says of them.
 struct Words {
+    /// The second entry of the ring.
+    entry: AtomicU64,
     shadow: AtomicU64,
     event: AtomicU64,
 }
@@ -43,11 +45,12 @@ impl SharedMemory for std::sync::Arc<Words> {
 }
 
 /// The device was rung for a first entry, and falls asleep: it leaves EventIdx, and looks once
-/// more. Either it sees the second one, or it is rung.
+/// more. Either it sees the second one, as it was written, or it is rung.
 #[test]
 fn either_the_device_sees_the_tail_or_it_is_rung() {
     loom::model(|| {
         let words = std::sync::Arc::new(Words {
+            entry: AtomicU64::new(0),
             shadow: AtomicU64::new(1),
             event: AtomicU64::new(0),
         });
@@ -55,6 +58,7 @@ fn either_the_device_sees_the_tail_or_it_is_rung() {
         let host = {
             let (words, was_rung) = (words.clone(), was_rung.clone());
             thread::spawn(move || {
+                words.entry.store(1, Ordering::Relaxed);
                 let shadows = std::sync::Arc::new(Shadows::new(words, 0));
                 let mut doorbells = Doorbells::shadowed(shadows, 1, 1, 0);
                 if doorbells.announce(1, Some(2), None).submission {
@@ -72,6 +76,11 @@ fn either_the_device_sees_the_tail_or_it_is_rung() {
                 break;
             }
             tail = again;
+        }
+        if tail == 2 {
+            fence(Ordering::Acquire);
+            let entry = words.entry.load(Ordering::Relaxed);
+            assert_eq!(entry, 1, "the tail has overtaken the entry");
         }
         host.join().expect("the host ends");
         assert!(

@@ -4,6 +4,7 @@ use crate::model::{Bench, Config, Data, Fate, Mischief, Then};
 use nvme::{Access, Error, Options, Request, execute};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::task::{Context, Waker};
 
 fn bench(granted: (u16, u16), wanted: u16) -> Bench {
     let mut config = Config::with_disk(4096, 12);
@@ -59,6 +60,39 @@ fn queues_work_side_by_side() {
         assert!(bench.contents(data.list()) == bench.disk(1, block, 50));
     }
     drop(queues);
+}
+
+/// As many commands as the queue takes are answered before anybody looks, and all answers fit.
+#[test]
+fn there_is_room_for_the_answers_of_all_that_is_outstanding() {
+    for mqes in [1, 2, 7] {
+        let bench = Bench::with_options(Config::with_disk(4096, 12).mqes(mqes), Options::default());
+        let disk = bench.namespace(1).expect("a namespace");
+        // Requests for events wait in the admin queue.
+        let waiting = bench.machine.model().outstanding();
+        // One round fills the rings from their start, the others from somewhere behind it.
+        for _ in 0..3 {
+            let mut queue = bench.queue.borrow_mut();
+            let mut tickets = Vec::new();
+            loop {
+                let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
+                let read = disk.read(7, 1).expect("a read");
+                match queue.submit(Request::with_data(read, data), Waker::noop()) {
+                    Ok(ticket) => tickets.push(ticket),
+                    Err(refused) => break assert_eq!(refused.error, Error::Full),
+                }
+            }
+            assert_eq!(tickets.len(), usize::from(mqes));
+            queue.ring();
+            bench.machine.model().pass(1000);
+            assert_eq!(bench.machine.model().outstanding(), waiting, "{mqes}");
+            assert_eq!(queue.turn().completed, tickets.len());
+            for ticket in tickets {
+                let mut cx = Context::from_waker(Waker::noop());
+                assert!(queue.poll(&ticket, &mut cx).is_ready());
+            }
+        }
+    }
 }
 
 #[test]
