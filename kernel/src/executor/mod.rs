@@ -37,8 +37,6 @@ pub use home::activity;
 pub use pollers::{Look, Poller};
 pub use task::{Task, spawn, spawn_on};
 
-#[cfg(phyros)]
-use crate::arch::vectors;
 use crate::interrupts;
 use crate::time::Key;
 use core::convert::Infallible;
@@ -116,7 +114,8 @@ pub(crate) fn time() -> u64 {
     here().alarms.now()
 }
 
-/// Says that this core's timer was armed for something else: the next alarm is armed anew.
+/// Says that this core's timer has rung, or was armed for something else: the next alarm is armed
+/// anew.
 #[cfg(phyros)]
 pub(crate) fn timer_was_used() {
     here().alarms.disarmed();
@@ -157,7 +156,7 @@ impl Here {
     fn turn(self) -> Look {
         let counters = &self.home().counters;
         counters.turns.add(1);
-        let interrupted = self.drain_interrupts();
+        let interrupted = interrupts::drain();
         let rang = self.alarms.ring();
         let looked = self.pollers.look();
         self.empty_inbox();
@@ -178,17 +177,4 @@ impl Here {
         }
     }
     // ANCHOR_END: turn
-
-    /// Wakes who waits for an interrupt that was noted.
-    #[inline(always)]
-    fn drain_interrupts(self) -> bool {
-        if !interrupts::is_pending() {
-            return false;
-        }
-        #[cfg(phyros)]
-        if interrupts::is_raised(vectors::TIMER) {
-            self.alarms.disarmed();
-        }
-        interrupts::drain()
-    }
 }

@@ -119,7 +119,12 @@ fn notice(vector: u8) {
         #[cfg(phyros)]
         ERROR_REASONS.fetch_or(crate::arch::apic::local().take_errors(), Ordering::Relaxed);
     }
-    // The timer and other cores want no more than that the core looks at its queues.
+    // Its bit is gone, so from here on nobody else can tell that the timer is no longer armed.
+    #[cfg(phyros)]
+    if vector == vectors::TIMER {
+        crate::executor::timer_was_used();
+    }
+    // Beyond that, the timer and other cores want no more than that the core looks at its queues.
 }
 
 /// How many interrupts of devices a core has noticed. Those that came again before it looked count once.

@@ -2,9 +2,10 @@
 
 use crate::arch::apic;
 use crate::arch::cpu::time_stamp;
+use crate::arch::vectors;
 use crate::cores;
-use crate::executor::{Look, activity, add_poller, block_on, spawn};
-use crate::interrupts::Interrupt;
+use crate::executor::{Look, activity, add_poller, block_on, spawn, spawn_on};
+use crate::interrupts::{self, Interrupt};
 use crate::memory::frames::with_allocator;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -151,6 +152,31 @@ fn an_interrupt_ends_the_halt() {
         }
     });
     assert!(halts() - before <= 1000);
+}
+
+/// The core sleeps with its timer armed, and is woken by something else. Then the timer rings before
+/// its time, and somebody takes notice of that who has nothing to do with alarms.
+#[vm_test(machine = "smp=2")]
+fn a_timer_that_rings_too_early_is_armed_again() {
+    let rate = apic::timer_rate().expect("there is a timer");
+    let interrupt = Interrupt::allocate(cores::current());
+    let (core, vector) = (interrupt.core(), interrupt.vector());
+    let other = cores::online().find(|other| *other != core);
+    let caller = spawn_on(other.expect("two cores"), move || async move {
+        Timer::after_millis(50).await;
+        apic::send_ipi(core, vector).unwrap();
+    });
+    let end = Instant::now() + Duration::from_millis(500);
+    let disturbed = async {
+        interrupt.raised().await;
+        apic::local().arm(rate.ticks(100));
+        while !interrupts::is_raised(vectors::TIMER) {}
+        interrupts::drain();
+        pending::<()>().await;
+    };
+    block_on(select(Timer::at(end), disturbed));
+    assert!(Instant::now() >= end);
+    block_on(caller);
 }
 
 /// The timer rings at every possible moment around the instruction that halts: the alarm is a few
