@@ -87,6 +87,18 @@ fn a_formatted_namespace_has_new_blocks_under_a_new_handle() {
     assert_eq!(gone.err(), Some(BlockError::Removed));
 }
 
+/// Blocks of 512 bytes as before, but with 8 bytes of metadata beside each. The old handle knows
+/// nothing of these.
+#[vm_test(machine = "nvme,size=16M", timeout = 60)]
+fn a_namespace_with_other_metadata_is_another_one() {
+    let old = disk();
+    assert_eq!(old.geometry().block_size, 512);
+    wait(controller().format(1, Format::new(1))).unwrap();
+    until_disks(0);
+    let gone = wait(old.read(7, frames())).map_err(|failed| failed.error);
+    assert_eq!(gone.err(), Some(BlockError::Removed));
+}
+
 #[vm_test(machine = "nvme,size=16M", timeout = 60)]
 fn blocks_are_compared_verified_and_given_up() {
     let disk = disk();

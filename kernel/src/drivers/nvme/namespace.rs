@@ -27,7 +27,7 @@ pub struct Namespace {
     /// The format, with as many blocks as there can be: `blocks` is what counts.
     format: nvme::Namespace,
     blocks: AtomicU64,
-    /// It was detached, or deleted, or formatted with another block size.
+    /// It was detached, or deleted, or is another one now, as after a format.
     is_gone: AtomicBool,
     limits: Limits,
 }
@@ -63,10 +63,12 @@ impl Namespace {
 
     /// Takes notice of what the controller says now. Returns whether it is the same device still.
     pub(super) fn update(&self, found: Option<&nvme::Namespace>) -> bool {
+        // Its size may change. Requests are made by all the rest: metadata that they know nothing of
+        // would be moved to or from address 0.
         let same = |found: &&nvme::Namespace| {
-            found.block_size == self.format.block_size
-                && found.unusable.is_none()
-                && found.write_protected == self.format.write_protected
+            let mut now = **found;
+            now.blocks = self.format.blocks;
+            now == self.format
         };
         match found.filter(same) {
             Some(found) => {
