@@ -191,9 +191,10 @@ impl Hub {
             let queue = Arc::new(Mutex::new(controller.queue(vector).await?));
             // Without an interrupt for its home, each core looks for itself.
             let must_poll = bell.is_none();
-            started.push(self.attach(*home, Place::Shared(queue.clone(), true), bell));
+            let place = Place::Home(queue.clone());
+            started.push(self.attach(*home, place, bell));
             for core in rest {
-                let place = Place::Shared(queue.clone(), must_poll);
+                let place = Place::Guest(queue.clone(), must_poll);
                 started.push(self.attach(*core, place, None));
             }
         }
@@ -214,13 +215,11 @@ impl Hub {
         let is_ready = Arc::new(AtomicBool::new(false));
         let (hub, ready) = (self.clone(), is_ready.clone());
         let task = executor::spawn_on(core, move || async move {
+            // One core looks at the clock for a queue: its scans are counted.
             let (access, must_poll, attends) = match place {
                 Place::Own(queue) => (Access::Own(RefCell::new(queue)), true, true),
-                Place::Shared(queue, must_poll) => (
-                    Access::Shared(queue),
-                    must_poll,
-                    bell.is_some() || must_poll,
-                ),
+                Place::Home(queue) => (Access::Shared(queue), true, true),
+                Place::Guest(queue, must_poll) => (Access::Shared(queue), must_poll, false),
             };
             let ear = bell.as_ref().and_then(Bell::ear);
             let local = Rc::new(Local::new(access, bell, must_poll));
@@ -407,6 +406,8 @@ fn unusable(namespace: &nvme::Namespace) -> Option<String> {
 #[expect(clippy::large_enum_variant, reason = "one for each core, once")]
 enum Place {
     Own(Queue),
-    /// With others; and whether this core has to look at it without an interrupt.
-    Shared(Arc<Mutex<Queue>>, bool),
+    /// With others, whose requests it looks after as well.
+    Home(Arc<Mutex<Queue>>),
+    /// With others, one of which is its home; and whether this core has to look at it all the same.
+    Guest(Arc<Mutex<Queue>>, bool),
 }
