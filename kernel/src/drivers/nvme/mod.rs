@@ -122,8 +122,11 @@ pub async fn probe(
         controller.clone(),
         own,
     ));
-    let started = hub.start(bells).await;
-    started.map_err(ProbeError::Driver)?;
+    if let Err(error) = hub.start(bells).await {
+        // The queues that were made have tasks, which would keep the device for ever.
+        hub.leave().await;
+        return Err(ProbeError::Driver(error));
+    }
     hub.refresh(&controller).await;
     Ok(hub)
 }
