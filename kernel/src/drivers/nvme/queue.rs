@@ -231,6 +231,8 @@ impl Local {
                     bell.mask();
                     add(&self.counters.to_polled, 1);
                     self.mode.set(Mode::Polled(0));
+                    // Also where nothing was complete: nothing interrupts from here on.
+                    return Look::Worked;
                 }
             }
             Mode::Polled(_) if turn.completed > 0 => self.mode.set(Mode::Polled(0)),
