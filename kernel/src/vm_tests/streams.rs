@@ -154,7 +154,7 @@ fn many_reads_of_all_lengths_at_once_are_seen_by_the_host() {
     }
 }
 
-/// The issue of every asynchronous driver: a future that is dropped while the device writes.
+/// The trouble of every asynchronous driver: a future that is dropped while the device writes.
 #[vm_test(machine = "nvme,size=16M", timeout = 60)]
 fn memory_of_dropped_reads_comes_back_when_the_device_is_done() {
     let disk = disk();

@@ -212,7 +212,7 @@ fn requests_beyond_the_end_are_refused_and_touch_nothing() {
     read_between_canaries(&*disk, 0, 512);
 }
 
-/// The issue of every asynchronous driver: a future that is dropped while the device writes.
+/// The trouble of every asynchronous driver: a future that is dropped while the device writes.
 #[vm_test(machine = "virtio,size=16M", timeout = 60)]
 fn memory_of_dropped_reads_comes_back_when_the_device_is_done() {
     let disk = disk();
