@@ -1,6 +1,6 @@
 //! Zoned namespaces.
 
-use crate::model::{Bench, Config, Data, list, zoned_disk};
+use crate::model::{Bench, Config, Data, ZoneState, list, zoned_disk};
 use nvme::admin::CommandSet;
 use nvme::nvm::{Filter, ZoneAction};
 use nvme::zones::{State, Zone};
@@ -105,6 +105,25 @@ fn zones_are_opened_and_reset() {
     );
     let no_zone = Err(RequestError::NoZone { block: 65 });
     assert_eq!(namespace.act_on_zone(Some(65), ZoneAction::Reset), no_zone);
+}
+
+/// A zone that can only be read is taken out of use; any other is not.
+#[test]
+fn a_zone_that_can_only_be_read_goes_offline() {
+    let (bench, namespace) = bench();
+    bench.machine.model().zones(1)[2].state = ZoneState::ReadOnly;
+    let state = |index: usize| zones(&bench, &namespace, 0, Filter::All)[index].state;
+    let offline = |zone| {
+        let operation = namespace.act_on_zone(Some(zone), ZoneAction::Offline);
+        bench.perform(operation.expect("an action")).map(drop)
+    };
+    assert_eq!(state(2), State::ReadOnly);
+    assert_eq!(meaning(offline(64)), Meaning::Zone);
+    assert_eq!(state(1), State::Empty);
+    offline(128).expect("it goes");
+    assert_eq!(state(2), State::Offline);
+    assert_eq!(zones(&bench, &namespace, 0, Filter::Offline).len(), 1);
+    assert_eq!(meaning(write(&bench, 128, 8)), Meaning::Zone);
 }
 
 #[test]

@@ -37,6 +37,7 @@ pub(crate) use fates::{AbortPolicy, Fate, Then};
 pub(crate) use memory::{CANARY, Memory, Ours, PAGE, list};
 pub(crate) use mischief::Mischief;
 pub(crate) use platform::{Bench, Data, Machine, bring_up, bring_up_with_queue};
+pub(crate) use zones::State as ZoneState;
 
 use nvme::Status;
 use nvme::registers::{AdminQueueAttributes, Configuration};
