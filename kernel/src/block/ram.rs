@@ -198,10 +198,16 @@ impl RamDisk {
 
     /// The disk is gone: what waits fails, and so does all that comes.
     pub fn remove(&self) {
-        self.state.lock().removed = true;
+        let room = {
+            let mut state = self.state.lock();
+            state.removed = true;
+            core::mem::take(&mut state.room)
+        };
         while self.waiting() > 0 {
             self.fail(0, BlockError::Removed);
         }
+        // There is no use in waiting any more, also where nobody asks for what has failed.
+        room.into_iter().for_each(Waker::wake);
     }
 
     /// The disk has so many blocks from now on. New ones are zeros.

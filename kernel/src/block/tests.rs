@@ -321,6 +321,29 @@ fn a_removed_disk_ends_its_requests_and_refuses_others() {
     }
 }
 
+/// What has failed keeps its slots until somebody asks, and perhaps nobody ever does.
+#[test]
+fn who_waits_for_room_on_a_disk_hears_that_it_was_removed() {
+    let ram = disk(64);
+    let device: &dyn BlockDevice = &ram;
+    ram.hold();
+    let bell = Arc::new(Bell::default());
+    let depth = device.limits().depth;
+    let mut flushes: Vec<_> = (0..=depth).map(|_| Box::pin(device.flush())).collect();
+    let last = &mut flushes.split_off(usize::from(depth))[0];
+    for flush in &mut flushes {
+        assert!(poll(flush.as_mut(), &Arc::new(Bell::default())).is_pending());
+    }
+    assert!(poll(last.as_mut(), &bell).is_pending());
+    assert_eq!(bell.rung(), 0, "there is no room");
+    ram.remove();
+    assert_eq!(bell.rung(), 1);
+    assert_eq!(
+        poll(last.as_mut(), &bell),
+        Poll::Ready(Err(BlockError::Removed))
+    );
+}
+
 #[test]
 fn a_disk_that_has_shrunk_refuses_what_was_there() {
     let ram = disk(64);
