@@ -92,9 +92,9 @@ impl Edu {
     }
 }
 
-/// These very bytes.
-fn frames_at(addr: u64, len: u64) -> Frames {
-    let range = Phyr::new(PhysAddr::new(addr), len).unwrap();
+/// So many pages from there on.
+fn frames_at(addr: u64, pages: usize) -> Frames {
+    let range = Phyr::new(PhysAddr::new(addr), (pages * PAGE) as u64).unwrap();
     let range = with_allocator(|allocator| allocator.allocate_at(range)).unwrap();
     // SAFETY: it was allocated to nobody else.
     unsafe { frames::adopt(range) }
@@ -106,7 +106,7 @@ const ALIAS: u64 = HIGH & 0xfff_ffff;
 
 /// Three pages of canary, of which the middle one is where a write to `HIGH` would go.
 fn canary() -> Frames {
-    let mut canary = frames_at(ALIAS - PAGE as u64, 3 * PAGE as u64);
+    let mut canary = frames_at(ALIAS - PAGE as u64, 3);
     canary.bytes_mut().fill(CANARY);
     canary
 }
@@ -122,9 +122,9 @@ fn is_intact(canary: &Frames) -> bool {
 fn round_trip(edu: &Edu) -> [u64; 2] {
     let canary = canary();
     let domain = edu.domain();
-    let mut source = frames_at(HIGH, PAGE as u64);
+    let mut source = frames_at(HIGH, 1);
     pattern::fill(seed(), 0, source.bytes_mut());
-    let mut target = frames_at(HIGH + 0x10_0000, 3 * PAGE as u64);
+    let mut target = frames_at(HIGH + 0x10_0000, 3);
     target.bytes_mut().fill(CANARY);
     let there = target.phyr();
 
@@ -153,11 +153,11 @@ fn round_trip(edu: &Edu) -> [u64; 2] {
 #[vm_test(machine = "edu,ram=1G")]
 fn d9_what_28_bits_do_not_reach_is_refused() {
     let edu = Edu::claim();
-    let source = frames_at(HIGH, PAGE as u64).into_memory();
+    let source = frames_at(HIGH, 1).into_memory();
     let refused = map(Buffer::to_device(source), &edu.domain(), &LIMITS);
     assert_eq!(refused.unwrap_err().0, DmaError::Unreachable { index: 0 });
     // Up to the last byte that it reaches.
-    let reached = frames_at((1 << 28) - PAGE as u64, PAGE as u64).into_memory();
+    let reached = frames_at((1 << 28) - PAGE as u64, 1).into_memory();
     assert!(map(Buffer::to_device(reached), &edu.domain(), &LIMITS).is_ok());
 }
 
@@ -176,7 +176,7 @@ fn d9_without_the_mask_somebody_elses_memory_is_written() {
         last: DmaAddr::new(u64::MAX),
         ..LIMITS
     };
-    let mut target = frames_at(HIGH, PAGE as u64);
+    let mut target = frames_at(HIGH, 1);
     target.bytes_mut().fill(CANARY);
     let target = target.into_memory().part(0..ROOM).unwrap();
     let mapping = map(Buffer::from_device(target), &edu.domain(), &careless).unwrap();
@@ -193,10 +193,7 @@ fn d9_without_the_mask_somebody_elses_memory_is_written() {
 fn e20_of_a_buffer_only_the_part_out_of_reach_is_copied() {
     let edu = Edu::claim();
     let canary = canary();
-    let (low, high) = (
-        frames_at(0x400_0000, PAGE as u64),
-        frames_at(HIGH, PAGE as u64),
-    );
+    let (low, high) = (frames_at(0x400_0000, 1), frames_at(HIGH, 1));
     let mut both = Scattered::map(vec![low, high]).unwrap();
     pattern::fill(seed(), 0, both.bytes_mut());
     let half = ROOM / 2;
@@ -221,7 +218,7 @@ fn d9_behind_an_iommu_28_bits_reach_everything() {
     let edu = Edu::claim();
     assert_eq!(round_trip(&edu), [0, 0], "nothing is copied");
     let domain = edu.domain();
-    let memory = frames_at(HIGH, PAGE as u64).into_memory();
+    let memory = frames_at(HIGH, 1).into_memory();
     let mapping = map(Buffer::to_device(memory), &domain, &LIMITS).unwrap();
     assert_eq!(mapping.ranges().len(), 2);
     let first = mapping.ranges().cursor().peek().unwrap();

@@ -252,6 +252,27 @@ fn d8_behind_an_iommu_and_a_switch() {
     assert_eq!(faults(), []);
 }
 
+/// How many orders to forget the IOMMU got for a mapping, and for its end.
+fn orders() -> [u64; 2] {
+    let controller = Controller::start();
+    let orders = || control::trace_count("vtd_reg_write addr 0xf8 ");
+    control::trace_mark();
+    let mapping = mapped(&controller, page_of_canary());
+    let begun = orders();
+    drop(mapping);
+    [begun, orders() - begun]
+}
+
+#[vm_test(machine = "iommu,nvme,trace=vtd_reg_write")]
+fn a_mapping_is_announced_by_nothing_and_ended_by_one_order() {
+    assert_eq!(orders(), [0, 1]);
+}
+
+#[vm_test(machine = "iommu=caching-mode=on,nvme,trace=vtd_reg_write")]
+fn a_mapping_is_announced_where_the_iommu_remembers_what_was_not_there() {
+    assert_eq!(orders(), [1, 1]);
+}
+
 #[vm_test]
 fn d4_identity_asks_the_heap_for_nothing() {
     let memory = Box::new(scattered(1000)).into_memory();
