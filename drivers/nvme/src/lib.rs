@@ -115,6 +115,8 @@ mod retry;
 mod ring;
 mod rings;
 mod service;
+#[cfg_attr(not(test), expect(dead_code, reason = "queues do not use it yet"))]
+mod sgl;
 mod shared;
 mod slots;
 mod status;
