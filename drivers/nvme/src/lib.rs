@@ -101,6 +101,7 @@ pub mod nvm;
 mod operation;
 mod page;
 mod platform;
+mod pointer;
 mod port;
 pub mod power;
 pub mod protection;
@@ -115,7 +116,6 @@ mod retry;
 mod ring;
 mod rings;
 mod service;
-#[cfg_attr(not(test), expect(dead_code, reason = "queues do not use it yet"))]
 mod sgl;
 mod shared;
 mod slots;

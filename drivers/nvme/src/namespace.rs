@@ -198,9 +198,10 @@ impl Namespace {
         let most = self.limits.max_transfer_bytes / block.max(1);
         Cut {
             block_bytes: block as u32,
-            metadata_bytes: memory.metadata_block_bytes() as u32,
+            metadata_bytes: memory.metadata_block_bytes() as u16,
             max_blocks: most.min(u64::from(MAX_BLOCKS)) as u32,
             max_pages: self.limits.max_pages as u32,
+            lists: self.limits.lists,
         }
     }
 

@@ -9,6 +9,7 @@
 
 use crate::command::Command;
 use crate::protection::{Guard, Protection};
+use crate::sgl::Granularity;
 use crate::wire::SubmissionEntry;
 
 /// How an operation becomes commands.
@@ -35,7 +36,9 @@ pub(crate) struct Cut {
     /// Bytes of data memory for each block; 0 if the command moves no data.
     pub(crate) block_bytes: u32,
     /// Bytes of separate metadata for each block; 0 if there is none.
-    pub(crate) metadata_bytes: u32,
+    pub(crate) metadata_bytes: u16,
+    /// Memory may be described by scatter gather lists, and what their pieces must be like.
+    pub(crate) lists: Option<Granularity>,
     /// Most blocks in a command, not 0.
     pub(crate) max_blocks: u32,
     /// Most memory pages in a command, counting those at both ends that are only partly used.
@@ -49,6 +52,7 @@ impl Cut {
     pub(crate) const NO_DATA: Self = Self {
         block_bytes: 0,
         metadata_bytes: 0,
+        lists: None,
         max_blocks: 1,
         max_pages: u32::MAX,
     };
@@ -140,9 +144,10 @@ impl Operation {
         }
     }
 
-    /// As it is, with `bytes` bytes of data in one command.
-    pub(crate) fn with_data(mut self, bytes: u32) -> Self {
+    /// As it is, with `bytes` bytes of data in one command, perhaps described by a list.
+    pub(crate) fn with_data(mut self, bytes: u32, lists: Option<Granularity>) -> Self {
         self.cut.block_bytes = bytes;
+        self.cut.lists = lists;
         self
     }
 

@@ -37,7 +37,7 @@ const ENTRIES: usize = (PAGE / DESCRIPTOR) as usize;
 
 /// Most bytes in a data block. Its length has 32 bits; that it ends with a page keeps the next one
 /// aligned.
-const MAX_BLOCK: u64 = (1 << 32) - PAGE;
+pub(crate) const MAX_BLOCK: u64 = (1 << 32) - PAGE;
 
 /// What the pieces of a list must be multiples of, their addresses and their lengths (SGLS bits 1:0).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

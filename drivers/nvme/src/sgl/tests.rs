@@ -76,13 +76,16 @@ fn decode(data: DataPointer, stores: &Stores) -> (Vec<(u64, u64)>, Vec<usize>) {
     }
     loop {
         assert_eq!(next.subtype, 0);
-        assert!(next.address % 8 == 0 && next.length % 16 == 0 && next.length > 0);
+        assert!(next.address.is_multiple_of(8) && next.length.is_multiple_of(16));
         let is_last = match next.kind {
             2 => false,
             3 => true,
             kind => panic!("type {kind}"),
         };
-        assert!(next.length <= 4096 && next.address % 4096 == 0, "a page");
+        assert!(
+            next.length <= 4096 && next.address.is_multiple_of(4096),
+            "a page"
+        );
         let count = next.length as usize / 16;
         segments.push(count);
         for index in 0..count as u64 {
