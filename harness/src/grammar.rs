@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `nvme` | an NVMe controller with a disk; all words on disks imply it |
 //! | `disks=N` | so many of them, 1 to 8 |
-//! | `lba=512`, `lba=4096` | disks with blocks of this many bytes (512) |
+//! | `lba=512`, `lba=4096`, `lba=16384` | disks with blocks of this many bytes (512) |
 //! | `mdts=N` | controllers that transfer at most 2^N pages; 0: no limit (QEMU's 7) |
 //! | `disk=CONTENT` | disks with this content ([`Content`]; `pattern`) |
 //! | `size=SIZE` | disks of this size ([`Needs::disk_size`]) |
@@ -50,7 +50,7 @@ use crate::machine::{Accel, Firmware, Machine, Memory, Namespace, Nvme, Place};
 use crate::size;
 
 /// What can be written, for the message about what cannot.
-const KNOWN: &str = "known words are nvme, disks=N, lba=512|4096, mdts=N, \
+const KNOWN: &str = "known words are nvme, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
@@ -223,7 +223,7 @@ impl Needs {
     fn take_namespace(&mut self, key: &str, value: &str) -> Result<bool> {
         let format = &mut self.namespace.format;
         Ok(match (key, value) {
-            ("lba", "512" | "4096") => set(&mut format.lba, value, 512..=4096),
+            ("lba", "512" | "4096" | "16384") => set(&mut format.lba, value, 512..=16384),
             ("ms", "8" | "16" | "64") => set(&mut format.metadata, value, 8..=64),
             ("pi", value) => set(&mut format.protection.kind, value, 1..=3),
             ("guard", "64") => {

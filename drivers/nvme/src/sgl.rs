@@ -18,7 +18,8 @@
 //!                                                                           │  ...  │
 //! ```
 //!
-//! Each segment lies on a page of its own, so one has up to 256 descriptors. Pieces may start and
+//! Each segment lies on a page of its own, so one has up to 256 descriptors. One before the last may
+//! have fewer: [`blocks_of_segment`] says why. Pieces may start and
 //! end anywhere, or at multiples of four bytes: that is for the controller to say.
 //!
 //! [`build`] is a function from ranges to two words and a number of stores into list memory. It
@@ -76,15 +77,41 @@ enum Kind {
     LastSegment = 0x30,
 }
 
-/// Pages of list memory for a command of `pieces` pieces of memory.
+/// Pages of list memory for a command of `pieces` pieces of memory: one for each segment.
 pub(crate) const fn list_pages(pieces: usize) -> usize {
-    // Every segment but the last one spends a descriptor on the next.
-    pieces.saturating_sub(1).div_ceil(ENTRIES - 1)
+    match pieces {
+        0 | 1 => 0,
+        2..=ENTRIES => 1,
+        _ => pieces.div_ceil(ENTRIES - 1),
+    }
 }
 
-/// Most pieces that `pages` pages of list memory can describe.
+/// Most pieces that `pages` pages of list memory can describe, of which there is at least one.
 pub(crate) const fn most_pieces(pages: usize) -> usize {
-    pages * (ENTRIES - 1) + 1
+    match pages {
+        1 => ENTRIES,
+        _ => pages * (ENTRIES - 1),
+    }
+}
+
+/// Of `blocks` data blocks that are left, how many the next segment has. If that is not all, it has
+/// the way to the next one, too.
+///
+/// A segment has as many as fit, with one exception. In QEMU (7.2), the descriptor that led to a
+/// segment is overwritten by one of the segment's own if both stand at the same place of their
+/// pages. If the last descriptor of a segment leads to the last segment, then QEMU takes that to be
+/// said of the segment itself, and refuses. So in the segment before the last one, it stands at
+/// another place than in the one before: the last segment is full, and that one is not.
+const fn blocks_of_segment(blocks: usize) -> usize {
+    const FULL: usize = ENTRIES - 1;
+    const TWO: usize = FULL + ENTRIES;
+    match blocks {
+        0..=ENTRIES => blocks,
+        // This and a full one would be all. Make it three.
+        TWO => FULL - 1,
+        _ if blocks < TWO => blocks - ENTRIES,
+        _ => FULL,
+    }
 }
 
 /// Data blocks that it takes for the next `bytes` bytes of `cursor`; fewer bytes, if there are no
@@ -123,24 +150,28 @@ pub(crate) fn build(
             _ => Err(SglError::Misaligned),
         }
     };
-    let mut described = None;
-    if blocks > 1 {
-        described = Some(segment(blocks, list.bus));
-        let mut slot = 0;
-        while blocks > 0 {
-            // A full segment of which more follows ends with the way there.
-            let is_link = slot % ENTRIES == ENTRIES - 1 && blocks > 1;
-            let next = match is_link {
-                true => segment(blocks, list.bus + (slot as u64 + 1) * DESCRIPTOR),
-                false => next_block()?,
-            };
-            blocks -= usize::from(!is_link);
-            store(slot * DESCRIPTOR as usize, next.prp1);
-            store(slot * DESCRIPTOR as usize + 8, next.prp2);
-            slot += 1;
+    let described = match blocks {
+        0 | 1 => next_block()?,
+        _ => segment(blocks, list.bus),
+    };
+    let mut page = 0;
+    while blocks > 1 {
+        let start = page * PAGE as usize;
+        let mut put = |index: usize, what: DataPointer| {
+            let slot = start + index * DESCRIPTOR as usize;
+            store(slot, what.prp1);
+            store(slot + 8, what.prp2);
+        };
+        let here = blocks_of_segment(blocks);
+        for index in 0..here {
+            put(index, next_block()?);
+        }
+        blocks -= here;
+        page += 1;
+        if blocks > 0 {
+            put(here, segment(blocks, list.bus + page as u64 * PAGE));
         }
     }
-    let described = described.map_or_else(&mut next_block, Ok)?;
     match left {
         0 => Ok(described),
         _ => Err(SglError::TooShort),
@@ -148,13 +179,14 @@ pub(crate) fn build(
 }
 // ANCHOR_END: build
 
-/// The descriptor of the segment at `bus` with which `blocks` data blocks begin.
+/// The descriptor of the segment at `bus`, where `blocks` data blocks begin.
 fn segment(blocks: usize, bus: u64) -> DataPointer {
-    let kind = match blocks <= ENTRIES {
-        true => Kind::LastSegment,
-        false => Kind::Segment,
+    let here = blocks_of_segment(blocks);
+    let (kind, descriptors) = match here == blocks {
+        true => (Kind::LastSegment, here),
+        false => (Kind::Segment, here + 1),
     };
-    descriptor(kind, bus, blocks.min(ENTRIES) as u64 * DESCRIPTOR)
+    descriptor(kind, bus, descriptors as u64 * DESCRIPTOR)
 }
 
 /// A descriptor: address, length in 32 bits, 24 reserved bits, identifier.

@@ -35,9 +35,27 @@ impl Pair {
 
     /// Gives a command for namespace 1.
     fn send(&mut self, registers: &RegisterWindow, opcode: u64, address: u64, words: [u64; 2]) {
+        self.send_with(registers, opcode, [address, 0], words);
+    }
+
+    /// The same with a whole data pointer. `first` is the opcode, and the bits above it.
+    fn send_with(
+        &mut self,
+        registers: &RegisterWindow,
+        first: u64,
+        pointer: [u64; 2],
+        words: [u64; 2],
+    ) {
         let base = (self.sent % ENTRIES) as usize * 64;
-        let first = opcode | u64::from(self.sent) << 16 | 1 << 32;
-        let entry = [(0, first), (24, address), (40, words[0]), (48, words[1])];
+        let first = first | u64::from(self.sent) << 16 | 1 << 32;
+        let [one, other] = pointer;
+        let entry = [
+            (0, first),
+            (24, one),
+            (32, other),
+            (40, words[0]),
+            (48, words[1]),
+        ];
         for (at, word) in entry {
             self.submissions.store64(base + at, word);
         }
@@ -68,7 +86,7 @@ impl Pair {
 }
 
 /// A controller with one pair of I/O queues.
-struct Controller {
+pub(super) struct Controller {
     // Dropped before what it reaches.
     device: Device<Ecam>,
     registers: RegisterWindow,
@@ -79,7 +97,7 @@ struct Controller {
 }
 
 impl Controller {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let mut functions = machine().functions().into_iter();
         let function = functions.find(nvme::is_controller).unwrap();
         let device = machine().owners.as_ref().unwrap().claim(&function).unwrap();
@@ -112,6 +130,17 @@ impl Controller {
             pair,
             data,
         }
+    }
+
+    /// Carries out a read of `blocks` blocks from block 0 on. `psdt` says what the pointer is. Returns
+    /// the status: type, and code.
+    pub(super) fn read_to(&mut self, psdt: u64, pointer: [u64; 2], blocks: u64) -> (u8, u8) {
+        let first = 2 | psdt << 14;
+        let registers = &self.registers;
+        self.pair
+            .send_with(registers, first, pointer, [0, blocks - 1]);
+        let status = self.pair.wait();
+        ((status >> 8) as u8 & 7, status as u8)
     }
 
     /// Reads a block of 512 bytes into the data at eight times its number.

@@ -23,6 +23,7 @@ mod namespaces;
 mod pci;
 mod protection;
 mod replug;
+mod sgl;
 mod sharing;
 mod shootdown;
 mod streams;

@@ -13,10 +13,11 @@ use core::task::{Context, Poll};
 use nvme::RequestError;
 use phyr::DmaAddr;
 
-/// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
+/// NVMe addresses all 64 bits. How pieces of memory must lie depends on the controller, and on what
+/// the memory is for: the driver knows, and refuses what cannot be.
 pub const LIMITS: DmaLimits = DmaLimits {
     last: DmaAddr::new(u64::MAX),
-    alignment: 4,
+    alignment: 1,
 };
 
 /// A namespace of a controller.
