@@ -18,9 +18,9 @@
 //!                                                                           │  ...  │
 //! ```
 //!
-//! Each segment lies on a page of its own, so one has up to 256 descriptors. One before the last may
-//! have fewer: [`blocks_of_segment`] says why. Pieces may start and
-//! end anywhere, or at multiples of four bytes: that is for the controller to say.
+//! Each segment lies on a page of its own, so one has up to 256 descriptors. The one before the last
+//! may have fewer: [`blocks_of_segment`] says why. Pieces may start and end anywhere, or at multiples
+//! of four bytes: that is for the controller to say.
 //!
 //! [`build`] is a function from ranges to two words and a number of stores into list memory. It
 //! refuses what cannot be described; it never describes anything else.
