@@ -83,7 +83,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             && page_offset(start) + range.len() <= 2 * PAGE
             && start % 4 == 0
             && operation.cut.max_pages > 1
-            && operation.cut.metadata_bytes == 0
+            && operation.cut.traits.metadata_bytes() == 0
             && request.metadata.is_none()
             && data.access().allows(operation.command.direction());
         let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
@@ -181,7 +181,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
     /// What there is to describe the memory of one command.
     fn means(&self, operation: &Operation) -> Means {
         Means {
-            lists: operation.cut.lists,
+            lists: operation.cut.traits.lists(),
             max_pages: u64::from(operation.cut.max_pages.min(self.max_pages)),
             max_pieces: u64::from(self.max_pieces),
         }
@@ -338,7 +338,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         let command = &mut self.commands[slot];
         let mut metadata_bus = 0;
         if let Some(metadata) = &active.metadata {
-            let size = u64::from(operation.cut.metadata_bytes);
+            let size = u64::from(operation.cut.traits.metadata_bytes());
             let mut cursor = metadata.ranges().cursor_behind(command.offset * size);
             let piece = cursor.next_joined(command.blocks * size);
             let offset = command.offset * size;
