@@ -77,6 +77,13 @@ enum Kind {
     LastSegment = 0x30,
 }
 
+impl Kind {
+    /// What a descriptor has behind its address: length in 32 bits, 24 reserved bits, identifier.
+    const fn with_length(self, length: u64) -> u64 {
+        length | (self as u64) << 56
+    }
+}
+
 /// Pages of list memory for a command of `pieces` pieces of memory: one for each segment.
 pub(crate) const fn list_pages(pieces: usize) -> usize {
     match pieces {
@@ -146,7 +153,7 @@ pub(crate) fn build(
         let piece = Piece::next(cursor, left.min(MAX_BLOCK)).ok_or(SglError::TooShort)?;
         left -= piece.len();
         match (piece.start() | piece.len()) % granularity.bytes() {
-            0 => Ok(descriptor(Kind::DataBlock, piece.start(), piece.len())),
+            0 => Ok(data_block(piece)),
             _ => Err(SglError::Misaligned),
         }
     };
@@ -186,14 +193,17 @@ fn segment(blocks: usize, bus: u64) -> DataPointer {
         true => (Kind::LastSegment, here),
         false => (Kind::Segment, here + 1),
     };
-    descriptor(kind, bus, descriptors as u64 * DESCRIPTOR)
+    DataPointer {
+        prp1: bus,
+        prp2: kind.with_length(descriptors as u64 * DESCRIPTOR),
+    }
 }
 
-/// A descriptor: address, length in 32 bits, 24 reserved bits, identifier.
-fn descriptor(kind: Kind, address: u64, length: u64) -> DataPointer {
+/// The descriptor of memory.
+fn data_block(piece: Piece) -> DataPointer {
     DataPointer {
-        prp1: address,
-        prp2: length | (kind as u64) << 56,
+        prp1: piece.start(),
+        prp2: Kind::DataBlock.with_length(piece.len()),
     }
 }
 

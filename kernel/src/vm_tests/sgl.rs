@@ -19,6 +19,7 @@ use crate::memory::paging::{Cache, LeafCount, Rights};
 use crate::memory::virt::VirtRange;
 use alloc::format;
 use nvme::{Error, Request, RequestError};
+use phyr::Phyr;
 use vm_test::{control, host, pattern, seed, vm_test};
 
 const PAGE: usize = 4096;
@@ -42,7 +43,8 @@ fn seen() -> Seen {
 }
 
 /// Whether QEMU was led to these bytes, as one piece.
-fn saw(address: u64, len: u64) -> bool {
+fn saw(piece: Phyr) -> bool {
+    let (address, len) = (piece.addr().get(), piece.len());
     control::trace_count(&format!("pci_nvme_map_addr addr 0x{address:x} len {len}")) == 1
 }
 
@@ -68,7 +70,6 @@ fn read_into(bytes: &mut [u8], at: usize, len: usize) {
 #[vm_test(machine = "nvme,size=16M,trace=pci_nvme_map_*", timeout = 60)]
 fn a6_memory_may_start_and_end_at_any_byte() {
     let mut frames = Frames::allocate(32 * PAGE as u64).expect("there is memory");
-    let start = frames.phyr().addr().get();
     for (at, len) in [
         (3, 512),
         (1, 4096),
@@ -84,11 +85,11 @@ fn a6_memory_may_start_and_end_at_any_byte() {
             pieces: 1,
         };
         assert_eq!(seen(), one, "{len} bytes at {at}");
-        assert!(saw(start + at as u64, len as u64));
         let memory = frames
             .phyr()
             .sub(at as u64, len as u64)
             .expect("it is inside");
+        assert!(saw(memory));
         host::assert_pattern(memory, seed(), 3 * 512);
     }
     // And out of it.
@@ -110,7 +111,7 @@ fn a6_memory_may_start_and_end_at_any_byte() {
 fn a7_one_gib_is_one_descriptor() {
     // The pattern is in places of the disk, the first and the last bytes among them. All else is zeros.
     const LEN: u64 = 1 << 20;
-    let odd = seed() % (GIB / 2 - 2 * LEN) & !7;
+    let odd = (seed() % (GIB / 2 - 2 * LEN)) & !7;
     let places = [
         0,
         LEN + odd,
@@ -162,7 +163,7 @@ fn a7_one_gib_is_one_descriptor() {
             pieces: 1
         }
     );
-    assert!(saw(phyr.addr().get(), GIB));
+    assert!(saw(phyr));
 
     for place in places {
         let part = phyr.sub(place, LEN).expect("it is inside");
@@ -297,7 +298,7 @@ fn e8_separate_metadata_goes_with_a_list() {
     };
     let (data, metadata) = (part(7, BLOCKS * 512), part(4, BLOCKS * 8));
     let place = |memory: &Memory| match memory.phyrs() {
-        Ok(Phyrs::One(phyr)) => phyr.addr().get(),
+        Ok(Phyrs::One(phyr)) => phyr,
         other => panic!("frames are in one piece: {other:?}"),
     };
     let (data_at, metadata_at) = (place(&data), place(&metadata));
@@ -314,7 +315,7 @@ fn e8_separate_metadata_goes_with_a_list() {
             pieces: 2
         }
     );
-    assert!(saw(data_at, BLOCKS * 512) && saw(metadata_at, BLOCKS * 8));
+    assert!(saw(data_at) && saw(metadata_at));
 
     let blocks = bare.namespace.blocks;
     let expected = [

@@ -31,7 +31,9 @@ fn there_and_back(bench: &Bench, pages: (u64, u64), memory: &Ours) {
     assert!(bench.contents(memory) == bench.disk(1, 5, blocks));
     bench.set_contents(memory, &vec![CANARY; memory.bytes() as usize]);
     assert!(bench.contents(&whole).iter().all(|byte| *byte == CANARY));
-    let data: Vec<u8> = (0..memory.bytes()).map(|at| (at * at >> 7) as u8).collect();
+    let data: Vec<u8> = (0..memory.bytes())
+        .map(|at| ((at * at) >> 7) as u8)
+        .collect();
     bench.set_contents(memory, &data);
     bench.write(1, 99, memory).expect("it writes");
     assert!(bench.disk(1, 99, blocks) == data);
@@ -207,7 +209,7 @@ fn separate_metadata_goes_with_a_list() {
     let bus = bench.pages(8);
     let memory = list(&[(bus + 1, 700), (bus + 0x2003, 836)]);
     let metadata = list(&[(bus + 0x4104, 24)]);
-    let bytes: Vec<u8> = (0..1536_u32).map(|at| (at * 7 >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..1536_u32).map(|at| ((at * 7) >> 3) as u8).collect();
     bench.set_contents(&memory, &bytes);
     bench.set_contents(&metadata, &bytes[..24]);
     let request = |operation, access| {
