@@ -47,7 +47,7 @@
 //! | `ram=SIZE` | so much RAM (128M) |
 //! | `smp=N` | so many cores, 1 to 64 (1) |
 //! | `svm` | cores that can run guests; never KVM |
-//! | `without=FEATURES` | cores that lack these, by QEMU's names, for example `svm+npt`; never KVM |
+//! | `cpu-without=FEATURES` | cores that lack these, by QEMU's names, for example `svm+npt`; never KVM |
 //! | `firmware=seabios`, `firmware=qboot` | this firmware (seabios) |
 //!
 //! The empty text is the plainest machine.
@@ -71,7 +71,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEAT
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], display[=SIZE], hole, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
-    without=FEATURES, firmware=seabios|qboot";
+    cpu-without=FEATURES, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Needs {
                 "ram"
                     | "smp"
                     | "svm"
-                    | "without"
+                    | "cpu-without"
                     | "firmware"
                     | "disks"
                     | "spares"
@@ -296,7 +296,7 @@ impl Needs {
             ("size", value) => self.size = Some(size::parse(value)?),
             ("iommu", value) => self.iommu = Some(value.split('+').map(str::to_owned).collect()),
             ("trace", value) => self.trace = value.split('+').map(str::to_owned).collect(),
-            ("without", value) => self.without = value.split('+').map(str::to_owned).collect(),
+            ("cpu-without", value) => self.without = value.split('+').map(str::to_owned).collect(),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
             ("spares", value) => {
                 self.controller.place = Place::RootPort;
@@ -485,7 +485,7 @@ mod tests {
         for word in ["lba=512", "mdts=1", "disk=ext4", "bridge", "size=1M"] {
             assert_eq!(Needs::parse(word).unwrap().disks, 1, "{word} implies nvme");
         }
-        let plain = Needs::parse("ram=64M,firmware=seabios,smp=4,svm,without=npt+pae").unwrap();
+        let plain = Needs::parse("ram=64M,firmware=seabios,smp=4,svm,cpu-without=npt+pae").unwrap();
         assert_eq!((plain.disks, plain.cores, plain.svm), (0, 4, true));
         assert_eq!(plain.without, ["npt", "pae"]);
         assert_eq!(Needs::parse("icount,trace=a").unwrap().disks, 0);

@@ -348,7 +348,7 @@ fn refused() -> Unsupported {
     }
 }
 
-#[vm_test(machine = "without=svm")]
+#[vm_test(machine = "cpu-without=svm")]
 fn without_svm_there_are_no_guests_and_the_memory_comes_back() {
     let reason = refused();
     assert_eq!(reason, Unsupported::NoSvm);
@@ -358,7 +358,7 @@ fn without_svm_there_are_no_guests_and_the_memory_comes_back() {
     );
 }
 
-#[vm_test(machine = "without=npt")]
+#[vm_test(machine = "cpu-without=npt")]
 fn without_nested_paging_there_are_no_guests() {
     assert_eq!(refused(), Unsupported::NoNestedPaging);
 }

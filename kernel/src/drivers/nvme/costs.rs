@@ -22,7 +22,7 @@ fn a_command_costs_few_instructions() {
     storage::volumes();
     let hub = storage::controllers()[0].clone();
     // Not much more than it is.
-    for (batch, most) in [(1, 900), (16, 620)] {
+    for (batch, most) in [(1, 1000), (16, 700)] {
         read_in_batches(&hub, batch);
         mark::<0>();
         let each = read_in_batches(&hub, batch) / COMMANDS;
