@@ -243,15 +243,15 @@ impl<P: Platform> Shared<P> {
     ) -> Result<(Queue<P, B>, u64, bool), Error> {
         loop {
             self.recovered().await?;
+            let entries = self.entries();
             let (id, limits) = {
                 let mut state = self.state.lock();
                 let is_there = |member: &Arc<Member>| !member.is_gone.load(Ordering::Acquire);
                 state.members.retain(is_there);
                 let is_free = |id: &u16| state.members.iter().all(|member| member.id != *id);
                 let id = (1..=state.granted).find(is_free).ok_or(Error::Full)?;
-                (id, Limits::of(&state.identity, self.entries() - 1))
+                (id, Limits::of(&state.identity, entries - 1))
             };
-            let entries = self.entries();
             let bytes = Rings::<P::Shared>::submission_bytes(entries);
             let remote = match may_be_remote {
                 true => self.controller_memory(id, bytes),

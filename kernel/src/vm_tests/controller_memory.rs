@@ -30,17 +30,17 @@ fn queues_at(at: u64) -> u64 {
     control::trace_count(&format!("pci_nvme_create_sq addr=0x{at:x},"))
 }
 
-/// Words of the controller's memory from a place on, as QEMU's monitor sees them.
-fn words(from: u64, count: usize) -> Vec<u64> {
-    let answer = control::monitor(&format!("xp /{count}gx {from:#x}"));
+/// The words of a part of the controller's memory, as QEMU's monitor sees them.
+fn words(part: Phyr) -> Vec<u64> {
+    let count = part.len() / 8;
+    let answer = control::monitor(&format!("xp /{count}gx {:#x}", part.addr().get()));
     let text = String::from_utf8_lossy(answer.text()).into_owned();
     let words = text
         .split_whitespace()
-        .filter(|word| word.starts_with("0x"));
-    let words: Vec<u64> = words
-        .map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).expect("a number"))
-        .collect();
-    assert_eq!(words.len(), count, "{text}");
+        .filter_map(|word| word.strip_prefix("0x"))
+        .map(|word| u64::from_str_radix(word, 16).expect("a number"));
+    let words: Vec<u64> = words.collect();
+    assert_eq!(words.len() as u64, count, "{text}");
     words
 }
 
@@ -64,7 +64,7 @@ fn commands_lie_in_the_controller_if_that_is_wanted() {
     disk.read_now(PLACE, &mut vec![0; 3 * 512])
         .expect("it reads");
     let all = (0..QUEUE).step_by(512);
-    let mut entries = all.flat_map(|at| words(memory.addr().get() + at, 64));
+    let mut entries = all.flat_map(|at| words(memory.sub(at, 512).expect("it is inside")));
     let mut found = 0;
     while let Some(first) = entries.next() {
         let rest: Vec<u64> = entries.by_ref().take(7).collect();

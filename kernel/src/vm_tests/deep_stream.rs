@@ -21,38 +21,64 @@ use vm_test::{control, vm_test};
 
 const READS: u64 = 1000;
 
-/// Requests to the heap, and locks, since boot.
-fn taken() -> (u64, u64) {
-    (heap::requests(), lock::taken() + nvme::lock::taken())
+/// What should not be taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Taken {
+    /// Requests to the heap.
+    memory: u64,
+    locks: u64,
+}
+
+impl Taken {
+    const NOTHING: Self = Self {
+        memory: 0,
+        locks: 0,
+    };
+
+    /// Since boot.
+    fn so_far() -> Self {
+        Self {
+            memory: heap::requests(),
+            locks: lock::taken() + nvme::lock::taken(),
+        }
+    }
+
+    /// With what was taken from a moment to another.
+    fn and(self, from: Self, to: Self) -> Self {
+        Self {
+            memory: self.memory + to.memory - from.memory,
+            locks: self.locks + to.locks - from.locks,
+        }
+    }
 }
 
 /// Looks at what is taken.
 #[derive(Default)]
 struct Auditor {
     /// At the last look: what was taken, and how often a task was polled.
-    last: Cell<((u64, u64), u64)>,
+    last: Cell<(Taken, u64)>,
     /// What was taken in pieces of time without another task.
-    found: Cell<(u64, u64)>,
-    /// How many pieces there were, and with another task.
-    pieces: Cell<(u64, u64)>,
+    found: Cell<Taken>,
+    /// How many such pieces there were.
+    alone: Cell<u64>,
+    /// And how many with another task.
+    disturbed: Cell<u64>,
 }
 
 impl Auditor {
     fn start(&self) {
-        self.last.set((taken(), activity(cores::current()).polls));
+        let polls = activity(cores::current()).polls;
+        self.last.set((Taken::so_far(), polls));
     }
 
     fn look(&self) {
         let (before, polls_before) = self.last.get();
-        let (now, polls) = (taken(), activity(cores::current()).polls);
-        let (alone, disturbed) = self.pieces.get();
+        let (now, polls) = (Taken::so_far(), activity(cores::current()).polls);
         if polls == polls_before {
-            let (heap, locks) = self.found.get();
-            self.found
-                .set((heap + now.0 - before.0, locks + now.1 - before.1));
-            self.pieces.set((alone + 1, disturbed));
+            self.found.set(self.found.get().and(before, now));
+            self.alone.set(self.alone.get() + 1);
         } else {
-            self.pieces.set((alone, disturbed + 1));
+            self.disturbed.set(self.disturbed.get() + 1);
         }
         self.last.set((now, polls));
     }
@@ -90,13 +116,9 @@ fn a_deep_stream_allocates_nothing_takes_no_lock_and_rings_twice_a_batch() {
         }
     }));
     let after = counters();
-    let (alone, disturbed) = auditor.pieces.get();
+    let (alone, disturbed) = (auditor.alone.get(), auditor.disturbed.get());
     println!("{alone} pieces of time, and {disturbed} with other tasks");
-    assert_eq!(
-        auditor.found.get(),
-        (0, 0),
-        "requests to the heap, and locks"
-    );
+    assert_eq!(auditor.found.get(), Taken::NOTHING);
     assert!(
         disturbed * 10 < alone,
         "{disturbed} of {alone} are left out"

@@ -1,9 +1,10 @@
 //! What QEMU refuses, and what it does not: commands that are written by hand, because the driver sends
 //! none of them.
 
-use crate::dma::DmaMemory;
+use crate::dma::{DmaMemory, Domain};
 use crate::vm_tests::held::Controller;
 use core::ops::Range;
+use phyr::DmaAddr;
 use vm_test::{pattern, seed, vm_test};
 
 const PAGE: usize = 4096;
@@ -26,8 +27,10 @@ fn d14_d15_e6_what_the_device_makes_of_commands_by_hand() {
     const LENGTH_INVALID: (u8, u8) = (0, 0x0f);
     const OFFSET_INVALID: (u8, u8) = (0, 0x13);
     let mut controller = Controller::start();
-    let data = DmaMemory::allocate(4 * PAGE as u64).expect("there is memory");
-    let lists = DmaMemory::allocate(8 * PAGE as u64).expect("there is memory");
+    let data = DmaMemory::allocate(4 * PAGE as u64, &Domain::DIRECT, DmaAddr::new(u64::MAX))
+        .expect("there is memory");
+    let lists = DmaMemory::allocate(8 * PAGE as u64, &Domain::DIRECT, DmaAddr::new(u64::MAX))
+        .expect("there is memory");
     let (at, list) = (data.bus().addr().get(), lists.bus().addr().get());
     let word = |offset: usize| data.load64(offset).to_le_bytes();
 
@@ -94,8 +97,10 @@ fn qemu_refuses_chains_whose_links_stand_at_the_same_place() {
     const SECOND: u64 = PAGE as u64;
     const THIRD: u64 = 2 * PAGE as u64;
     let mut controller = Controller::start();
-    let data = DmaMemory::allocate(PAGE as u64).expect("there is memory");
-    let lists = DmaMemory::allocate(3 * PAGE as u64).expect("there is memory");
+    let data = DmaMemory::allocate(PAGE as u64, &Domain::DIRECT, DmaAddr::new(u64::MAX))
+        .expect("there is memory");
+    let lists = DmaMemory::allocate(3 * PAGE as u64, &Domain::DIRECT, DmaAddr::new(u64::MAX))
+        .expect("there is memory");
     let put = |page: u64, index: u64, [low, high]: [u64; 2]| {
         let slot = (page * PAGE as u64 + index * 16) as usize;
         lists.store64(slot, low);
