@@ -293,7 +293,11 @@ fn e8_separate_metadata_goes_with_a_list() {
         frames.into_memory().part(range).expect("it is inside")
     };
     let on_bus = |memory: Memory| -> Transfer {
-        let mapped = dma::map(Buffer::from_device(memory), &LIMITS);
+        let mapped = dma::map(
+            Buffer::from_device(memory),
+            &crate::dma::Domain::DIRECT,
+            &LIMITS,
+        );
         mapped.expect("it can be reached").into()
     };
     let (data, metadata) = (part(7, BLOCKS * 512), part(4, BLOCKS * 8));
@@ -344,7 +348,11 @@ fn e6_memory_that_is_no_fit_is_refused_by_the_driver() {
     for len in [1, 1023, 1025, 2048] {
         let frames = Frames::allocate(PAGE as u64).expect("there is memory");
         let memory = frames.into_memory().part(3..3 + len).expect("it is inside");
-        let mapped = dma::map(Buffer::from_device(memory), &LIMITS);
+        let mapped = dma::map(
+            Buffer::from_device(memory),
+            &crate::dma::Domain::DIRECT,
+            &LIMITS,
+        );
         let transfer = Transfer::from(mapped.expect("it can be reached"));
         let done = wait(bare.hub.execute(Request::with_data(read, transfer)));
         let length = RequestError::Length {
