@@ -9,7 +9,7 @@
 //! | `ring=N` | virtio disks with queues of N entries (256) |
 //! | `without=FEATURES` | virtio disks without these, for example `event_idx+indirect_desc` |
 //! | `disks=N` | so many of them, 1 to 8 |
-//! | `lba=512`, `lba=4096` | disks with blocks of this many bytes (512) |
+//! | `lba=512`, `lba=4096`, `lba=16384` | disks with blocks of this many bytes (512) |
 //! | `mdts=N` | controllers that transfer at most 2^N pages; 0: no limit (QEMU's 7) |
 //! | `ro` | disks that cannot be written |
 //! | `disk=CONTENT` | disks with this content ([`Content`]; `pattern`) |
@@ -65,7 +65,7 @@ use crate::machine::{
 use crate::size;
 
 /// What can be written, for the message about what cannot.
-const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096, mdts=N, \
+const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], display[=SIZE], hole, \
@@ -346,7 +346,7 @@ impl Needs {
     fn take_namespace(&mut self, key: &str, value: &str) -> Result<bool> {
         let format = &mut self.namespace.format;
         Ok(match (key, value) {
-            ("lba", "512" | "4096") => set(&mut format.lba, value, 512..=4096),
+            ("lba", "512" | "4096" | "16384") => set(&mut format.lba, value, 512..=16384),
             ("ms", "8" | "16" | "64") => set(&mut format.metadata, value, 8..=64),
             ("pi", value) => set(&mut format.protection.kind, value, 1..=3),
             ("guard", "64") => {

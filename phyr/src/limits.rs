@@ -38,7 +38,8 @@ pub struct Limits {
     pub max_pages: u64,
     /// Bytes in a page, a power of two.
     pub page_size: u64,
-    /// Each piece starts at a multiple of this many bytes, a power of two.
+    /// Each piece starts at a multiple of this many bytes, a power of two, and ends at one before
+    /// the next piece.
     pub alignment: u64,
     /// Where pieces may meet.
     pub gaps: Gaps,
@@ -47,7 +48,8 @@ pub struct Limits {
 /// Why a buffer cannot be cut into commands: it must be copied to other memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Uncuttable {
-    /// A piece starts at an address that is not aligned as it must be.
+    /// A piece starts at an address that is not aligned as it must be, or the piece before it has
+    /// a length that is not.
     Misaligned {
         /// Where in the buffer the piece starts, in bytes.
         offset: u64,
@@ -108,7 +110,8 @@ impl Limits {
             if !is_smooth && !offset.is_multiple_of(self.block_size.max(1)) {
                 return Err(Uncuttable::InsideBlock { offset });
             }
-            if !piece.addr().is_aligned(self.alignment) {
+            let is_aligned = piece.addr().is_aligned(self.alignment);
+            if !is_aligned || !offset.is_multiple_of(self.alignment) {
                 return Err(Uncuttable::Misaligned { offset });
             }
             offset += piece.len();

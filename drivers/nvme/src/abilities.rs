@@ -2,6 +2,7 @@
 //! section 5.17.2.1: ONCS, OACS, OAES, CTRATT, LPA, SGLS and others).
 
 use crate::power::PowerStates;
+use crate::sgl::Granularity;
 use crate::wire::IdentifyController;
 use bitfield_struct::bitfield;
 
@@ -161,6 +162,15 @@ impl Sgl {
             1 => Self::Bytes { bit_bucket },
             2 => Self::Dwords { bit_bucket },
             _ => Self::No,
+        }
+    }
+
+    /// What pieces of a list must be multiples of; `None` if there are no lists.
+    pub(crate) const fn granularity(self) -> Option<Granularity> {
+        match self {
+            Self::No => None,
+            Self::Bytes { .. } => Some(Granularity::Byte),
+            Self::Dwords { .. } => Some(Granularity::Dword),
         }
     }
 }

@@ -243,23 +243,22 @@ impl<P: Platform> Shared<P> {
     ) -> Result<(Queue<P, B>, u64, bool), Error> {
         loop {
             self.recovered().await?;
-            let (id, mdts) = {
+            let entries = self.entries();
+            let (id, limits) = {
                 let mut state = self.state.lock();
                 let is_there = |member: &Arc<Member>| !member.is_gone.load(Ordering::Acquire);
                 state.members.retain(is_there);
                 let is_free = |id: &u16| state.members.iter().all(|member| member.id != *id);
                 let id = (1..=state.granted).find(is_free).ok_or(Error::Full)?;
-                (id, state.identity.mdts)
+                (id, Limits::of(&state.identity, entries - 1))
             };
-            let entries = self.entries();
-            let max_pages = Limits::new(mdts, entries - 1).max_pages as u32;
             let bytes = Rings::<P::Shared>::submission_bytes(entries);
             let remote = match may_be_remote {
                 true => self.controller_memory(id, bytes),
                 false => None,
             };
             let is_remote = remote.is_some();
-            let mut queue = Queue::allocate(self.clone(), id, entries, vector, max_pages, remote)?;
+            let mut queue = Queue::allocate(self.clone(), id, entries, vector, limits, remote)?;
             {
                 let mut state = self.state.lock();
                 let is_taken = state.members.iter().any(|member| member.id == id);
@@ -402,7 +401,7 @@ impl<P: Platform> Shared<P> {
         identity: &Identity,
         set: Option<&NvmController>,
     ) -> Result<Namespace, Error> {
-        let limits = Limits::new(identity.mdts, self.entries() - 1);
+        let limits = Limits::of(identity, self.entries() - 1);
         let data = match self.identify(Identify::Namespace(id)).await {
             Ok(data) => data,
             Err(Error::Command(error)) => {

@@ -9,7 +9,7 @@ use crate::admin::CommandSet;
 use crate::format::BlockFormat;
 use crate::limits::Limits;
 use crate::nvm::{CopyLimits, DatasetLimits, MAX_BLOCKS};
-use crate::operation::Cut;
+use crate::operation::{Cut, Traits};
 use crate::protection::Guard;
 use crate::status::Status;
 use crate::wire::{
@@ -198,7 +198,7 @@ impl Namespace {
         let most = self.limits.max_transfer_bytes / block.max(1);
         Cut {
             block_bytes: block as u32,
-            metadata_bytes: memory.metadata_block_bytes() as u32,
+            traits: Traits::of(memory.metadata_block_bytes() as u16, self.limits.lists),
             max_blocks: most.min(u64::from(MAX_BLOCKS)) as u32,
             max_pages: self.limits.max_pages as u32,
             boundary: self.optimal_boundary,

@@ -9,7 +9,9 @@
 
 use crate::command::Command;
 use crate::protection::{Guard, Protection};
+use crate::sgl::Granularity;
 use crate::wire::SubmissionEntry;
+use bitfield_struct::bitfield;
 
 /// How an operation becomes commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +31,46 @@ pub(crate) enum Shape {
     Whole,
 }
 
+/// What else than its size there is to the memory of a block.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq)]
+pub(crate) struct Traits {
+    /// Bytes of separate metadata for each block; 0 if there is none.
+    pub(crate) metadata_bytes: u16,
+    /// Memory may be described by scatter gather lists.
+    has_lists: bool,
+    /// Their pieces have whole dwords only.
+    has_dwords: bool,
+    #[bits(14)]
+    __: u16,
+}
+
+impl Traits {
+    /// Separate metadata, and what pieces of a list must be like, if there may be lists.
+    pub(crate) fn of(metadata_bytes: u16, lists: Option<Granularity>) -> Self {
+        Self::new()
+            .with_metadata_bytes(metadata_bytes)
+            .with_has_lists(lists.is_some())
+            .with_has_dwords(lists == Some(Granularity::Dword))
+    }
+
+    /// What pieces of a list must be like; `None` if there may be no lists.
+    pub(crate) fn lists(self) -> Option<Granularity> {
+        match (self.has_lists(), self.has_dwords()) {
+            (false, _) => None,
+            (true, false) => Some(Granularity::Byte),
+            (true, true) => Some(Granularity::Dword),
+        }
+    }
+}
+
 /// How the commands of one operation are cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {
     /// Bytes of data memory for each block; 0 if the command moves no data.
     pub(crate) block_bytes: u32,
-    /// Bytes of separate metadata for each block; 0 if there is none.
-    pub(crate) metadata_bytes: u32,
+    /// What else there is to memory, in one word: then it is copied as one.
+    pub(crate) traits: Traits,
     /// Most blocks in a command, not 0.
     pub(crate) max_blocks: u32,
     /// Most memory pages in a command, counting those at both ends that are only partly used.
@@ -52,7 +87,7 @@ impl Cut {
     /// A command without data, of one block.
     pub(crate) const NO_DATA: Self = Self {
         block_bytes: 0,
-        metadata_bytes: 0,
+        traits: Traits::new(),
         max_blocks: 1,
         max_pages: u32::MAX,
         boundary: 0,
@@ -166,9 +201,10 @@ impl Operation {
         }
     }
 
-    /// As it is, with `bytes` bytes of data in one command.
-    pub(crate) fn with_data(mut self, bytes: u32) -> Self {
+    /// As it is, with `bytes` bytes of data in one command, perhaps described by a list.
+    pub(crate) fn with_data(mut self, bytes: u32, lists: Option<Granularity>) -> Self {
         self.cut.block_bytes = bytes;
+        self.cut.traits = Traits::of(0, lists);
         self
     }
 
@@ -224,7 +260,7 @@ impl Operation {
 
     /// Bytes of separate metadata memory that it takes.
     pub fn metadata_bytes(&self) -> u64 {
-        let bytes = u64::from(self.cut.metadata_bytes);
+        let bytes = u64::from(self.cut.traits.metadata_bytes());
         self.blocks.saturating_mul(bytes)
     }
 

@@ -17,6 +17,9 @@ use crate::command::DataPointer;
 use crate::page::{PAGE, Piece, page_offset};
 use phyr::DmaCursor;
 
+/// What the start of the memory must be a multiple of.
+pub(crate) const ALIGNMENT: u64 = 4;
+
 /// Entries in a page of a list.
 const ENTRIES: usize = PAGE as usize / 8;
 
@@ -63,7 +66,7 @@ pub(crate) fn build(
 ) -> Result<DataPointer, PrpError> {
     let mut piece = Piece::next(cursor, bytes).ok_or(PrpError::TooShort)?;
     let prp1 = piece.start();
-    if prp1 % 4 != 0 {
+    if !prp1.is_multiple_of(ALIGNMENT) {
         return Err(PrpError::Misaligned);
     }
     let mut left = bytes;

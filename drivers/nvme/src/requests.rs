@@ -11,14 +11,13 @@
 
 use crate::command::Command;
 use crate::error::RequestError;
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_PAGES};
 use crate::namespace::Namespace;
 use crate::nvm::{CopyRange, Filter, ZoneAction, report_zones, zone_management_send};
 use crate::operation::{Cut, Operation, Shape};
 use crate::page::PAGE;
 use crate::protection::{Checks, Guard, Protection, Tags};
 use crate::wire::{ZoneDescriptor, ZoneReport};
-use phyr::Gaps;
 
 impl Namespace {
     /// Reads `blocks` blocks from `first` on.
@@ -162,15 +161,18 @@ impl Namespace {
         filter: Filter,
         zones: u32,
     ) -> Result<Operation, RequestError> {
-        let most =
-            (self.limits.max_transfer_bytes as usize - ZoneReport::BYTES) / ZoneDescriptor::BYTES;
+        // More than one can ask for at a time is no use to anybody.
+        let room = self.limits.max_transfer_bytes.min(MAX_PAGES * PAGE) as usize;
+        let most = (room - ZoneReport::BYTES) / ZoneDescriptor::BYTES;
         self.check(block, 1)?;
         supported(self.zoned.is_some())?;
         let zones = (zones as usize).clamp(1, most);
         let bytes = (ZoneReport::BYTES + zones * ZoneDescriptor::BYTES) as u32;
         let entry = report_zones(self.id, block, filter, bytes);
         let operation = Operation::of_entry(Command::ZoneManagementReceive, &entry);
-        Ok(operation.with_data(bytes).with_idempotence())
+        Ok(operation
+            .with_data(bytes, self.limits.lists)
+            .with_idempotence())
     }
 
     /// The request with its protection information in the caller's hands.
@@ -216,13 +218,8 @@ impl Namespace {
 
     /// What one command may transfer, as a device-independent caller sees it.
     pub fn command_limits(&self) -> phyr::Limits {
-        phyr::Limits {
-            max_bytes: self.limits.max_transfer_bytes,
-            max_pages: self.limits.max_pages,
-            alignment: self.limits.alignment,
-            gaps: Gaps::AtPages,
-            ..phyr::Limits::of_blocks(u64::from(self.block_size))
-        }
+        let most = self.limits.max_transfer_bytes;
+        self.limits.means().rules(u64::from(self.block_size), most)
     }
 
     #[inline(always)]

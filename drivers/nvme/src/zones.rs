@@ -316,7 +316,7 @@ mod tests {
         zoned.lbafe[1].zsze = 0x400;
         zoned.lbafe[1].zdes = 1;
         let controller = ZonedController { zasl: 5 };
-        let limits = Limits::new(7, 1);
+        let limits = Limits::new(7, None, 1);
         let new = |identify: &_, zoned: &_| Zoned::new(identify, zoned, &controller, &limits);
         let view = new(&identify, &zoned).expect("it has zones");
         assert_eq!((view.zone_blocks, view.zones), (0x400, 4));

@@ -133,6 +133,17 @@ impl Controller {
         }
     }
 
+    /// Carries out a read of `blocks` blocks from block 0 on. `psdt` says what the pointer is. Returns
+    /// the status: type, and code.
+    pub(super) fn read_to(&mut self, psdt: u64, pointer: [u64; 2], blocks: u64) -> (u8, u8) {
+        let first = 2 | psdt << 14;
+        let registers = &self.registers;
+        self.pair
+            .send_with(registers, first, pointer, [0, blocks - 1]);
+        let status = self.pair.wait();
+        ((status >> 8) as u8 & 7, status as u8)
+    }
+
     /// Reads a block of 512 bytes into the data at eight times its number.
     fn read(&mut self, block: u64) {
         let address = self.data.bus().addr().get() + 512 * (block % 8);

@@ -33,6 +33,7 @@ mod programs;
 mod protection;
 mod replug;
 mod ring3;
+mod sgl;
 mod sharing;
 mod shootdown;
 mod streams;

@@ -192,23 +192,6 @@ fn bytes_at_any_place_can_be_read() {
     }
 }
 
-#[vm_test(machine = "nvme,size=16M")]
-fn memory_the_device_cannot_use_is_refused_and_copied_through_other_memory() {
-    let (disk, mut bytes) = (disk(), vec![0u8; 4096 + 8]);
-    let skew = (bytes.as_ptr() as usize).wrapping_neg() % 4 + 2;
-    assert_eq!(
-        disk.read_now(0, &mut bytes[skew..skew + 512]),
-        Err(BlockError::NeedsBounce)
-    );
-    let before = counters();
-    read_at(&*disk, 0, &mut bytes[skew..skew + 4096]).unwrap();
-    assert_eq!(counters().copied - before.copied, 4096);
-    assert_eq!(
-        pattern::first_difference(seed(), 0, &bytes[skew..skew + 4096]),
-        None
-    );
-}
-
 pub(super) fn write_and_look(device: &dyn BlockDevice, block: u64, len: usize) {
     let block_size = u64::from(device.geometry().block_size);
     let mine = seed() ^ 0x1234_5678 ^ block;

@@ -181,6 +181,21 @@ fn pieces_are_counted_where_edges_may_be_anywhere() {
     assert_eq!(error, Err(Uncuttable::Length { offset: 0 }));
 }
 
+/// With a descriptor for each piece, a piece in the middle of a block may end where none may start.
+#[test]
+fn pieces_end_where_they_may_start() {
+    let limits = Limits {
+        alignment: 4,
+        ..Limits::of_blocks(0x200)
+    };
+    let check = |ranges: &[_]| limits.check(list(ranges).cursor());
+    assert_eq!(check(&[(0x1000, 0x104), (0x3000, 0xfc)]), Ok(()));
+    assert_eq!(
+        check(&[(0x1000, 0x102), (0x3000, 0xfe)]),
+        Err(Uncuttable::Misaligned { offset: 0x102 })
+    );
+}
+
 #[test]
 fn half_a_block_at_the_end_is_found_out() {
     let error = check(&list(&[(0x1000, 0x300)]), 9);

@@ -29,12 +29,13 @@ mod table;
 
 use crate::counters::Counters;
 use crate::error::{Error, Failure};
+use crate::limits::{Limits, MAX_PIECES};
 use crate::memory::Memory;
 use crate::operation::{Done, Request};
 use crate::page::PAGE;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
-use crate::prp::list_pages;
 use crate::rings::Rings;
+use crate::sgl;
 use crate::shared::{Member, Shared};
 use crate::slots::Slots;
 use alloc::boxed::Box;
@@ -131,16 +132,18 @@ struct Body<P: Platform, B> {
     lists_bus: u64,
     /// Pages of list memory of one slot.
     list_pages: usize,
-    /// Most memory pages that they can describe.
+    /// Most memory pages that they can describe by PRPs.
     max_pages: u32,
+    /// Most pieces of memory that they can describe by a scatter gather list.
+    max_pieces: u32,
     /// Number of looks at what is outstanding so far.
     scans: u32,
     counters: Counters,
 }
 
 impl<P: Platform, B: Memory> Queue<P, B> {
-    /// Takes memory for a queue for commands of up to `max_pages` memory pages. `submission` is
-    /// for its submission ring, if that does not lie in the host's memory.
+    /// Takes memory for a queue for commands of the size that `limits` says. `submission` is for
+    /// its submission ring, if that does not lie in the host's memory.
     ///
     /// It holds until the controller knows of it.
     pub(crate) fn allocate(
@@ -148,7 +151,7 @@ impl<P: Platform, B: Memory> Queue<P, B> {
         id: u16,
         entries: u16,
         vector: Option<u16>,
-        max_pages: u32,
+        limits: Limits,
         submission: Option<P::Shared>,
     ) -> Result<Self, OutOfMemory> {
         let platform = shared.port.platform();
@@ -156,7 +159,8 @@ impl<P: Platform, B: Memory> Queue<P, B> {
         let slots = Slots::new(usize::from(entries) - 1);
         let count = slots.len();
         // At least one page: it also takes the ranges of a Dataset Management command.
-        let list_pages = list_pages(max_pages as usize).max(1);
+        let list_pages = limits.list_pages().max(1);
+        let max_pieces = sgl::most_pieces(list_pages) as u64;
         let lists = platform.allocate(count * list_pages * PAGE as usize)?;
         let member = Arc::new(Member {
             id,
@@ -184,7 +188,8 @@ impl<P: Platform, B: Memory> Queue<P, B> {
             lists_bus: lists.bus().addr().get(),
             lists,
             list_pages,
-            max_pages,
+            max_pages: limits.max_pages as u32,
+            max_pieces: max_pieces.min(MAX_PIECES) as u32,
             scans: 0,
             counters: Counters::default(),
             shared,

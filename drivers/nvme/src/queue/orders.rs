@@ -162,6 +162,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 continue;
             }
             let age = self.scans.wrapping_sub(self.commands[slot].sent);
+            let age = age.saturating_sub(self.patience(slot));
             if age > SCANS + SCANS / 4 {
                 self.trouble(Failure::Timeout(Waiting::Io));
                 return;
@@ -179,6 +180,15 @@ impl<P: Platform, B: Memory> Body<P, B> {
         }
     }
     // ANCHOR_END: scan
+
+    /// Scans that a command has beyond others, because it moves so much.
+    fn patience(&self, slot: usize) -> u32 {
+        const BYTES_OF_A_SCAN: u64 = 64 << 20;
+        let command = &self.commands[slot];
+        let request = self.requests[usize::from(command.home)].used();
+        let block_bytes = request.map_or(0, |request| request.operation.cut.block_bytes);
+        (command.blocks * u64::from(block_bytes) / BYTES_OF_A_SCAN) as u32
+    }
 
     /// Asks for an Abort command, one at a time.
     fn ask_to_abort(&mut self, slot: usize) {

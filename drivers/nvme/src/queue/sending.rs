@@ -17,10 +17,11 @@ use crate::nvm::{CopyRange, copy};
 use crate::operation::{MAX_RANGES, Operation, RANGE_BLOCKS, Request, Shape};
 use crate::page::{PAGE, page_offset};
 use crate::platform::{Platform, SharedMemory};
+use crate::pointer::Means;
 use crate::protection::{Checks, Tags};
-use crate::prp::{self, ListMemory};
+use crate::prp::ListMemory;
 use core::task::Waker;
-use phyr::{DmaCursor, DmaRange, Gaps, Limits, Place};
+use phyr::{DmaCursor, DmaRange, Limits, Place};
 
 /// The next command of a request.
 struct Next {
@@ -82,7 +83,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             && page_offset(start) + range.len() <= 2 * PAGE
             && start % 4 == 0
             && operation.cut.may_be_short
-            && operation.cut.metadata_bytes == 0
+            && operation.cut.traits.metadata_bytes() == 0
             && request.metadata.is_none()
             && data.access().allows(operation.command.direction());
         let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
@@ -172,15 +173,17 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     /// What one command of an operation may describe.
     fn limits(&self, operation: &Operation) -> Limits {
-        let cut = operation.cut;
-        let block = u64::from(cut.block_bytes);
-        Limits {
-            max_bytes: block * u64::from(cut.max_blocks),
-            max_pages: u64::from(cut.max_pages.min(self.max_pages)),
-            page_size: PAGE,
-            alignment: 4,
-            gaps: Gaps::AtPages,
-            ..Limits::of_blocks(block)
+        let block = u64::from(operation.cut.block_bytes);
+        let max_bytes = block * u64::from(operation.cut.max_blocks);
+        self.means(operation).rules(block, max_bytes)
+    }
+
+    /// What there is to describe the memory of one command.
+    fn means(&self, operation: &Operation) -> Means {
+        Means {
+            lists: operation.cut.traits.lists(),
+            max_pages: u64::from(operation.cut.max_pages.min(self.max_pages)),
+            max_pieces: u64::from(self.max_pieces),
         }
     }
 
@@ -336,10 +339,11 @@ impl<P: Platform, B: Memory> Body<P, B> {
             return Ok(place);
         };
         let operation = &active.operation;
+        let means = self.means(operation);
         let command = &mut self.commands[slot];
         let mut metadata_bus = 0;
         if let Some(metadata) = &active.metadata {
-            let size = u64::from(operation.cut.metadata_bytes);
+            let size = u64::from(operation.cut.traits.metadata_bytes());
             let mut cursor = metadata.ranges().cursor_behind(command.offset * size);
             let piece = cursor.next_joined(command.blocks * size);
             let offset = command.offset * size;
@@ -368,13 +372,14 @@ impl<P: Platform, B: Memory> Body<P, B> {
         if let Some(data) = &active.data {
             let mut cursor: DmaCursor<'_> = data.ranges().cursor_at(place);
             bytes = command.blocks * u64::from(operation.cut.block_bytes);
-            let pointer = prp::build(&mut cursor, bytes, list, |at, value| {
+            let described = means.describe(&mut cursor, bytes, list, |at, value| {
                 lists.store64(base + at, value);
-            })
-            // The cut keeps to what PRPs can describe. It would be about the memory if not.
-            .map_err(|_| Unmappable::InsideBlock {
+            });
+            // The cut keeps to what can be described. It would be about the memory if not.
+            let (pointer, psdt) = described.ok_or(Unmappable::InsideBlock {
                 offset: command.offset * u64::from(operation.cut.block_bytes),
             })?;
+            entry.cdw0.set_psdt(psdt);
             entry.prp1 = pointer.prp1;
             entry.prp2 = pointer.prp2;
             behind = cursor.place();

@@ -12,6 +12,9 @@ use std::ops::Range;
 /// Pages of data memory of a run.
 const PAGES: u64 = 160;
 
+/// How many of them are for what is missing of the last block.
+const REST: u64 = 3;
+
 /// Blocks of each namespace.
 const BLOCKS: u64 = 1 << 12;
 
@@ -22,6 +25,8 @@ enum Piece {
     Pages(u64),
     /// Blocks at any multiple of four bytes in a page.
     Blocks { count: u64, offset: u64 },
+    /// Bytes at any place, which are blocks only together; for controllers that take them.
+    Crumbs { bytes: u64, offset: u64 },
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +50,7 @@ fn piece() -> impl Strategy<Value = Piece> {
             count,
             offset: dword * 4
         }),
+        (1..3 * PAGE, 0..PAGE).prop_map(|(bytes, offset)| Piece::Crumbs { bytes, offset }),
     ]
 }
 
@@ -75,14 +81,14 @@ fn config() -> impl Strategy<Value = Config> {
         1..20_u16,
         0..6_u8,
         0..5_u8,
-        any::<bool>(),
+        (any::<bool>(), prop::sample::select(vec![0, 0, 1, 1, 2, 3])),
         1..5_usize,
         0..30_u32,
         any::<u64>(),
     )
         .prop_map(
-            |(mqes, dstrd, mdts, out_of_order, per_tick, latency, seed)| {
-                let mut config = Config::default().mqes(mqes).mdts(mdts);
+            |(mqes, dstrd, mdts, (out_of_order, sgls), per_tick, latency, seed)| {
+                let mut config = Config::default().mqes(mqes).mdts(mdts).sgls(sgls);
                 config.cap.set_dstrd(dstrd);
                 config.namespaces = vec![
                     (1, disk(BLOCKS, 9)),
@@ -93,7 +99,7 @@ fn config() -> impl Strategy<Value = Config> {
                 config.per_tick = per_tick;
                 config.latency = latency;
                 config.seed = seed;
-                config.pages = 512;
+                config.pages = 700;
                 config
             },
         )
@@ -108,8 +114,8 @@ fn shift_of(nsid: u32) -> u32 {
 }
 
 /// Lays pieces out in the data memory, in an order that `shuffle` gives. The list is a
-/// whole number of blocks and can be cut into commands.
-fn lay_out(pieces: &[Piece], bus: u64, nsid: u32, shuffle: u64) -> Ours {
+/// whole number of blocks and can be cut into commands where edges are multiples of `grain`.
+fn lay_out(pieces: &[Piece], bus: u64, nsid: u32, shuffle: u64, grain: u64) -> Ours {
     let block = 1_u64 << shift_of(nsid);
     let mut places: Vec<(u64, u64)> = Vec::new();
     let mut next = 0;
@@ -117,9 +123,14 @@ fn lay_out(pieces: &[Piece], bus: u64, nsid: u32, shuffle: u64) -> Ours {
         let (offset, len) = match *piece {
             Piece::Pages(pages) => (0, (pages * PAGE).next_multiple_of(block)),
             Piece::Blocks { count, offset } => (offset, count * block),
+            Piece::Crumbs { bytes, offset } if grain < PAGE => (
+                offset.next_multiple_of(grain),
+                bytes.next_multiple_of(grain),
+            ),
+            Piece::Crumbs { bytes, .. } => (0, bytes.next_multiple_of(block.max(PAGE))),
         };
         let pages = (offset + len).div_ceil(PAGE);
-        if next + pages > PAGES {
+        if next + pages > PAGES - REST {
             break;
         }
         places.push((bus + next * PAGE + offset, len));
@@ -131,6 +142,12 @@ fn lay_out(pieces: &[Piece], bus: u64, nsid: u32, shuffle: u64) -> Ours {
     for index in (1..places.len()).rev() {
         state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         places.swap(index, (state >> 33) as usize % (index + 1));
+    }
+    // Crumbs may have left part of a block.
+    let total: u64 = places.iter().map(|(_, len)| len).sum();
+    let rest = total.next_multiple_of(block) - total;
+    if rest > 0 {
+        places.push((bus + (PAGES - REST) * PAGE + grain, rest));
     }
     list(&places)
 }
@@ -161,7 +178,9 @@ fn take(bench: &Bench, bus: u64, step: &Step) -> Result<(), Error> {
             _ => bench.reset(),
         };
     };
-    let (nsid, memory) = (*nsid, lay_out(pieces, bus, *nsid, *shuffle));
+    let limits = bench.limits(*nsid)?;
+    let memory = lay_out(pieces, bus, *nsid, *shuffle, limits.edge_alignment);
+    let nsid = *nsid;
     let blocks = memory.bytes() >> shift_of(nsid);
     let block = (*block).min(BLOCKS - blocks);
 

@@ -19,6 +19,7 @@ mod hostile;
 mod hostile_answers;
 mod identity;
 mod lending;
+mod lists;
 mod logs;
 mod management;
 mod model;

@@ -12,11 +12,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use core::task::{Context, Poll};
 use nvme::RequestError;
 
-/// NVMe addresses all 64 bits; data pieces start at multiples of 4 bytes (NVMe base specification, section 4.3).
-pub const LIMITS: DmaLimits = DmaLimits {
-    alignment: 4,
-    ..DmaLimits::NONE
-};
+/// NVMe addresses all 64 bits. How pieces of memory must lie depends on the controller, and on what
+/// the memory is for: the driver knows, and refuses what cannot be.
+pub const LIMITS: DmaLimits = DmaLimits::NONE;
 
 /// A namespace of a controller.
 pub struct Namespace {

@@ -11,6 +11,7 @@ mod formats;
 mod host;
 mod interrupts;
 mod lifecycle;
+mod lists;
 mod memory;
 mod namespaces;
 mod queues;

@@ -11,6 +11,10 @@ impl Model {
         const INVALID_OPCODE: u8 = 0x01;
         let entry = &fetched.entry;
         self.check_entry(entry);
+        if entry.cdw0.psdt() != 0 {
+            // Over PCI Express, admin commands have PRPs.
+            return Some((0, refused(0, 0x02)));
+        }
         let opcode = entry.cdw0.opcode();
         if let Some(bad) = self.bad_admin.get(&opcode) {
             return Some((0, *bad));

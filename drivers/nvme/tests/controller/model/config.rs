@@ -193,6 +193,12 @@ impl Config {
         self
     }
 
+    /// What it takes of scatter gather lists (SGLS).
+    pub(crate) fn sgls(mut self, sgls: u32) -> Self {
+        self.identify.sgls = sgls;
+        self
+    }
+
     /// MQES, zero-based.
     pub(crate) fn mqes(mut self, mqes: u16) -> Self {
         self.cap.set_mqes(mqes);

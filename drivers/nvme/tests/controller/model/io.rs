@@ -2,6 +2,7 @@
 
 use super::cache::Content;
 use super::protection::{self, Instructions};
+use super::sgl::{self, Support};
 use super::shape::Shape;
 use super::{Model, prp, refused, status};
 use nvme::Status;
@@ -62,7 +63,7 @@ impl Model {
         let shape = self.shape(entry.nsid).ok();
         let has_metadata = shape.is_some_and(|shape| shape.metadata > 0);
         let is_strange = cdw0.fuse() != 0
-            || cdw0.psdt() != 0
+            || (cdw0.psdt() != 0 && !self.support().has_lists())
             || (!has_metadata && entry.mptr != 0)
             || (!has_metadata && entry.cdw2_3 != 0);
         if is_strange {
@@ -294,14 +295,36 @@ impl Model {
         blank(nsid, block, shift)
     }
 
+    /// What the controller takes of scatter gather lists.
+    fn support(&self) -> Support {
+        Support(self.config.identify.sgls)
+    }
+
+    /// The memory that a command names for its data: bus addresses and lengths.
+    fn data_memory(
+        &mut self,
+        entry: &SubmissionEntry,
+        len: u64,
+    ) -> Result<Vec<(u64, u64)>, Status> {
+        let (support, page) = (self.support(), self.page());
+        let psdt = entry.cdw0.psdt();
+        match psdt {
+            0 => prp::pages(&mut self.memory, entry.prp1, entry.prp2, len, page),
+            1 if support.has_lists() => {
+                sgl::blocks(&mut self.memory, support, [entry.prp1, entry.prp2], len)
+            }
+            // The metadata pointer of 10b leads to a list: nothing here has that.
+            _ => Err(refused(0, 0x02)),
+        }
+    }
+
     /// Reads what a command gives from memory.
     pub(crate) fn fetch_data(
         &mut self,
         entry: &SubmissionEntry,
         len: u64,
     ) -> Result<Vec<u8>, Status> {
-        let page = self.page();
-        let pages = prp::pages(&mut self.memory, entry.prp1, entry.prp2, len, page)?;
+        let pages = self.data_memory(entry, len)?;
         let mut data = vec![0; len as usize];
         let mut left = &mut data[..];
         for (bus, len) in pages {
@@ -315,9 +338,7 @@ impl Model {
 
     /// Writes data to where a command wants it.
     pub(crate) fn send_data(&mut self, entry: &SubmissionEntry, data: &[u8]) -> Result<(), Status> {
-        let page = self.page();
-        let len = data.len() as u64;
-        let pages = prp::pages(&mut self.memory, entry.prp1, entry.prp2, len, page)?;
+        let pages = self.data_memory(entry, data.len() as u64)?;
         let mut left = data;
         for (bus, len) in pages {
             let (now, later) = left.split_at(len as usize);

@@ -26,6 +26,7 @@ mod queues;
 mod ranges;
 mod registers;
 mod rings;
+mod sgl;
 mod shadow;
 mod shape;
 mod zones;

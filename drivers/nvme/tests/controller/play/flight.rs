@@ -85,6 +85,8 @@ pub(super) struct Wish {
     pub(super) operation: Operation,
     /// Data memory is blocks of this many bytes and nothing else.
     pub(super) block_size: Option<u64>,
+    /// Pieces of data memory may meet at any multiple of this.
+    pub(super) grain: u64,
 }
 
 /// Makes a wish that the namespace does not refuse.
@@ -131,14 +133,30 @@ pub(super) fn wish(row: &mut Row<'_>, namespace: &Namespace) -> Option<Wish> {
         blocks,
         operation,
         block_size: (is_plain || operation.bytes() == 0).then_some(size),
+        grain: namespace.limits().edge_alignment,
     })
 }
 
-/// Where `bytes` bytes in blocks of `size` may lie: pages, and pieces of them.
-pub(super) fn lay(row: &mut Row<'_>, bytes: u64, size: u64) -> (u64, Vec<(u64, u64)>) {
+/// Where `bytes` bytes in blocks of `size` may lie: pages, and pieces of them. Inside of blocks,
+/// pieces may meet at multiples of `grain`.
+pub(super) fn lay(row: &mut Row<'_>, bytes: u64, size: u64, grain: u64) -> (u64, Vec<(u64, u64)>) {
     let pages = bytes.div_ceil(PAGE);
     let offset = row.below(PAGE / 4) * 4;
-    match row.byte() % 4 {
+    let how = row.byte();
+    if how & 4 != 0 && grain < PAGE {
+        // In crumbs, from the last to the first, at any place.
+        let most = (u64::from(how >> 3) * 96 + 65).next_multiple_of(grain);
+        let skew = (PAGE - 1 - u64::from(how)).min(PAGE - most) / grain * grain;
+        let count = bytes.div_ceil(most);
+        let piece = |index: u64| {
+            let len = most.min(bytes - index * most);
+            ((count - 1 - index) * PAGE + skew, len)
+        };
+        if count <= 160 {
+            return (count, (0..count).map(piece).collect());
+        }
+    }
+    match how % 4 {
         // In one piece, at any place.
         0 => ((offset + bytes).div_ceil(PAGE), vec![(offset, bytes)]),
         // Each block on a page of its own.
@@ -238,7 +256,7 @@ pub(super) fn request(
     let bytes = wish.operation.bytes();
     if bytes > 0 {
         let size = wish.block_size.unwrap_or(bytes);
-        let (pages, pieces) = lay(row, bytes, size);
+        let (pages, pieces) = lay(row, bytes, size, wish.grain);
         let data = Data::scattered(machine, pages as usize, &pieces, access)?;
         if wish.kind != Kind::Read {
             before = pattern(bytes, serial);

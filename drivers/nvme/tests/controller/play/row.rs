@@ -56,6 +56,8 @@ pub(super) fn setting(row: &mut Row<'_>) -> Setting {
         _ => Config::with_everything(),
     };
     config = config.mqes(row.below(40) as u16).mdts(row.byte() % 6);
+    // Scatter gather lists: none, anywhere, in multiples of four bytes, and longer than the data.
+    config.identify.sgls = [0, 1, 2, 1 << 18 | 1][usize::from(shape >> 6)];
     config.cap.set_dstrd(row.byte() % 5);
     config.cap.set_to(row.byte() % 32);
     config.namespaces = vec![(1, disk(4096, 9)), (2, disk(512, 12))];
@@ -70,7 +72,8 @@ pub(super) fn setting(row: &mut Row<'_>) -> Setting {
     config.latency = u32::from(row.byte() % 16);
     config.seed = u64::from(row.word()) + 1;
     config.tick = 5_000;
-    config.pages = 640;
+    // A list may take five pages, of each slot.
+    config.pages = if shape >> 6 == 0 { 640 } else { 1400 };
     config.granted = (1 + row.below(8) as u16, 1 + row.below(8) as u16);
     if shape & 0x20 != 0 {
         config.failing_allocation = Some(usize::from(row.byte()));
