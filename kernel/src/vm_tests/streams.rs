@@ -128,6 +128,25 @@ fn a_deep_stream_reads_what_is_there() {
     assert_eq!(disk.outstanding(), 0);
 }
 
+/// More reads than the queue has room for. It refuses them, and each waits with its memory.
+#[vm_test(machine = "nvme,size=16M", timeout = 60)]
+fn reads_that_a_full_queue_refuses_keep_their_memory() {
+    refused_reads_keep_their_memory(300);
+}
+
+pub(super) fn refused_reads_keep_their_memory(depth: usize) {
+    let disk = disk();
+    wait(disk.read(0, frames())).unwrap();
+    let most = usize::from(disk.limits().depth);
+    assert!(depth > most, "{most} requests have room");
+    let before = free_bytes();
+    let mut stream = Stream::new(&*disk, depth);
+    wait(stream.run(3 * depth as u64, true));
+    drop(stream);
+    let taken = before.saturating_sub(free_bytes());
+    assert!(taken < 1 << 20, "only the heap has grown, by {taken} bytes");
+}
+
 #[vm_test(machine = "nvme,size=16M,lba=4096", timeout = 60)]
 fn many_reads_of_all_lengths_at_once_are_seen_by_the_host() {
     let disk = disk();

@@ -3,7 +3,7 @@
 
 use super::costs::count_instructions;
 use super::disks::check_pattern_file;
-use super::streams::{Stream, frames, free_bytes, until};
+use super::streams::{Stream, frames, free_bytes, refused_reads_keep_their_memory, until};
 use super::transfers::{read_between_canaries, read_of_every_kind, write_and_look};
 use super::{disk, disk_number, scattered};
 use crate::block::blocking::wait;
@@ -280,6 +280,11 @@ fn a_deep_stream_allocates_nothing_takes_no_lock_and_notifies_once_a_batch() {
         undisturbed,
         "the heap is asked for nothing, and no lock is taken"
     );
+}
+
+#[vm_test(machine = "virtio,size=16M,ring=16", timeout = 60)]
+fn reads_that_a_full_virtio_queue_refuses_keep_their_memory() {
+    refused_reads_keep_their_memory(100);
 }
 
 #[vm_test(machine = "virtio,size=16M", timeout = 60)]
