@@ -15,7 +15,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Line, Machine, escape, join};
+use super::Machine;
+use super::line::{Line, escape, join};
 use crate::size;
 
 /// A file that is somebody's memory.

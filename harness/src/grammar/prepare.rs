@@ -1,0 +1,81 @@
+//! From what a test needs to a machine: the files behind its disks and memory.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Needs;
+use crate::disk;
+use crate::machine::{Accel, Backing, Machine, Memory, Namespace};
+
+impl Needs {
+    /// Bytes of each disk: what the test says, or what its content needs.
+    pub fn disk_size(&self) -> u64 {
+        self.size.unwrap_or_else(|| self.content.default_size())
+    }
+
+    /// Makes the disks in `folder` and returns the machine, with memory that the host can see.
+    ///
+    /// Disks are counted over all namespaces of all controllers. The pattern of disk `n` has the seed
+    /// `seed + n`, so that no two disks are alike.
+    pub fn prepare(&self, image: &Path, accel: Accel, folder: &Path, seed: u64) -> Result<Machine> {
+        let mut machine = Machine::new(image);
+        machine.ram = self.ram;
+        machine.memory = Memory::Shared;
+        machine.cores = self.cores;
+        machine.firmware = self.firmware;
+        machine.accel = accel;
+        machine.icount = self.icount;
+        machine.without.clone_from(&self.without);
+        machine.iommu.clone_from(&self.iommu);
+        machine.devices.clone_from(&self.devices);
+        // What QEMU's translator can do does not depend on the host.
+        if self.icount || self.svm || !self.without.is_empty() {
+            machine.accel = Accel::Tcg;
+        }
+        if !self.trace.is_empty() {
+            machine.trace = Some((self.trace.clone(), folder.join("trace.txt")));
+        }
+        // Sparse: 8 GiB of which nobody writes more than a part take no more than that part.
+        let backing = |name: String, size: u64| -> Result<Backing> {
+            let file = folder.join(name);
+            std::fs::File::create(&file)?.set_len(size)?;
+            Ok(Backing { file, size })
+        };
+        let all = |name: &str, sizes: &[u64]| -> Result<Vec<Backing>> {
+            let sizes = sizes.iter().enumerate();
+            sizes
+                .map(|(index, size)| backing(format!("{name}{index}"), *size))
+                .collect()
+        };
+        machine.stores.shared = all("ivshmem", &self.shared)?;
+        machine.stores.modules = all("nvdimm", &self.modules)?;
+        machine.stores.display = self.display;
+        machine.stores.hole = self.hole;
+        let mut disks = 0_u8;
+        for index in 0..self.disks + self.spares {
+            let mut controller = self.controller.clone();
+            controller.plugged = index < self.disks;
+            if let Some(size) = self.persistent {
+                controller.persistent = Some(backing(format!("pmr{index}"), size)?);
+            }
+            // Controllers that share have all they have from the first.
+            let has_own = index == 0 || !self.controller.subsystem;
+            let count = self.namespaces + u8::from(self.detached);
+            for number in 0..if has_own { count } else { 0 } {
+                let image = folder.join(format!("disk{disks}.img"));
+                let seed = seed.wrapping_add(disks.into());
+                let lba = self.namespace.format.lba;
+                disk::create(&image, self.content, self.disk_size(), lba, seed)?;
+                controller.namespaces.push(Namespace {
+                    image,
+                    detached: number == self.namespaces,
+                    ..self.namespace.clone()
+                });
+                disks += 1;
+            }
+            machine.disks.push(controller);
+        }
+        Ok(machine)
+    }
+}

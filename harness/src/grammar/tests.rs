@@ -1,0 +1,206 @@
+//! Every word is understood, and a wrong one is named.
+
+use std::path::Path;
+
+use super::*;
+use crate::machine::{Accel, Place, Protection};
+
+#[test]
+fn nothing_is_the_plainest_machine() {
+    assert_eq!(Needs::parse("").unwrap(), Needs::default());
+    assert_eq!(Needs::parse("nvme").unwrap().disks, 1);
+}
+
+#[test]
+fn every_word_of_the_table_is_understood() {
+    let text =
+        "nvme, disks=2, lba=4096, mdts=0, disk=gpt, size=32M, switch, ram=6G, firmware=qboot";
+    let needs = Needs::parse(text).unwrap();
+    let controller = &needs.controller;
+    assert_eq!((needs.disks, controller.mdts), (2, Some(0)));
+    assert_eq!(needs.namespace.format.lba, 4096);
+    assert_eq!((needs.content, needs.disk_size()), (Content::Gpt, 32 << 20));
+    assert_eq!((controller.place, needs.ram), (Place::Switch, 6 << 30));
+    assert_eq!(needs.firmware, Firmware::Qboot);
+    for word in ["lba=512", "mdts=1", "disk=ext4", "bridge", "size=1M"] {
+        assert_eq!(Needs::parse(word).unwrap().disks, 1, "{word} implies nvme");
+    }
+    let plain = Needs::parse("ram=64M,firmware=seabios,smp=4,svm,cpu-without=npt+pae").unwrap();
+    assert_eq!((plain.disks, plain.cores, plain.svm), (0, 4, true));
+    assert_eq!(plain.without, ["npt", "pae"]);
+    assert_eq!(Needs::parse("icount,trace=a").unwrap().disks, 0);
+}
+
+#[test]
+fn the_words_about_other_devices_are_understood() {
+    let needs = Needs::parse("iommu, edu").unwrap();
+    assert_eq!((needs.disks, needs.iommu), (0, Some(Vec::new())));
+    assert_eq!(needs.devices, ["edu"]);
+    let needs = Needs::parse("nvme,iommu=caching-mode=on+aw-bits=48").unwrap();
+    let properties = ["caching-mode=on", "aw-bits=48"].map(str::to_owned);
+    assert_eq!(needs.iommu.unwrap(), properties);
+}
+
+#[test]
+fn the_words_about_controllers_are_understood() {
+    let needs = Needs::parse(
+        "spares=2, cmb=4M, queues=2, vectors=3, ioeventfd, vwc=off, trace=a_*+b, icount",
+    )
+    .unwrap();
+    assert_eq!((needs.disks, needs.spares), (1, 2));
+    let controller = &needs.controller;
+    assert_eq!(controller.place, Place::RootPort);
+    assert_eq!((controller.memory_mib, controller.ioeventfd), (4, true));
+    assert_eq!((controller.queues, controller.vectors), (Some(2), Some(3)));
+    assert_eq!(controller.write_cache, Some(false));
+    assert_eq!(needs.trace, ["a_*", "b"]);
+    assert!(needs.icount);
+    assert_eq!(Needs::parse("spares=1").unwrap().disks, 0);
+    let place = Needs::parse("hotplug").unwrap().controller.place;
+    assert_eq!(place, Place::RootPort);
+}
+
+#[test]
+fn the_words_about_namespaces_are_understood() {
+    let needs = Needs::parse(
+        "namespaces=3, detached, ms=16, interleaved, pi=2, pi-first, guard=64, zoned=2M, \
+         active=4, copy=8, latency=1000",
+    )
+    .unwrap();
+    assert_eq!((needs.namespaces, needs.detached), (3, true));
+    assert!(
+        needs.controller.subsystem,
+        "only a subsystem has what is detached"
+    );
+    assert_eq!(needs.namespace.latency, Some(1000));
+    let protection = Protection {
+        kind: 2,
+        first: true,
+        wide: true,
+    };
+    let format = Format {
+        lba: 512,
+        metadata: 16,
+        interleaved: true,
+        protection,
+        zone: Some(2 << 20),
+        active_zones: 4,
+        copy: Some(8),
+    };
+    assert_eq!(needs.namespace.format, format);
+    let format = Needs::parse("zoned").unwrap().namespace.format;
+    assert_eq!(format.zone, Some(1 << 20));
+}
+
+#[test]
+fn the_words_about_virtio_disks_are_understood() {
+    let text = "virtio=modern, ring=64, without=event_idx+indirect_desc, ro, queues=2, lba=4096";
+    let needs = Needs::parse(text).unwrap();
+    let disk = &needs.controller;
+    assert_eq!(disk.interface, Interface::ModernVirtio);
+    assert_eq!((disk.ring, disk.queues), (Some(64), Some(2)));
+    assert_eq!(disk.without, ["event_idx", "indirect_desc"]);
+    assert!(needs.namespace.read_only);
+    let interface = Needs::parse("virtio").unwrap().controller.interface;
+    assert_eq!(interface, Interface::Virtio);
+    for wrong in [
+        "virtio,namespaces=2",
+        "virtio,ms=8",
+        "virtio,mdts=1",
+        "ring=64",
+    ] {
+        let error = Needs::parse(wrong).expect_err(wrong).to_string();
+        assert!(error.contains(wrong), "{error}");
+    }
+}
+
+#[test]
+fn the_words_about_memory_are_understood() {
+    let needs = Needs::parse("ivshmem=1M+8G, nvdimm=64M, display, hole, disks=2, pmr=2M").unwrap();
+    assert_eq!(needs.shared, [1 << 20, 8 << 30]);
+    assert_eq!((needs.modules.len(), needs.display), (1, Some(16 << 20)));
+    assert_eq!((needs.persistent, needs.hole), (Some(2 << 20), true));
+    assert_eq!(
+        Needs::parse("ivshmem=1M,nvdimm=1M,display=8M")
+            .unwrap()
+            .disks,
+        0
+    );
+    assert_eq!(Needs::parse("pmr=1M").unwrap().disks, 1);
+    let folder = tempfile::tempdir().unwrap();
+    let needs = Needs::parse("ivshmem=8G,pmr=2M,size=1M").unwrap();
+    let machine = needs.prepare(Path::new("k.elf"), Accel::Tcg, folder.path(), 1);
+    let files = machine.unwrap().files();
+    let sizes: Vec<_> = files
+        .iter()
+        .map(|(name, path)| (name.as_str(), path.metadata().unwrap().len()))
+        .collect();
+    assert_eq!(sizes, [("ivshmem0", 8 << 30), ("pmr0", 2 << 20)]);
+}
+
+#[test]
+fn every_namespace_has_an_image_and_shared_ones_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = |text| {
+        let needs = Needs::parse(text).unwrap();
+        needs
+            .prepare(Path::new("k.elf"), Accel::Kvm, folder.path(), 1)
+            .unwrap()
+    };
+    let counts = |machine: &Machine| -> Vec<usize> {
+        let disks = machine.disks.iter();
+        disks.map(|nvme| nvme.namespaces.len()).collect()
+    };
+    let own = machine("disks=1,spares=1,namespaces=2,size=1M");
+    assert_eq!(counts(&own), [2, 2]);
+    assert!(own.disks[0].plugged && !own.disks[1].plugged);
+    let last = &own.disks[1].namespaces[1].image;
+    assert_eq!(last, &folder.path().join("disk3.img"));
+    assert_eq!(own.accel, Accel::Kvm);
+
+    let shared = machine("disks=2,shared,detached,size=1M,icount,trace=a+b");
+    assert_eq!(counts(&shared), [2, 0]);
+    let is_detached = |ns: &Namespace| ns.detached;
+    assert!(!is_detached(&shared.disks[0].namespaces[0]));
+    assert!(is_detached(&shared.disks[0].namespaces[1]));
+    assert_eq!(shared.accel, Accel::Tcg, "KVM cannot count instructions");
+    assert_eq!(shared.trace.unwrap().0, ["a", "b"]);
+}
+
+#[test]
+fn a_wrong_word_is_named_together_with_the_right_ones() {
+    for text in [
+        "nvmi",
+        "lba=1024",
+        "nvme=1",
+        "mdts=x",
+        "disks=9",
+        "disk=fat",
+        "ram",
+        "ms=9",
+        "pi=4",
+        "cmb=1K",
+        "namespaces=0",
+        "vwc",
+        "guard=16",
+        "queues=0",
+        "latency=soon",
+        "ivshmem=3M",
+    ] {
+        let error = Needs::parse(text).expect_err(text).to_string();
+        assert!(error.contains(&format!("`{text}`")), "{error}");
+        assert!(error.contains("known words are nvme"), "{error}");
+    }
+    assert!(
+        Needs::parse("nvme,lba=512,lba=4096")
+            .unwrap_err()
+            .to_string()
+            .contains("twice")
+    );
+    assert!(
+        Needs::parse("ram=lots")
+            .unwrap_err()
+            .to_string()
+            .contains("no size")
+    );
+}
