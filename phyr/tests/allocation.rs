@@ -101,7 +101,7 @@ fn short_lists_need_no_memory() {
 }
 
 #[test]
-fn a_hundred_thousand_entries_in_small_pieces() {
+fn d3_a_hundred_thousand_entries_in_small_pieces() {
     begin_record();
     let list = list_of(100_000);
     let grown = record();
@@ -225,7 +225,7 @@ fn a_cleared_list_keeps_a_chunk() {
 
 /// Neighbours that touch cost nothing, however many there are.
 #[test]
-fn a_gigabyte_page_by_page_is_one_entry() {
+fn d21_a_gigabyte_page_by_page_is_one_entry() {
     begin_record();
     let mut list = PhyrList::new();
     for page in 0..1 << 18 {

@@ -75,7 +75,7 @@ fn regions_are_divided_and_joined_and_nothing_is_lost() {
 }
 
 #[test]
-fn memory_of_two_devices_touches_and_stays_apart() {
+fn d16_memory_of_two_devices_touches_and_stays_apart() {
     let left = provider_at(0x7000_0000_0000, 0x1000);
     let right = provider_at(0x7000_0000_1000, 0x1000);
     let (left, right) = (left.claim_all().unwrap(), right.claim_all().unwrap());
