@@ -50,7 +50,7 @@ pub(crate) struct Offence {
 pub(crate) fn check(root: &Path) -> Result<bool> {
     let mut files = Vec::new();
     for folder in CHECKED {
-        collect(&root.join(folder), &mut files)?;
+        files.extend(sources(&root.join(folder))?);
     }
     let mut clean = true;
     for file in files {
@@ -90,7 +90,14 @@ fn exempt(file: &Path) -> Option<&'static str> {
         .map(|(_, why)| *why)
 }
 
-/// All Rust sources below a folder.
+/// All Rust sources below a folder, in order.
+pub(crate) fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(folder, &mut files)?;
+    files.sort();
+    Ok(files)
+}
+
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     let entries =
         fs::read_dir(folder).with_context(|| format!("no folder `{}`", folder.display()))?;
@@ -104,7 +111,6 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
             files.push(path);
         }
     }
-    files.sort();
     Ok(())
 }
 
