@@ -1,7 +1,7 @@
 //! The in-VM tests, as cargo, nextest and editors see them.
 //!
 //! Builds the image, reads the list of tests from it, and boots a machine for each. The flags are
-//! libtest's. With `--nocapture`, the serial output of every test is printed, not only a failed one's.
+//! libtest's, except that commas separate several filters. With `--nocapture`, the serial output of every test is printed, not only a failed one's.
 
 use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
@@ -21,8 +21,16 @@ const APP: &str = "vm-tests";
 const BROKEN: &str = "vm_tests::selftest::";
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
-    match trials(arguments.nocapture) {
+    let mut arguments = Arguments::from_args();
+    // libtest takes several filters, and libtest-mimic one.
+    let filters = arguments.filter.take().unwrap_or_default();
+    let wanted = |name: &str| {
+        filters.split(',').any(|filter| match arguments.exact {
+            true if !filters.is_empty() => name == filter,
+            _ => name.contains(filter),
+        })
+    };
+    match trials(arguments.nocapture, wanted) {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -31,7 +39,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn trials(show_output: bool) -> Result<Vec<Trial>> {
+fn trials(show_output: bool, wanted: impl Fn(&str) -> bool) -> Result<Vec<Trial>> {
     Tool::Qemu.command()?;
     let suite = Arc::new(Suite {
         image: image::build(APP)?,
@@ -41,7 +49,7 @@ fn trials(show_output: bool) -> Result<Vec<Trial>> {
     let tests = list::read(&suite.image.kernel).context("no in-VM tests can be run")?;
     let tests = tests
         .into_iter()
-        .filter(|test| !test.name.starts_with(BROKEN));
+        .filter(|test| !test.name.starts_with(BROKEN) && wanted(&test.name));
     Ok(tests
         .map(|test| {
             let suite = Arc::clone(&suite);

@@ -361,7 +361,9 @@ list! {
     ///
     /// ```compile_fail,E0308
     /// # use phyr::{DmaList, PhyrList};
-    /// let list: PhyrList = DmaList::new();
+    /// fn d18_a_list_for_the_bus_has_no_way_back(list: DmaList) -> PhyrList {
+    ///     list
+    /// }
     /// ```
     ///
     /// ```compile_fail,E0308

@@ -279,9 +279,10 @@ range! {
     /// A phyr is no bus range:
     ///
     /// ```compile_fail,E0308
-    /// # use phyr::{DmaRange, Phyr, PhysAddr};
-    /// let phyr = Phyr::new(PhysAddr::new(0x1000), 0x1000).unwrap();
-    /// let range: DmaRange = phyr;
+    /// # use phyr::{DmaRange, Phyr};
+    /// fn d2_a_phyr_is_no_bus_range(phyr: Phyr) -> DmaRange {
+    ///     phyr
+    /// }
     /// ```
     ///
     /// ```compile_fail,E0277
@@ -326,9 +327,10 @@ range! {
     /// ```
     ///
     /// ```compile_fail,E0277
-    /// # use phyr::{DmaAddr, DmaRange, Phyr};
-    /// let range = DmaRange::new(DmaAddr::new(0x1000), 0x1000).unwrap();
-    /// let phyr: Phyr = range.into();
+    /// # use phyr::{DmaRange, Phyr};
+    /// fn d18_a_bus_range_does_not_become_a_phyr(range: DmaRange) -> Phyr {
+    ///     range.into()
+    /// }
     /// ```
     ///
     /// ```compile_fail,E0308

@@ -14,6 +14,7 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
     static FREED: Cell<usize> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
     /// How many more allocations are granted; `None` is no limit.
     static GRANTED: Cell<Option<usize>> = const { Cell::new(None) };
 }
@@ -29,6 +30,7 @@ unsafe impl GlobalAlloc for Recorder {
         }
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
         LARGEST.set(LARGEST.get().max(layout.size()));
+        BYTES.set(BYTES.get() + layout.size());
         // SAFETY: the caller's duties are those of the system's allocator.
         unsafe { System.alloc(layout) }
     }
@@ -49,12 +51,14 @@ struct Record {
     allocations: usize,
     freed: usize,
     largest: usize,
+    bytes: usize,
 }
 
 fn begin_record() {
     ALLOCATIONS.set(0);
     FREED.set(0);
     LARGEST.set(0);
+    BYTES.set(0);
 }
 
 fn record() -> Record {
@@ -62,6 +66,7 @@ fn record() -> Record {
         allocations: ALLOCATIONS.get(),
         freed: FREED.get(),
         largest: LARGEST.get(),
+        bytes: BYTES.get(),
     }
 }
 
@@ -69,6 +74,7 @@ const NOTHING: Record = Record {
     allocations: 0,
     freed: 0,
     largest: 0,
+    bytes: 0,
 };
 
 /// Ranges of which no two touch.
@@ -101,7 +107,7 @@ fn short_lists_need_no_memory() {
 }
 
 #[test]
-fn a_hundred_thousand_entries_in_small_pieces() {
+fn d3_a_hundred_thousand_entries_in_small_pieces() {
     begin_record();
     let list = list_of(100_000);
     let grown = record();
@@ -208,6 +214,25 @@ fn without_memory_there_is_no_copy() {
     assert_eq!(list.try_clone().as_ref(), Ok(&list));
 }
 
+/// Pages 3 to 10 of some memory are one entry in their order, and eight in any in which no two touch.
+#[test]
+fn a8_what_touches_is_joined_when_it_is_added() {
+    let list = |order: [u64; 8]| {
+        let mut list = PhyrList::new();
+        for page in order {
+            list.push(Phyr::new(PhysAddr::new(page << 12), 1 << 12).unwrap())
+                .unwrap();
+        }
+        list
+    };
+    let joined = list([3, 4, 5, 6, 7, 8, 9, 10]);
+    assert_eq!((joined.len(), joined.bytes()), (1, 8 << 12));
+    let apart = list([3, 5, 7, 9, 4, 6, 8, 10]);
+    assert_eq!((apart.len(), apart.bytes()), (8, 8 << 12));
+    let some = list([3, 4, 8, 9, 10, 7, 5, 6]);
+    assert_eq!(some.len(), 4);
+}
+
 /// A list that is filled for each request needs memory once, up to a chunk's worth.
 #[test]
 fn a_cleared_list_keeps_a_chunk() {
@@ -223,9 +248,22 @@ fn a_cleared_list_keeps_a_chunk() {
     assert!(list.iter().eq((0..200).map(scattered)));
 }
 
+/// And the worst case costs what the entries take, and a little for the way to them.
+#[test]
+fn d21_a_gigabyte_of_pages_that_do_not_touch_takes_16_bytes_a_page() {
+    const PAGES: usize = 1 << 18;
+    begin_record();
+    let list = list_of(PAGES as u64);
+    let grown = record();
+    assert_eq!(list.len(), PAGES);
+    let entries = PAGES * 16;
+    assert!(grown.bytes >= entries - 8 * 16, "{grown:?}");
+    assert!(grown.bytes <= entries + entries / 100, "{grown:?}");
+}
+
 /// Neighbours that touch cost nothing, however many there are.
 #[test]
-fn a_gigabyte_page_by_page_is_one_entry() {
+fn d21_a_gigabyte_page_by_page_is_one_entry() {
     begin_record();
     let mut list = PhyrList::new();
     for page in 0..1 << 18 {

@@ -12,6 +12,7 @@ mod image;
 mod iostress;
 mod lint;
 mod mutants;
+mod rows;
 mod run;
 mod setup;
 mod tally;
@@ -44,6 +45,7 @@ enum Verb {
     Book(book::Options),
     Iostress(iostress::Options),
     Mutants(mutants::Options),
+    Rows(rows::Options),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Book(options) => book::run(&options),
         Verb::Iostress(options) => iostress::run(&options),
         Verb::Mutants(options) => mutants::run(&options),
+        Verb::Rows(options) => rows::run(&options),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_are_described_by_prps_and_long_pieces_by_lists() {
+    fn e6_pages_are_described_by_prps_and_long_pieces_by_lists() {
         assert_eq!(described(ALL, &pages(8, 4096)), Some((0, 7)));
         assert_eq!(described(ALL, &pages(1, 28 << 10)), Some((0, 6)));
         assert_eq!(described(ALL, &pages(1, 32 << 10)), Some((1, 0)));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_prps_cannot_describe_is_described_by_lists() {
+    fn d14_what_prps_cannot_describe_is_described_by_lists() {
         let gap = [(0x1000, 512), (0x3000, 512)];
         assert_eq!(described(ALL, &gap), Some((1, 4)));
         assert_eq!(described(ALL, &[(0x1001, 512)]), Some((1, 0)));

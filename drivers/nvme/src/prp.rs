@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_across_a_page_boundary_needs_two_however_short() {
+    fn e7_a_buffer_across_a_page_boundary_needs_two_however_short() {
         let (data, stores) = describe(&[(0x1f00, 0x200)], 0x200).expect("describable");
         assert_eq!((data.prp1, data.prp2), (0x1f00, 0x2000));
         assert!(stores.is_empty());
@@ -236,7 +236,7 @@ mod tests {
 
     /// 512 entries fill a list page without a link; with 513, the last slot is the link.
     #[test]
-    fn the_last_slot_of_a_page_is_a_link_only_if_more_follows() {
+    fn e5_the_last_slot_of_a_page_is_a_link_only_if_more_follows() {
         let (_, stores) = describe(&[(0x10_0000, 513 * 4096)], 513 * 4096).expect("describable");
         assert_eq!(stores.len(), 512);
         assert_eq!(stores[&(LIST.bus + 4088)], 0x10_0000 + 512 * 4096);

@@ -148,6 +148,7 @@ impl Platform {
 }
 
 /// The table addresses that the root table lists (section 5.2.5 to 5.2.8).
+// No page frame: where tables begin, at any byte.
 fn root(rsdp: PhysAddr, firmware: &impl Firmware) -> Result<Vec<PhysAddr>, Flaw> {
     const FIRST_VERSION: u64 = 20;
     const SECOND_VERSION: u64 = 36;

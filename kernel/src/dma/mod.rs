@@ -44,7 +44,7 @@
 //!
 //! ```compile_fail,E0599
 //! # use kernel::dma::{DmaMapping, FromDevice};
-//! fn peek(mapping: &DmaMapping<FromDevice>) -> u8 {
+//! fn d19_what_is_on_the_bus_has_no_bytes(mapping: &DmaMapping<FromDevice>) -> u8 {
 //!     mapping.bytes()[0]
 //! }
 //! ```

@@ -104,6 +104,7 @@ impl Context {
 /// # Safety
 /// As for [`Context::enter`]. `guest` is a control block, `host` a page for VMSAVE, both by their
 /// physical addresses.
+// No page frame: `Page` is the memory itself.
 #[unsafe(naked)]
 unsafe extern "C" fn run(
     registers: *mut Registers,

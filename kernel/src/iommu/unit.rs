@@ -73,6 +73,7 @@ pub struct Fault {
     /// The bus, device and function that asked.
     pub device: (u8, u8, u8),
     /// The page that it wanted.
+    // No page frame: the unit records no more of an address than this.
     pub page: DmaAddr,
     /// It wanted to read, not to write.
     pub read: bool,

@@ -296,7 +296,7 @@ fn requests_beyond_the_end_are_refused_and_touch_nothing() {
 }
 
 #[vm_test]
-fn memory_is_described_by_as_few_phyrs_as_there_can_be() {
+fn a8_memory_is_described_by_as_few_phyrs_as_there_can_be() {
     let frames = Frames::allocate(1 << 20).unwrap();
     let phyr = frames.phyr();
     assert_eq!(window().pointer(phyr.addr()), frames.pointer());

@@ -1,9 +1,10 @@
 //! `cargo xtask book`: what the documentation says is true, or this fails.
 //!
-//! Documentation rots in three ways, and each is a check here:
+//! Documentation rots in four ways, and each is a check here:
 //!
 //! - what a machine or a program is said to print: it is run, and printed again ([`transcripts`]);
 //! - what a file is said to define: the file is read ([`references`]);
+//! - what is said to be tested: the tests are looked for ([`rows`](crate::rows));
 //! - how the pages hang together: their links are followed, and mdBook builds them if it is there.
 
 mod references;
@@ -17,6 +18,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use harness::{tools, workspace};
 
+use crate::rows;
 use crate::tally::Tally;
 
 /// Check the documentation: its transcripts, its references to the sources, its links.
@@ -68,6 +70,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         let what = format!("references of {}", workspace::shorten(&page).display());
         report(&what, references::check(workspace::root(), &page)?);
     }
+    report("rows and their tests", rows::check(workspace::root())?);
     if let Some(flaws) = build()? {
         report("pages, built by mdBook", flaws);
     }

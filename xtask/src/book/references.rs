@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::symbols;
+use crate::rows;
 
 /// Paths in backticks that are not ours: those of Linux' sources, and names that only look like paths.
 const FOREIGN: [&str; 4] = ["arch/", "block/", "include/", "opt/"];
@@ -205,7 +206,9 @@ impl Reference {
 /// Whether the file defines the name. What is no Rust only has to contain it as a word.
 fn defines(path: &str, text: &str, name: &str) -> bool {
     if path.ends_with(".rs") {
-        return symbols::of(text).is_ok_and(|names| names.contains(name));
+        // A function of an example is no symbol, but it may be a test.
+        return symbols::of(text).is_ok_and(|names| names.contains(name))
+            || rows::tests_of(text).is_ok_and(|tests| tests.iter().any(|test| test.name == name));
     }
     let inside = |c: char| c.is_alphanumeric() || c == '_';
     text.split(|c: char| !inside(c)).any(|word| word == name)

@@ -1,14 +1,9 @@
 //! Finds ranges that are written as two numbers in one source file.
 
-use anyhow::Result;
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
-use syn::{
-    Attribute, FnArg, ItemFn, ItemMod, ItemStruct, Pat, ReturnType, Signature, Type, TypeTuple,
-    Visibility,
-};
+use syn::{FnArg, ItemStruct, Pat, ReturnType, Signature, Type, TypeTuple, Visibility};
 
-use super::Offence;
+use super::{Offence, line_of};
 
 /// Integer types that can hold an address or a length of memory.
 const INTEGERS: [&str; 4] = ["u64", "usize", "u128", "i64"];
@@ -23,35 +18,9 @@ const LENGTHS: [&str; 9] = [
     "len", "length", "size", "end", "bytes", "last", "limit", "to", "count",
 ];
 
-/// What such a comment begins with.
-const EXCUSE: &str = "// Not memory:";
-
-/// All offences in a source file.
-pub(super) fn scan(source: &str) -> Result<Vec<Offence>> {
-    let file = syn::parse_file(source)?;
-    let mut scan = Scan::default();
-    if !is_test(&file.attrs) {
-        scan.visit_file(&file);
-    }
-    let lines: Vec<_> = source.lines().collect();
-    scan.0.retain(|offence| !is_excused(&lines, offence.line));
-    Ok(scan.0)
-}
-
-/// Whether a comment right above this line says that the numbers there are no memory, and what they
-/// are instead. Doc comments and attributes may stand between.
-fn is_excused(lines: &[&str], line: usize) -> bool {
-    let above = lines.iter().take(line.saturating_sub(1)).rev();
-    above
-        .map(|line| line.trim_start())
-        .take_while(|line| line.starts_with("//") || line.starts_with("#["))
-        .filter_map(|line| line.strip_prefix(EXCUSE))
-        .any(|why| !why.trim().is_empty())
-}
-
 /// A walk over a file, and the offences so far.
 #[derive(Default)]
-struct Scan(Vec<Offence>);
+pub(super) struct Scan(pub(super) Vec<Offence>);
 
 impl Scan {
     fn report(&mut self, line: usize, what: String) {
@@ -80,20 +49,8 @@ impl Scan {
 }
 
 impl<'ast> Visit<'ast> for Scan {
-    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
-        if !is_test(&module.attrs) {
-            visit::visit_item_mod(self, module);
-        }
-    }
-
-    fn visit_item_fn(&mut self, function: &'ast ItemFn) {
-        if !is_test(&function.attrs) {
-            visit::visit_item_fn(self, function);
-        }
-    }
-
     fn visit_signature(&mut self, signature: &'ast Signature) {
-        let line = signature.span().start().line;
+        let line = line_of(signature);
         let place = format!("`fn {}`", signature.ident);
         let mut named = Vec::new();
         for input in &signature.inputs {
@@ -119,14 +76,16 @@ impl<'ast> Visit<'ast> for Scan {
             if matches!(field.vis, Visibility::Inherited) {
                 continue;
             }
-            let line = field.ty.span().start().line;
+            let line = line_of(&field.ty);
             self.look_at_type(line, &format!("a field of {place}"), &field.ty);
             let name = field.ident.as_ref().map(ToString::to_string);
             named.push((name.unwrap_or_default(), &field.ty));
         }
-        self.look_at_neighbours(item.ident.span().start().line, &place, &named);
+        self.look_at_neighbours(line_of(&item.ident), &place, &named);
         visit::visit_item_struct(self, item);
     }
+
+    super::skip_tests!();
 }
 
 /// Whether there is a pair of integers in a type.
@@ -155,22 +114,15 @@ fn has_word(name: &str, list: &[&str]) -> bool {
     name.split('_').any(|word| list.contains(&word))
 }
 
-/// Whether an item exists only in tests.
-fn is_test(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        let words = match &attribute.meta {
-            syn::Meta::List(list) => list.tokens.to_string(),
-            _ => String::new(),
-        };
-        attribute.path().is_ident("test")
-            || attribute.path().is_ident("cfg")
-                && (words == "test" || words == "feature = \"vm-tests\"")
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::PAIRS;
     use super::*;
+    use anyhow::Result;
+
+    fn scan(source: &str) -> Result<Vec<Offence>> {
+        PAIRS.offences(source)
+    }
 
     fn offences(source: &str) -> usize {
         scan(source).unwrap().len()

@@ -105,7 +105,7 @@ fn decode(data: DataPointer, stores: &Stores) -> (Vec<(u64, u64)>, Vec<usize>) {
 }
 
 #[test]
-fn a_piece_is_a_data_block_in_the_command_wherever_it_lies() {
+fn e7_a_piece_is_a_data_block_in_the_command_wherever_it_lies() {
     for (start, len) in [
         (0x1000, 4096),
         (0x1003, 512),
@@ -120,7 +120,7 @@ fn a_piece_is_a_data_block_in_the_command_wherever_it_lies() {
 }
 
 #[test]
-fn two_pieces_are_a_last_segment() {
+fn e6_two_pieces_are_a_last_segment() {
     let ranges = [(0x1003, 5), (0x9000, 0x1fb)];
     let (data, stores) = describe(&ranges, 0x200).expect("describable");
     assert_eq!((data.prp1, data.prp2), (LIST.bus, 0x30 << 56 | 32));

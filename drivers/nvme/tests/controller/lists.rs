@@ -86,7 +86,7 @@ fn what_suits_pages_has_prps() {
 
 /// As many pieces as there may be, in five segments; and one more.
 #[test]
-fn a_command_has_up_to_1024_pieces() {
+fn d15_a_command_has_up_to_1024_pieces() {
     for (count, commands) in [(256, 1), (257, 1), (1024, 1), (1025, 2), (1500, 2)] {
         let bench = Bench::new(config(BYTES));
         let bus = bench.pages(380);

@@ -222,7 +222,7 @@ mod tests {
     use phyr::PhysAddr;
 
     #[test]
-    fn a_list_is_divided_at_any_byte_and_is_whole_again() {
+    fn c5_a_list_is_divided_at_any_byte_and_is_whole_again() {
         let mut list = PhyrList::new();
         for (addr, len) in [(0x1000, 5), (0x900, 3), (0x3000, 8)] {
             list.push(Phyr::new(PhysAddr::new(addr), len).unwrap())

@@ -34,9 +34,10 @@
 //!
 //! ```compile_fail,E0423
 //! # use kernel::memory::regions::Region;
-//! # use phyr::{Phyr, PhysAddr};
-//! let phyr = Phyr::new(PhysAddr::new(0x4_0000), 4096).unwrap();
-//! let region = Region(phyr);
+//! # use phyr::Phyr;
+//! fn b8_what_is_only_described_is_no_region(phyr: Phyr) -> Region {
+//!     Region(phyr)
+//! }
 //! ```
 //!
 //! # Not bytes
@@ -45,7 +46,7 @@
 //!
 //! ```compile_fail,E0599
 //! # use kernel::memory::regions::Region;
-//! fn look(region: &Region) -> &[u8] {
+//! fn d19_a_region_has_no_bytes_to_borrow(region: &Region) -> &[u8] {
 //!     region.bytes()
 //! }
 //! ```

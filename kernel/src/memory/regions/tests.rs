@@ -4,6 +4,7 @@ use super::*;
 use crate::block::blocking::wait;
 use crate::dma::{
     Buffer, BufferError, DmaError, DmaLimits, Domain, Memory, Mixed, Owner, Phyrs, map,
+    map_or_bounce,
 };
 use crate::memory::frames::{Frames, host};
 use crate::memory::paging::Cache;
@@ -12,7 +13,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::task::Waker;
-use phyr::PhysAddr;
+use phyr::{DmaAddr, PhysAddr};
 
 const LIMITS: DmaLimits = DmaLimits {
     alignment: 4,
@@ -29,6 +30,14 @@ fn provider_at(addr: u64, len: u64) -> Arc<Provider> {
 
 fn provider(len: u64) -> Arc<Provider> {
     provider_at(0x7000_0000_0000, len)
+}
+
+/// A device whose addresses end with this one.
+fn reaching(last: PhysAddr) -> DmaLimits {
+    DmaLimits {
+        last: DmaAddr::new(last.get()),
+        ..LIMITS
+    }
 }
 
 #[test]
@@ -75,7 +84,7 @@ fn regions_are_divided_and_joined_and_nothing_is_lost() {
 }
 
 #[test]
-fn memory_of_two_devices_touches_and_stays_apart() {
+fn d16_memory_of_two_devices_touches_and_stays_apart() {
     let left = provider_at(0x7000_0000_0000, 0x1000);
     let right = provider_at(0x7000_0000_1000, 0x1000);
     let (left, right) = (left.claim_all().unwrap(), right.claim_all().unwrap());
@@ -228,4 +237,80 @@ fn taking_back_waits_for_the_device_and_lets_nothing_new_in() {
     drop(mapping);
     wait(waiting);
     assert!(provider.is_revoked());
+}
+
+/// RAM that a device does not reach is copied for it; the memory of another device never is.
+#[test]
+fn e2_only_ram_is_copied_for_a_device() {
+    let arena = host::arena();
+    let low = Frames::allocate(0x4000).unwrap();
+    let high = Frames::allocate(0x1000).unwrap();
+    let limits = reaching(low.phyr().last());
+    drop(low);
+    let free = arena.free_bytes();
+    let ram = Buffer::to_device(high.into_memory());
+    let mapping = map_or_bounce(ram, &Domain::DIRECT, &limits).unwrap();
+    assert_eq!(mapping.ranges().bounced(), 0x1000);
+    drop(mapping);
+
+    let free = free + 0x1000;
+    assert_eq!(arena.free_bytes(), free);
+    let region = provider(0x1000).claim_all().unwrap();
+    let device = Buffer::to_device(region.into_memory());
+    let (error, buffer) = map_or_bounce(device, &Domain::DIRECT, &limits).unwrap_err();
+    assert_eq!(error, DmaError::Unreachable { index: 0 });
+    assert_eq!(arena.free_bytes(), free, "no RAM was taken for it");
+    assert!(Region::from_memory(buffer.into_memory()).is_ok());
+}
+
+/// Whoever has memory offers a list, and a device says what it can use. What does not suit it is
+/// named, and the memory comes back for another one.
+#[test]
+fn e16_what_is_offered_is_taken_as_it_is_or_refused_by_name() {
+    let (near, far) = (provider_at(0x6000_0000_0000, 0x1800), provider(0x1000));
+    let mut offer = Mixed::new();
+    offer.push(near.claim_all().unwrap());
+    offer.push(far.claim_all().unwrap());
+    let mut memory = offer.into_memory();
+    let rules = [
+        (
+            reaching(near.phyr().last()),
+            DmaError::Unreachable { index: 1 },
+        ),
+        (
+            DmaLimits {
+                granule: 4096,
+                ..LIMITS
+            },
+            DmaError::Gap { index: 1 },
+        ),
+        (
+            DmaLimits {
+                entries: 1,
+                ..LIMITS
+            },
+            DmaError::TooManyPieces { pieces: 2 },
+        ),
+    ];
+    for (limits, expected) in rules {
+        let offered = Buffer::from_device(memory);
+        let (error, refused) = map(offered, &Domain::DIRECT, &limits).unwrap_err();
+        assert_eq!(error, expected);
+        memory = refused.into_memory();
+    }
+    let nothing = Buffer::from_device(Mixed::new().into_memory());
+    let (error, _) = map(nothing, &Domain::DIRECT, &LIMITS).unwrap_err();
+    assert_eq!(error, DmaError::Buffer(BufferError::Empty));
+
+    let mapping = map(Buffer::from_device(memory), &Domain::DIRECT, &LIMITS).unwrap();
+    let mut cursor = mapping.ranges().cursor();
+    for provider in [&near, &far] {
+        let range = cursor.next(u64::MAX).unwrap();
+        let phyr = provider.phyr();
+        assert_eq!(
+            (range.addr().get(), range.len()),
+            (phyr.addr().get(), phyr.len())
+        );
+    }
+    assert_eq!(cursor.remaining(), 0);
 }

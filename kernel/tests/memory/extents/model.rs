@@ -210,21 +210,21 @@ fn operations() -> u64 {
 
 /// Memory on both sides of 4 GiB, so that limits and alignments cut it in all ways.
 #[test]
-fn small_memory_behaves_like_the_bitmap() {
+fn c9_small_memory_behaves_like_the_bitmap() {
     let arena = Arena::new(phyr((1 << 32) - 192 * PAGE, 320 * PAGE));
     Bench::new(&arena, 1).run(2 * operations());
 }
 
 /// More memory: the trees are higher.
 #[test]
-fn larger_memory_behaves_like_the_bitmap() {
+fn c9_larger_memory_behaves_like_the_bitmap() {
     let arena = Arena::new(phyr((1 << 32) - 1111 * PAGE, 4096 * PAGE));
     Bench::new(&arena, 2).run(operations() / 4);
 }
 
 /// Memory that starts at physical address 0.
 #[test]
-fn the_lowest_memory_behaves_like_the_bitmap() {
+fn c9_the_lowest_memory_behaves_like_the_bitmap() {
     let arena = Arena::new(phyr(0, 64 * PAGE));
     Bench::new(&arena, 3).run(operations());
 }

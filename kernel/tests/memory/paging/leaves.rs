@@ -15,7 +15,7 @@ use crate::random::Random;
 const HERE: u64 = 0xffff_9000_0000_0000;
 
 #[test]
-fn a_gibibyte_is_one_leaf_and_one_phyr() {
+fn a7_a_gibibyte_is_one_leaf_and_one_phyr() {
     let arena = memory(8);
     let mut tables = tables(&arena);
     let mapped = map(&mut tables, HERE, 7 * GIB_1, GIB_1);
@@ -35,7 +35,7 @@ fn a_gibibyte_is_one_leaf_and_one_phyr() {
 }
 
 #[test]
-fn one_leaf_of_each_size() {
+fn c8_one_leaf_of_each_size() {
     let arena = memory(8);
     let mut tables = tables(&arena);
     let mapped = map(&mut tables, HERE, 7 * GIB_1, GIB_1 + MIB_2 + KIB_4);

@@ -127,7 +127,7 @@ fn every_leaf_is_shown_in_order() {
 }
 
 #[test]
-fn a_list_of_limited_length_stops_where_nothing_can_be_joined_any_more() {
+fn c6_a_list_of_limited_length_stops_where_nothing_can_be_joined_any_more() {
     let arena = memory(16);
     let mut tables = tables(&arena);
     // Pages 3 to 10 of memory, one by one; then two that touch nothing; then one more.
