@@ -60,6 +60,7 @@ impl<P: Platform> Shared<P> {
             let mut admin = self.admin.lock();
             let admin = admin.as_mut().ok_or(Failure::SetUp)?;
             admin.clean(Failure::Reset);
+            admin.refill(self.port.platform());
             AdminQueues {
                 entries: admin.rings().entries(),
                 submission: admin.rings().submission_bus(),
@@ -161,7 +162,10 @@ impl<P: Platform> Shared<P> {
                 Some(shadows) => shadows.clone(),
                 None => {
                     let bytes = Shadows::<P::Shared>::BYTES;
-                    let memory = self.port.platform().allocate(bytes)?;
+                    let Ok(memory) = self.port.platform().allocate(bytes) else {
+                        // Registers are dearer, and need none.
+                        return Ok(());
+                    };
                     let new = Arc::new(Shadows::new(memory, self.port.cap().dstrd()));
                     shadows.insert(new).clone()
                 }

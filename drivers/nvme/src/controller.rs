@@ -10,6 +10,7 @@
 //! - A controller that does not come back is *dead*: it cannot reach memory, and all
 //!   requests are refused at once. [`reset`](Controller::reset) tries again.
 
+use crate::Command;
 use crate::admin::{LogPage, get_log_page};
 use crate::admin_queue::AdminQueue;
 use crate::error::{Error, Failure};
@@ -24,8 +25,7 @@ use crate::port::Port;
 use crate::queue::Queue;
 use crate::registers::Version;
 use crate::shared::{Options, Shared, State};
-use crate::wire::{IdentifyController, SubmissionEntry};
-use crate::{Command, SharedMemory};
+use crate::wire::IdentifyController;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -246,62 +246,5 @@ impl<P: Platform> Controller<P> {
             None => Ok(()),
             Some(failure) => Err(Error::Dead(failure)),
         }
-    }
-}
-
-/// Most bytes of the data of an admin command: two pages, which need no list.
-const ADMIN_BYTES: usize = 8192;
-
-impl<P: Platform> Shared<P> {
-    /// Sends an admin command that brings `bytes` bytes of data, at most 8192.
-    pub(crate) async fn admin_read(
-        self: &Arc<Self>,
-        command: Command,
-        mut entry: SubmissionEntry,
-        bytes: usize,
-    ) -> Result<(u64, Vec<u8>), Error> {
-        let memory = self.admin_memory(&mut entry, bytes)?;
-        let (result, memory) = self
-            .admin(command, entry, Some(memory), ADMIN_MICROSECONDS)
-            .await?;
-        let mut data = Vec::with_capacity(bytes);
-        if let Some(memory) = memory {
-            for offset in (0..bytes).step_by(8) {
-                data.extend_from_slice(&memory.load64(offset).to_le_bytes());
-            }
-        }
-        data.resize(bytes, 0);
-        Ok((result, data))
-    }
-
-    /// Sends an admin command with data, at most 8192 bytes.
-    pub(crate) async fn admin_write(
-        self: &Arc<Self>,
-        command: Command,
-        mut entry: SubmissionEntry,
-        data: &[u8],
-    ) -> Result<u64, Error> {
-        let memory = self.admin_memory(&mut entry, data.len())?;
-        for (index, bytes) in data.chunks(8).enumerate() {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            memory.store64(index * 8, u64::from_le_bytes(word));
-        }
-        let sent = self.admin(command, entry, Some(memory), ADMIN_MICROSECONDS);
-        Ok(sent.await?.0)
-    }
-
-    /// Zeroed memory for the data of a command, to which the command points afterwards.
-    fn admin_memory(&self, entry: &mut SubmissionEntry, bytes: usize) -> Result<P::Shared, Error> {
-        let bytes = bytes
-            .clamp(1, ADMIN_BYTES)
-            .next_multiple_of(ADMIN_BYTES / 2);
-        let memory = self.port.platform().allocate(bytes)?;
-        entry.prp1 = memory.bus().addr().get();
-        entry.prp2 = match bytes == ADMIN_BYTES {
-            true => entry.prp1 + ADMIN_BYTES as u64 / 2,
-            false => 0,
-        };
-        Ok(memory)
     }
 }

@@ -29,6 +29,7 @@ mod protection;
 mod queues;
 mod quirks;
 mod recovery;
+mod resets;
 mod retries;
 mod shadows;
 mod splitting;

@@ -2,30 +2,30 @@
 //! else's before the device has stopped.
 
 use crate::model::{Bench, Config, Data, Mischief, status};
-use nvme::{Access, Controller, Error, Failure, Options, Request, Violation, Waiting, execute};
+use nvme::{Access, Error, Failure, Options, Request, Violation, Waiting, execute};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::with_disk(4096, 12).mdts(1).mqes(15);
     config.per_tick = 2;
     config
 }
 
-fn bench(config: Config) -> Bench {
+pub(crate) fn bench(config: Config) -> Bench {
     Bench::with_options(config, Options::default())
 }
 
 /// A read of `pages` blocks into memory of its own.
-fn read(bench: &Bench, block: u64, pages: usize) -> Request<Data> {
+pub(crate) fn read(bench: &Bench, block: u64, pages: usize) -> Request<Data> {
     let namespace = bench.namespace(1).expect("it is there");
     let operation = namespace.read(block, pages as u64).expect("blocks");
     let data = Data::owned(&bench.machine, pages, Access::FROM_DEVICE);
     Request::with_data(operation, data)
 }
 
-fn assert_read(bench: &Bench, block: u64, pages: usize) {
+pub(crate) fn assert_read(bench: &Bench, block: u64, pages: usize) {
     let done = bench.execute(read(bench, block, pages));
     assert_eq!(done.result.map(|_| ()), Ok(()));
     let data = done.data.expect("the memory comes back");
@@ -34,13 +34,13 @@ fn assert_read(bench: &Bench, block: u64, pages: usize) {
 }
 
 /// Nothing is left in the queue, and all memory but the driver's own is free.
-fn assert_all_back(bench: &Bench, pages: usize) {
+pub(crate) fn assert_all_back(bench: &Bench, pages: usize) {
     assert!(bench.queue.borrow().is_idle());
     assert_eq!(bench.machine.model().memory.mapped_pages(), pages);
     bench.check();
 }
 
-fn pages(bench: &Bench) -> usize {
+pub(crate) fn pages(bench: &Bench) -> usize {
     bench.sleep(1000);
     bench.machine.model().memory.mapped_pages()
 }
@@ -319,89 +319,6 @@ fn a_short_request_is_not_stuck_behind_a_long_one() {
     assert!(*long.borrow());
 }
 
-/// A core that is busy does not hold up the others, and finds its requests again.
-#[test]
-fn a_busy_core_does_not_hold_up_a_reset() {
-    let mut options = Options::default();
-    options.queues = 2;
-    let bench = Bench::with_options(config(), options);
-    let other = bench.run(bench.controller.queue::<Data>(None));
-    let other = Rc::new(RefCell::new(other.expect("a second queue")));
-    assert_eq!(bench.controller.queues(), 2);
-    bench.machine.model().config.latency = 100;
-    let request = read(&bench, 5, 3);
-    let ticket = other.borrow_mut().submit(request, Waker::noop());
-    let ticket = ticket.expect("there is room");
-    other.borrow_mut().turn();
-    // Nobody calls the other queue from here on.
-    bench.reset().expect("it comes back");
-    bench.machine.model().config.latency = 0;
-    assert_read(&bench, 77, 9);
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(other.borrow_mut().poll(&ticket, &mut cx).is_pending());
-    // The core has time again.
-    bench.add(other.clone());
-    let done = bench.run(std::future::poll_fn(|cx| {
-        other.borrow_mut().poll(&ticket, cx)
-    }));
-    assert_eq!(done.result.map(|_| ()), Ok(()));
-    let data = done.data.expect("the memory comes back");
-    assert!(bench.contents(data.list()) == bench.disk(1, 5, 3));
-}
-
-/// A reset that the caller asks for, with everything in flight.
-#[test]
-fn a_reset_under_load_loses_nothing() {
-    let bench = bench(config());
-    let before = pages(&bench);
-    bench.machine.model().config.latency = 7;
-    let over = Rc::new(RefCell::new(0));
-    for task in 0..20_u64 {
-        let queue = bench.queue.clone();
-        let (machine, over) = (bench.machine.clone(), over.clone());
-        let namespace = bench.namespace(1).expect("it is there");
-        bench.executor.spawn(async move {
-            for round in 0..30 {
-                let operation = namespace.read(task * 100 + round, 5).expect("blocks");
-                let data = Data::owned(&machine, 5, Access::FROM_DEVICE);
-                let request = Request::with_data(operation, data);
-                let done = execute(queue.clone(), request).await;
-                assert_eq!(done.result.map(|_| ()), Ok(()));
-                let data = done.data.expect("the memory comes back");
-                let model = machine.model();
-                let expected = model.contents(1, task * 100 + round, 5, 12);
-                assert!(model.memory.contents(data.list()) == expected, "wrong data");
-            }
-            *over.borrow_mut() += 1;
-        });
-    }
-    for _ in 0..3 {
-        bench.sleep(5000);
-        bench.reset().expect("it comes back");
-    }
-    bench.sleep(60_000_000);
-    assert_eq!(*over.borrow(), 20);
-    assert_all_back(&bench, before);
-}
-
-/// The caller of a reset is told how it ended, and a controller that does not come back is
-/// tried a few times.
-#[test]
-fn a_controller_that_does_not_come_back_is_dead_and_not_tried_for_ever() {
-    let bench = bench(config());
-    bench.machine.model().never_ready = true;
-    bench.machine.model().mischief = Some((0, Mischief::WrongCid(1)));
-    let done = bench.execute(read(&bench, 0, 1));
-    let timeout = Failure::Timeout(Waiting::Enable);
-    assert_eq!(done.result, Err(Error::Failed(timeout)));
-    drop(done);
-    assert_eq!(bench.controller.failure(), Some(timeout));
-    assert!(!bench.machine.model().memory.dma);
-    bench.machine.model().repair();
-    bench.reset().expect("it comes back");
-    assert_read(&bench, 0, 9);
-}
-
 #[test]
 fn a_violation_is_named() {
     let mut options = Options::default();
@@ -418,17 +335,4 @@ fn a_violation_is_named() {
     drop(done);
     bench.sleep(1_000_000);
     assert_read(&bench, 0, 1);
-}
-
-/// A future that resets the controller is dropped half-way: the service takes over.
-#[test]
-fn a_reset_that_is_dropped_is_finished_by_the_service() {
-    let bench = bench(config());
-    let controller: Controller<_> = bench.controller.clone();
-    let mut reset = Box::pin(async move { controller.reset().await });
-    let mut cx = Context::from_waker(Waker::noop());
-    assert!(matches!(reset.as_mut().poll(&mut cx), Poll::Pending));
-    drop(reset);
-    assert_read(&bench, 0, 9);
-    assert_eq!(bench.controller.failure(), None);
 }

@@ -159,7 +159,9 @@ impl Model {
             self.enable();
         }
         if !new.en() && old.en() {
-            if !self.never_stops {
+            // One that goes on shows that by RDY. Where that has fallen by itself, nobody could find
+            // out, and whatever the controller had is forgotten.
+            if !self.never_stops || !self.rdy {
                 self.forget();
             }
             self.ready_at = Some(self.clock + self.config.ready_delay);

@@ -1,7 +1,7 @@
 //! How a game ends: nothing new happens, everything lands, and what has survived works.
 
 use super::row::Row;
-use super::{Game, in_time};
+use super::{Game, in_time, in_time_of};
 use nvme::{Error, execute};
 
 impl Game {
@@ -36,7 +36,8 @@ impl Game {
                 return;
             }
             self.bench.sleep(1_000_000);
-            in_time(&self.machine, before);
+            // Who asks for a reset while there is one waits for that, and for another.
+            in_time_of(2, &self.machine, before);
         }
     }
 

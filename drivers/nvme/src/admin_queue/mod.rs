@@ -3,25 +3,26 @@
 //! - Each command owns its data page until it is complete, also if whoever sent it has gone.
 //! - Asynchronous Event Requests are commands that may never be answered. They take slots,
 //!   have no time limit, and leave their answer in a list.
-//! - Nobody rings for somebody else: who submits also rings, and who waits also looks. Admin
-//!   commands are rare, and this keeps bring-up and recovery free of other tasks.
+//!
+//! Here is the queue and its table. How somebody sends a command and waits for it is in
+//! [`calls`], and where its data comes from in [`data`].
+
+mod calls;
+mod data;
 
 use crate::command::Command;
 use crate::doorbell::Shadows;
-use crate::error::{CommandError, Error, Failure, Violation, Waiting};
-use crate::first::first;
+use crate::error::{CommandError, Error, Failure, Violation};
 use crate::platform::{Platform, SharedMemory};
 use crate::port::Port;
 use crate::rings::Rings;
-use crate::shared::Shared;
 use crate::slots::Slots;
-use crate::watch::Watch;
 use crate::wire::SubmissionEntry;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
-use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
+use data::Reserve;
 
 /// Entries of the admin queues.
 pub(crate) const ADMIN_ENTRIES: u16 = 32;
@@ -70,6 +71,7 @@ pub(crate) struct AdminQueue<M> {
     is_live: bool,
     /// Commands sent so far.
     sent: u64,
+    reserve: Reserve<M>,
 }
 
 /// A command in the queue.
@@ -103,6 +105,7 @@ impl<M: SharedMemory> AdminQueue<M> {
             event_limit: MAX_EVENT_REQUESTS,
             is_live: false,
             sent: 0,
+            reserve: Reserve::allocate(platform)?,
         })
     }
 
@@ -119,6 +122,11 @@ impl<M: SharedMemory> AdminQueue<M> {
     /// when it has stopped.
     pub(crate) fn hold(&mut self) {
         self.is_live = false;
+    }
+
+    /// Before the controller is brought up: makes sure that there is memory for that.
+    pub(crate) fn refill<P: Platform<Shared = M>>(&mut self, platform: &P) {
+        self.reserve.refill(platform);
     }
 
     /// The controller knows the rings from now on.
@@ -252,6 +260,12 @@ impl<M: SharedMemory> AdminQueue<M> {
     fn end(&mut self, slot: usize, result: Result<u64, Error>) {
         let entry = &mut self.table[slot];
         let stage = core::mem::replace(&mut entry.stage, Stage::Over(result));
+        if result.is_err()
+            && let Some(data) = entry.data.take()
+        {
+            // Nobody wants it.
+            self.reserve.put(data);
+        }
         if let Stage::Out {
             waker,
             is_abandoned,
@@ -267,7 +281,9 @@ impl<M: SharedMemory> AdminQueue<M> {
 
     fn release(&mut self, slot: usize) {
         self.table[slot].stage = Stage::Free;
-        self.table[slot].data = None;
+        if let Some(data) = self.table[slot].data.take() {
+            self.reserve.put(data);
+        }
         self.slots.release(slot);
     }
 
@@ -306,147 +322,15 @@ impl<M: SharedMemory> AdminQueue<M> {
             Stage::Free | Stage::Event => {}
         }
     }
-}
 
-/// Abandons a command unless its result was taken.
-struct Guard<P: Platform> {
-    shared: Arc<Shared<P>>,
-    ticket: Option<Ticket>,
-}
-
-impl<P: Platform> Drop for Guard<P> {
-    fn drop(&mut self) {
-        if let Some(ticket) = self.ticket
-            && let Some(admin) = &mut *self.shared.admin.lock()
-        {
-            admin.abandon(ticket);
-        }
-    }
-}
-
-impl<P: Platform> Shared<P> {
-    /// Sends an admin command, and waits for its answer for at most `limit` microseconds.
-    ///
-    /// Returns dwords 0 and 1 of its completion, and its data.
-    pub(crate) async fn admin(
-        self: &Arc<Self>,
-        command: Command,
-        entry: SubmissionEntry,
-        mut data: Option<P::Shared>,
-        limit: u64,
-    ) -> Result<(u64, Option<P::Shared>), Error> {
-        let platform = self.port.platform();
-        let mut watch = Watch::new(platform, Waiting::Admin(command), limit);
-        let ticket = loop {
-            match self.submit_admin(command, entry, data)? {
-                Ok(ticket) => break ticket,
-                Err(back) => data = back,
+    /// Ready when a command is over. Else wakes `cx` when it is.
+    fn poll_is_over(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.table[ticket.slot].stage {
+            Stage::Out { waker, .. } => {
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
             }
-            self.reap_admin()?;
-            watch.turn(platform).await.map_err(Error::Failed)?;
-        };
-        let mut guard = Guard {
-            shared: self.clone(),
-            ticket: Some(ticket),
-        };
-        loop {
-            self.reap_admin()?;
-            let poll = |cx: &mut Context<'_>| match &mut *self.admin.lock() {
-                Some(admin) => admin.poll(ticket, cx),
-                None => Poll::Pending,
-            };
-            if let Poll::Ready((result, data)) = poll_once(poll).await {
-                guard.ticket = None;
-                return result.map(|result| (result, data));
-            }
-            self.port.health().map_err(|failure| self.failed(failure))?;
-            let woken = poll_fn(|cx| {
-                // Woken by whoever has reaped the completion; the result is taken above.
-                match poll_is_over(&mut self.admin.lock(), ticket, cx) {
-                    true => Poll::Ready(()),
-                    false => Poll::Pending,
-                }
-            });
-            let mut timeout = Ok(());
-            first(woken, async { timeout = watch.turn(platform).await }).await;
-            // No answer to Abort says nothing that is not known already.
-            timeout.map_err(|failure| match command {
-                Command::Abort => Error::Failed(failure),
-                _ => self.failed(failure),
-            })?;
+            _ => Poll::Ready(()),
         }
-    }
-
-    fn submit_admin(
-        &self,
-        command: Command,
-        entry: SubmissionEntry,
-        data: Option<P::Shared>,
-    ) -> Result<Result<Ticket, Option<P::Shared>>, Error> {
-        let submitted = match &mut *self.admin.lock() {
-            Some(admin) => admin.submit(&self.port, command, entry, data),
-            None => Err(Failure::SetUp),
-        };
-        match submitted {
-            Ok(submitted) => Ok(submitted),
-            Err(Failure::SetUp) => Err(Error::Dead(self.reason())),
-            Err(failure) => Err(self.failed(failure)),
-        }
-    }
-
-    /// Takes the completions of the admin queue.
-    pub(crate) fn reap_admin(&self) -> Result<(), Error> {
-        let reaped = match &mut *self.admin.lock() {
-            Some(admin) => admin.reap(&self.port),
-            None => Ok(()),
-        };
-        reaped.map_err(|violation| self.failed(Failure::Protocol(violation)))
-    }
-
-    /// Sends Asynchronous Event Requests until `wanted` are waiting.
-    pub(crate) fn request_events(&self, wanted: u16) -> Result<(), Error> {
-        let command = Command::AsynchronousEventRequest;
-        loop {
-            match &mut *self.admin.lock() {
-                Some(admin)
-                    if admin.is_live && admin.event_requests < wanted.min(admin.event_limit) =>
-                {
-                    admin.event_requests += 1;
-                }
-                _ => return Ok(()),
-            }
-            if self.submit_admin(command, command.entry(), None)?.is_err() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// The controller needs a reset. Returns the error of whoever has found that out.
-    pub(crate) fn failed(&self, failure: Failure) -> Error {
-        self.report(failure);
-        Error::Failed(failure)
-    }
-}
-
-/// Polls once, and gives out what there is.
-async fn poll_once<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-    poll_fn(|cx| Poll::Ready(poll(cx))).await
-}
-
-/// Whether a command is over. Else wakes `cx` when it is.
-fn poll_is_over<M>(
-    admin: &mut Option<AdminQueue<M>>,
-    ticket: Ticket,
-    cx: &mut Context<'_>,
-) -> bool {
-    let Some(admin) = admin else {
-        return true;
-    };
-    match &mut admin.table[ticket.slot].stage {
-        Stage::Out { waker, .. } => {
-            *waker = Some(cx.waker().clone());
-            false
-        }
-        _ => true,
     }
 }
