@@ -20,6 +20,7 @@ pub mod queue;
 mod shared;
 
 use crate::cores;
+use crate::lock::Mutex;
 use crate::pci::Function;
 use crate::pci::device::{DeviceError, Owners};
 use crate::pci::ecam::Ecam;
@@ -28,7 +29,6 @@ use crate::storage::Name;
 use alloc::sync::Arc;
 use bell::Bells;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
 use hub::{Controller, Hub};
 use own::Own;
 use platform::NvmePlatform;
@@ -42,14 +42,20 @@ const REGISTERS: u8 = 0;
 /// Entries of a queue. More than the deepest stream keeps busy.
 const ENTRIES: u16 = 128;
 
-/// Whether submission queues go to memory of the controllers.
-static IN_THE_CONTROLLER: AtomicBool = AtomicBool::new(false);
+/// How controllers that come from now on are used, if somebody has said it.
+static OPTIONS: Mutex<Option<nvme::Options>> = Mutex::new(None);
+
+/// Changes how controllers that come from now on are used: how long a command may take, how doorbells
+/// are rung. How many queues there are, and of what length, is the kernel's business.
+pub fn change_options(change: impl FnOnce(&mut nvme::Options)) {
+    change(OPTIONS.lock().get_or_insert_default());
+}
 
 /// Puts the submission queues of controllers that come from now on into their own memory, where they
 /// have some. It is for controllers that fetch over a slow bus. A controller that is a program pays
 /// for each word that is written there, so the default is that none are.
 pub fn use_controller_memory(is_wanted: bool) {
-    IN_THE_CONTROLLER.store(is_wanted, Ordering::Relaxed);
+    change_options(|options| options.controller_memory = is_wanted);
 }
 
 /// Whether a function is an NVMe controller.
@@ -104,15 +110,13 @@ pub async fn probe(
     let admin = bells.admin();
     let bars = device.bars();
     let platform = NvmePlatform::new(device, registers, domain.clone(), admin);
-    let mut options = nvme::Options::default();
+    let mut options = OPTIONS.lock().unwrap_or_default();
     options.queues = cores::online().count() as u16;
     options.entries = ENTRIES;
-    let has_queues = IN_THE_CONTROLLER.load(Ordering::Relaxed);
-    options.controller_memory = has_queues;
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
-    let is_taken = has_queues || !domain.is_direct();
+    let is_taken = options.controller_memory || !domain.is_direct();
     let own = Own::open(&bars, &controller, &name, is_taken).await;
     drop(bars);
     let hub = Arc::new(Hub::new(
