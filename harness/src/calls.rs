@@ -15,6 +15,7 @@
 //! | `disk.stressed` | disk, block size | number of blocks, all as `iostress` has left them |
 //! | `file.fill` | at, length, seed, offset `:` name | 0 |
 //! | `file.check` | at, length, seed, offset `:` name | number of equal bytes at the start |
+//! | `file.outlasts` | at, length, seed, offset `:` name | 0; to be [looked at](outlasting) when QEMU was killed |
 //! | `file.sha256` | at, length `:` name | the digest, as text |
 //! | `disk.fill` | disk, at, length, seed, offset | 0; for a disk that nobody uses |
 //!
@@ -38,6 +39,7 @@
 //! | `trace.mark` | | 0; counting starts here |
 //! | `trace.count` | `:` event and text | number of lines of that event with that text |
 //! | `machine.nmi` | | 0; every core has got one |
+//! | `machine.kill` | | none: QEMU gets SIGKILL |
 //! | `machine.cpu_time` | | milliseconds of CPU time that QEMU has used |
 //! | `monitor` | `:` command | what QEMU's monitor for people prints, as text |
 //!
@@ -45,6 +47,7 @@
 
 mod control;
 mod layers;
+pub(crate) mod outlasting;
 mod screen;
 mod trace;
 
@@ -157,10 +160,11 @@ impl Host {
                 number(0)
             }
             ("file.check", &[at, len, seed, offset]) => {
-                let mut same = Same::new(len, seed, offset);
-                let file = File::open(self.file(text)?)?;
-                file_in_pieces(&file, at, len, |at, piece| same.look(at, piece))?;
-                number(same.equal)
+                number(equal_in_file(self.file(text)?, at, len, seed, offset)?)
+            }
+            ("file.outlasts", &[_, _, _, _]) => {
+                self.file(text)?;
+                number(0)
             }
             ("file.sha256", &[at, len]) => {
                 let mut hash = Sha256::new();
@@ -248,6 +252,14 @@ fn fill_file(path: &Path, at: u64, len: u64, seed: u64, offset: u64) -> Result<(
     let mut bytes = vec![0; usize::try_from(len)?];
     pattern::fill(seed, offset, &mut bytes);
     Ok(file.write_all_at(&bytes, at)?)
+}
+
+/// How many bytes of a part of a file are those of the pattern, from the first on.
+fn equal_in_file(path: &Path, at: u64, len: u64, seed: u64, offset: u64) -> Result<u64> {
+    let mut same = Same::new(len, seed, offset);
+    let file = File::open(path)?;
+    file_in_pieces(&file, at, len, |at, piece| same.look(at, piece))?;
+    Ok(same.equal)
 }
 
 /// Counts how many bytes agree with the pattern before the first that does not.

@@ -40,6 +40,7 @@
 //! | `edu` | QEMU's device for lessons, which reaches 28 bits of address |
 //! | `ivshmem=SIZE`, `ivshmem=SIZE+SIZE` | boards with so much memory, shared with the host, each a file |
 //! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
+//! | `pmem=SIZE`, `pmem=SIZE+SIZE` | virtio devices of persistent memory, each a file |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
@@ -66,7 +67,7 @@ use crate::machine::{Firmware, Format, Interface, Machine, Namespace, Nvme};
 const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
-    pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], display[=SIZE], hole, \
+    pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], display[=SIZE], hole, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
@@ -94,6 +95,8 @@ pub struct Needs {
     pub shared: Vec<u64>,
     /// Bytes of each module of persistent memory.
     pub modules: Vec<u64>,
+    /// Bytes of each virtio device of persistent memory.
+    pub pmem: Vec<u64>,
     /// Bytes of the memory of a screen.
     pub display: Option<u64>,
     /// There is a board that has no memory and says that it has.
@@ -133,6 +136,7 @@ impl Default for Needs {
             persistent: None,
             shared: Vec::new(),
             modules: Vec::new(),
+            pmem: Vec::new(),
             display: None,
             hole: false,
             size: None,
@@ -189,6 +193,7 @@ impl Needs {
                     | "edu"
                     | "ivshmem"
                     | "nvdimm"
+                    | "pmem"
                     | "display"
                     | "hole"
             ) {

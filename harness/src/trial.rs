@@ -6,13 +6,14 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use anyhow::{Context, Result};
 
+use crate::calls::outlasting;
 use crate::grammar::Needs;
 use crate::image::Image;
 use crate::list::Listed;
 use crate::machine::Accel;
 use crate::symbols;
 use crate::verdict::{Expectation, Failure, judge};
-use crate::vm::{self, Conditions, Console, Ending};
+use crate::vm::{self, Conditions, Console, Ending, Stop};
 
 /// The environment variable that fixes the seed, to repeat a run.
 pub const SEED: &str = "PHYROS_SEED";
@@ -27,7 +28,13 @@ pub struct Trial {
     pub seed: u64,
 }
 
+/// How often a test may have its machine killed.
+const MAX_KILLS: u32 = 4;
+
 /// Boots a fresh machine for the test and judges its end.
+///
+/// A test that has its machine killed says before what is to be found afterwards. If it is, the machine is
+/// booted again, with the same files. Only the last end is judged by what the guest says.
 ///
 /// # Errors
 /// If the machine could not even be made.
@@ -36,26 +43,44 @@ pub fn run(image: &Image, test: &Listed, accel: Accel) -> Result<Trial> {
     let folder = tempfile::Builder::new().prefix("phyros-test-").tempdir()?;
     let seed = seed();
     let mut machine = needs.prepare(&image.elf, accel, folder.path(), seed)?;
-    for (name, text) in [("test", test.name.clone()), ("seed", seed.to_string())] {
+    let mut input = |name: &str, text: String| -> Result<()> {
         let file = folder.path().join(name);
         std::fs::write(&file, text)?;
         machine.inputs.push((format!("opt/phyros/{name}"), file));
-    }
+        Ok(())
+    };
+    input("test", test.name.clone())?;
+    input("seed", seed.to_string())?;
+    input("kills", 0.to_string())?;
     let conditions = Conditions {
         console: Console::Captured,
         limit: Some(test.limit),
     };
-    let ending = vm::boot(&machine, conditions)?;
     let expected = Expectation {
         name: &test.name,
         should_panic: test.should_panic.as_deref(),
     };
-    let failure = judge(&ending, expected).err();
-    Ok(Trial {
-        failure,
-        ending,
-        seed,
-    })
+    let mut kills = 0;
+    loop {
+        let ending = vm::boot(&machine, conditions)?;
+        let failure = match ending.stopped {
+            Some(Stop::Asked) if kills < MAX_KILLS => {
+                let files = machine.files();
+                let lost = outlasting::check(&ending.channel, &files).err();
+                lost.map(|lost| Failure::Lost(format!("{lost:#}")))
+            }
+            _ => judge(&ending, expected).err(),
+        };
+        if ending.stopped != Some(Stop::Asked) || failure.is_some() {
+            return Ok(Trial {
+                failure,
+                ending,
+                seed,
+            });
+        }
+        kills += 1;
+        std::fs::write(folder.path().join("kills"), kills.to_string())?;
+    }
 }
 
 /// Another number each time, unless the environment fixes it.

@@ -75,6 +75,8 @@ pub enum Failure {
     Contradiction(String),
     /// Records were lost or broken off.
     Channel(Flaw),
+    /// What was to outlast the machine did not.
+    Lost(String),
 }
 
 impl fmt::Display for Failure {
@@ -115,6 +117,7 @@ impl fmt::Display for Failure {
             }
             Self::Contradiction(text) => write!(f, "the witnesses do not agree: {text}"),
             Self::Channel(flaw) => write!(f, "the record channel is broken: {flaw}"),
+            Self::Lost(text) => write!(f, "it did not last: {text}"),
         }
     }
 }
@@ -183,6 +186,7 @@ fn judge_machine(ending: &Ending) -> Result<(), Failure> {
             return Err(Failure::Hang { limit, last });
         }
         Some(Stop::StoodStill) => return Err(Failure::StoodStill),
+        Some(Stop::Asked) => return Err(vanished(ending)),
         None => {}
     }
     if ending.code() == Some(exit::QEMU_FAILED) {

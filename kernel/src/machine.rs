@@ -11,7 +11,7 @@ use crate::pci::ecam::Ecam;
 use crate::pci::hotplug::Tree;
 use crate::pci::scan::{Bus, Holes, scan};
 use crate::pci::{Function, resources};
-use crate::{println, time};
+use crate::{fw_cfg, println, time};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegionKind;
@@ -148,6 +148,14 @@ fn enumerate(platform: &Platform) -> Option<Tree<Ecam>> {
     Some(Tree::new(Arc::new(Owners::new(ecam)), bus))
 }
 
+/// The end of what the hypervisor keeps above RAM for memory that is a device's, and may come later. No
+/// map mentions it; QEMU tells its firmware, which has to place devices, too.
+fn reserved_end() -> PhysAddr {
+    let item = fw_cfg::read("etc/reserved-memory-end");
+    let end = item.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    PhysAddr::new(end.unwrap_or_default())
+}
+
 /// Address space for devices: what the memory map leaves free.
 fn holes(platform: &Platform) -> Holes {
     const FOUR_GIB: PhysAddr = PhysAddr::new(1 << 32);
@@ -167,7 +175,7 @@ fn holes(platform: &Platform) -> Holes {
     Holes {
         low: resources::low_bounds(ram_end(FOUR_GIB)),
         high: resources::high_bounds(
-            ram_end(PhysAddr::new(u64::MAX)),
+            ram_end(PhysAddr::new(u64::MAX)).max(reserved_end()),
             Features::detect().physical_bits,
         ),
         taken: reserved

@@ -43,6 +43,7 @@ fn failure(ending: &Ending, exec: bool) -> Option<String> {
                 limit.as_secs()
             )
         }
+        (_, Some(Stop::Asked)) => "QEMU was killed, as the machine had asked".to_owned(),
         (_, Some(Stop::StoodStill)) => "QEMU stopped executing the machine".to_owned(),
         (Some(exit::SUCCESS), None) => return None,
         (Some(exit::SILENT), None) if by_user && !exec => return None,

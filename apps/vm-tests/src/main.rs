@@ -27,11 +27,13 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     let Some(name) = kernel::fw_cfg::read_text("opt/phyros/test") else {
         panic!("the host has named no test in the fw_cfg item `opt/phyros/test`");
     };
-    let seed = kernel::fw_cfg::read_text("opt/phyros/seed");
-    let seed = seed
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or_default();
-    vm_test::run(name.trim(), seed);
+    let number = |item| {
+        let text = kernel::fw_cfg::read_text(item);
+        text.and_then(|text| text.trim().parse().ok())
+    };
+    let seed = number("opt/phyros/seed").unwrap_or_default();
+    let kills = number("opt/phyros/kills").unwrap_or_default();
+    vm_test::run(name.trim(), seed, kills);
     kernel::exit::success()
 }
 

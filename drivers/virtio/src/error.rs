@@ -55,6 +55,8 @@ pub enum DeviceError {
     Unsupported,
     /// A status that means nothing, or none at all.
     Status(u8),
+    /// An answer to a flush that means nothing, or none at all (section 5.19.6).
+    Answer(u32),
     /// It says that it went well, and that it has not written all of the data.
     Short {
         /// Bytes that it says it has written.
@@ -132,6 +134,15 @@ pub enum ConfigError {
     BlockSize(u32),
     /// Segments of such a size are too small for a sector.
     SegmentSize(u32),
+    /// Memory that is empty, or goes on beyond the last address.
+    Memory {
+        /// Where it is to start.
+        start: u64,
+        /// Bytes that it is to have.
+        len: u64,
+    },
+    /// The memory is to be where a capability says, and none does.
+    NoMemory,
 }
 
 impl From<RequestError> for Error {
@@ -187,6 +198,7 @@ impl fmt::Display for DeviceError {
             Self::Io => f.write_str("I/O error"),
             Self::Unsupported => f.write_str("the device does not know the request"),
             Self::Status(status) => write!(f, "status {status:#x}"),
+            Self::Answer(answer) => write!(f, "an answer that means nothing: {answer:#x}"),
             Self::Short { written } => write!(f, "only {written} bytes were transferred"),
         }
     }
@@ -232,6 +244,10 @@ impl fmt::Display for ConfigError {
             Self::Unsteady => f.write_str("its configuration does not stand still"),
             Self::BlockSize(size) => write!(f, "blocks of {size} bytes"),
             Self::SegmentSize(size) => write!(f, "segments of {size} bytes"),
+            Self::Memory { start, len } => {
+                write!(f, "memory of {len:#x} bytes at {start:#x}")
+            }
+            Self::NoMemory => f.write_str("it does not say where its memory is"),
         }
     }
 }

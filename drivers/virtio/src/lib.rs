@@ -20,7 +20,7 @@
 //! 1. [`transport`]: finding the registers of a device on PCI, agreeing on features.
 //! 2. `split`, `chain`: the split virtqueue, which keeps a trusted copy of everything that it must
 //!    not read back from the device.
-//! 3. devices: [`blk`] so far.
+//! 3. devices: [`blk`] and [`pmem`].
 //!
 //! # Rules
 //!
@@ -51,6 +51,7 @@ mod link;
 pub mod lock;
 mod memory;
 mod platform;
+pub mod pmem;
 mod split;
 #[cfg(test)]
 mod split_tests;

@@ -12,6 +12,13 @@
 
 use crate::host::{Answer, ask, call};
 
+/// Kills QEMU, without a word to it. Then the host looks at what was to [outlast](crate::host::outlasts) that, and boots
+/// the same machine with the same files again: the test begins anew, and [`kills`](crate::kills) is one more.
+pub fn kill() -> ! {
+    call("machine.kill", &[]);
+    panic!("the machine was not killed");
+}
+
 /// Plugs a controller that is not there: a spare one, or one that has been unplugged.
 pub fn plug(controller: u64) {
     call("device.plug", &[controller]);

@@ -95,6 +95,12 @@ pub fn assert_file_pattern(name: &str, at: u64, len: u64, seed: u64, offset: u64
     );
 }
 
+/// Says that `len` bytes of such a file must hold the pattern's bytes from `offset` on when the machine has
+/// been [killed](crate::control::kill). Otherwise the test has failed.
+pub fn outlasts(name: &str, at: u64, len: u64, seed: u64, offset: u64) {
+    ask("file.outlasts", &[at, len, seed, offset], name);
+}
+
 /// The SHA-256 digest of `len` bytes of such a file.
 pub fn file_sha256(name: &str, at: u64, len: u64) -> [u8; 32] {
     digest(ask("file.sha256", &[at, len], name))

@@ -48,7 +48,7 @@ mod text;
 
 #[doc(hidden)]
 pub use linkme;
-pub use run::{Outcome, run, seed};
+pub use run::{Outcome, kills, run, seed};
 pub use test::{Description, SECTION, TESTS, Test};
 pub use text::Text;
 pub use vm_test_macros::vm_test;

@@ -7,6 +7,7 @@ use crate::record;
 use crate::test::TESTS;
 
 static SEED: AtomicU64 = AtomicU64::new(0);
+static KILLS: AtomicU64 = AtomicU64::new(0);
 
 /// The number that makes this boot's data differ from every other boot's.
 ///
@@ -15,14 +16,20 @@ pub fn seed() -> u64 {
     SEED.load(Ordering::Relaxed)
 }
 
+/// How often this test's machine [was killed](crate::control::kill) before it was booted this time.
+pub fn kills() -> u64 {
+    KILLS.load(Ordering::Relaxed)
+}
+
 /// Runs the test of this name and returns when it has returned.
 ///
 /// Then the guest has said all it has to say, and ends the machine with success.
 ///
 /// # Panics
 /// If there is no such test; and the test itself may.
-pub fn run(name: &str, seed: u64) {
+pub fn run(name: &str, seed: u64, kills: u64) {
     SEED.store(seed, Ordering::Relaxed);
+    KILLS.store(kills, Ordering::Relaxed);
     record::hello();
     let Some(test) = TESTS.iter().find(|test| test.name() == name) else {
         panic!("the image contains no test of the name `{name}`");

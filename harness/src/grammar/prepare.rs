@@ -50,6 +50,7 @@ impl Needs {
         };
         machine.stores.shared = all("ivshmem", &self.shared)?;
         machine.stores.modules = all("nvdimm", &self.modules)?;
+        machine.stores.pmem = all("virtio-pmem", &self.pmem)?;
         machine.stores.display = self.display;
         machine.stores.hole = self.hole;
         let mut disks = 0_u8;

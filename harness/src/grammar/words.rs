@@ -64,6 +64,7 @@ impl Needs {
                 return Ok(self.shared.iter().all(|size| size.is_power_of_two()));
             }
             "nvdimm" => self.modules = sizes()?,
+            "pmem" => self.pmem = sizes()?,
             "pmr" => self.persistent = Some(size::parse(value)?),
             "display" => self.display = Some(size::parse(value)?),
             _ => return Ok(false),

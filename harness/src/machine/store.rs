@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | the third shared memory | `ivshmem2` | `ivshmem2` |
 //! | the second module of persistent memory | `nvdimm1` | `nvdimm1` |
+//! | the first virtio device of persistent memory | `virtio-pmem0` | `virtio-pmem0` |
 //! | the persistent memory of controller 0 | (`nvme0`) | `pmr0` |
 //! | a screen | `display` | |
 //! | a hole | `hole` | |
@@ -35,6 +36,8 @@ pub struct Stores {
     pub shared: Vec<Backing>,
     /// Modules that keep their content without power.
     pub modules: Vec<Backing>,
+    /// Virtio devices of persistent memory.
+    pub pmem: Vec<Backing>,
     /// A screen with so much memory, which is a power of two.
     pub display: Option<u64>,
     /// A board that says that it has 1 MiB of memory, and has none.
@@ -52,6 +55,7 @@ impl Stores {
         };
         let mut all = named("ivshmem", &self.shared);
         all.extend(named("nvdimm", &self.modules));
+        all.extend(named("virtio-pmem", &self.pmem));
         all
     }
 
@@ -65,15 +69,12 @@ impl Stores {
 
     /// What `-m` needs, after the RAM.
     pub(super) fn slots(&self, ram: u64) -> String {
-        if self.modules.is_empty() {
+        let all = || self.modules.iter().chain(&self.pmem);
+        if all().next().is_none() {
             return String::new();
         }
-        let modules: u64 = self.modules.iter().map(|module| module.size).sum();
-        format!(
-            ",slots={},maxmem={}",
-            self.modules.len(),
-            size::show(ram + modules)
-        )
+        let more: u64 = all().map(|backing| backing.size).sum();
+        format!(",slots={},maxmem={}", all().count(), size::show(ram + more))
     }
 }
 
@@ -102,6 +103,11 @@ pub(super) fn add_all(line: &mut Line, machine: &Machine) {
             "-device",
             &format!("nvdimm,id=nvdimm{index},memdev=module{index}"),
         );
+    }
+    for (index, backing) in stores.pmem.iter().enumerate() {
+        add_backing(line, &format!("lasting{index}"), backing);
+        let device = format!("virtio-pmem-pci,id=virtio-pmem{index},memdev=lasting{index}");
+        line.add("-device", &device);
     }
     if let Some(bytes) = stores.display {
         let bytes = size::show(bytes);

@@ -163,6 +163,7 @@ fn memory_besides_ram_reaches_the_command_line() {
     machine.stores = Stores {
         shared: vec![backing("a", 1 << 20), backing("b", 8 << 30)],
         modules: vec![backing("c,d", 64 << 20)],
+        pmem: vec![backing("e", 32 << 20)],
         display: Some(16 << 20),
         hole: true,
     };
@@ -171,11 +172,13 @@ fn memory_besides_ram_reaches_the_command_line() {
     machine.disks.push(disk);
     let line = line(&machine);
     for part in [
-        "-machine q35,memory-backend=ram,nvdimm=on -m 128M,slots=1,maxmem=192M",
+        "-machine q35,memory-backend=ram,nvdimm=on -m 128M,slots=2,maxmem=224M",
         "memory-backend-file,id=shared1,share=on,size=8G,mem-path=b",
         "ivshmem-plain,id=ivshmem1,memdev=shared1",
         "id=module0,share=on,size=64M,mem-path=c,,d",
         "nvdimm,id=nvdimm0,memdev=module0",
+        "id=lasting0,share=on,size=32M,mem-path=e",
+        "virtio-pmem-pci,id=virtio-pmem0,memdev=lasting0",
         "bochs-display,id=display,vgamem=16M",
         "pci-testdev,id=hole,membar=1M",
         "memory-backend-file,id=persistent0,share=on,size=2M,mem-path=p",
@@ -184,7 +187,10 @@ fn memory_besides_ram_reaches_the_command_line() {
         assert!(line.contains(part), "`{part}` is missing in {line}");
     }
     let names: Vec<_> = machine.files().into_iter().map(|(name, _)| name).collect();
-    assert_eq!(names, ["ivshmem0", "ivshmem1", "nvdimm0", "pmr0"]);
+    assert_eq!(
+        names,
+        ["ivshmem0", "ivshmem1", "nvdimm0", "virtio-pmem0", "pmr0"]
+    );
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub enum Stop {
     TimeLimit(Duration),
     /// QEMU had stopped executing the guest.
     StoodStill,
+    /// The guest wanted to be killed.
+    Asked,
 }
 
 /// Runs the machine to its end.

@@ -16,6 +16,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(super) enum Sign {
     ChannelClosed(Channel, Vec<String>),
     Notice(Notice),
+    /// The guest wants QEMU to be killed.
+    Kill,
     MonitorClosed,
 }
 
@@ -55,7 +57,7 @@ impl Watch {
             }
         }
         // QEMU keeps the machine after its end, until we have seen enough.
-        if self.channel.is_none() {
+        if self.channel.is_none() && self.stopped != Some(Stop::Asked) {
             self.look_at_the_remains();
         }
         if self.stopped.is_some() {
@@ -105,6 +107,9 @@ impl Watch {
                 if self.shutdown.is_none() {
                     self.stopped.get_or_insert(Stop::StoodStill);
                 }
+            }
+            Sign::Kill => {
+                self.stopped.get_or_insert(Stop::Asked);
             }
             Sign::MonitorClosed => self.monitor_closed = true,
         }

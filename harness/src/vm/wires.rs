@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Console;
 use super::watch::Sign;
-use crate::calls::{Control, Host};
+use crate::calls::{Control, Host, outlasting};
 use crate::machine::{Machine, Memory, escape};
 use crate::qmp::{Monitor, Remote};
 use crate::ram::Ram;
@@ -99,7 +99,8 @@ impl Wires {
         };
         let sender = signs.clone();
         thread::spawn(move || {
-            let (channel, trouble) = read_records(records, host.as_ref());
+            let kill = || drop(sender.send(Sign::Kill));
+            let (channel, trouble) = read_records(records, host.as_ref(), kill);
             let _ = sender.send(Sign::ChannelClosed(channel, trouble));
         });
         monitor.start_guest()?;
@@ -137,7 +138,13 @@ fn accept(listener: &UnixListener, qemu: &mut Child) -> Result<UnixStream> {
 }
 
 /// Reads records until the channel closes, and answers questions.
-fn read_records(mut stream: UnixStream, host: Option<&Host>) -> (Channel, Vec<String>) {
+///
+/// The one to be killed has no answer: whoever asks is not to go on.
+fn read_records(
+    mut stream: UnixStream,
+    host: Option<&Host>,
+    kill: impl Fn(),
+) -> (Channel, Vec<String>) {
     let (mut channel, mut trouble) = (Channel::default(), Vec::new());
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = stream.read(&mut buffer) {
@@ -148,6 +155,10 @@ fn read_records(mut stream: UnixStream, host: Option<&Host>) -> (Channel, Vec<St
             let Event::Call(call) = &record.event else {
                 continue;
             };
+            if outlasting::is_kill(call) {
+                kill();
+                continue;
+            }
             let answered = match host {
                 Some(host) => host.answer(record.number, call),
                 None => Err(anyhow::anyhow!("this machine does not share its memory")),

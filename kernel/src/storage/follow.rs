@@ -1,4 +1,4 @@
-//! Controllers that come and go, and their disks with them.
+//! Controllers that come and go, and their disks with them; and the hypervisor's persistent memory.
 //!
 //! One task follows the news from the bus. It waits for a controller that arrives until that is in use, because news of the
 //! same slot come after one another. It waits for none that leaves: how long that takes is up to whoever holds
@@ -6,7 +6,7 @@
 
 use crate::block::blocking::wait;
 use crate::drivers::nvme::{self, hub::Hub};
-use crate::drivers::virtio::{self, drive::Drive};
+use crate::drivers::virtio::{self, drive::Drive, module::Module};
 use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::pci::PciAddress;
@@ -25,6 +25,14 @@ static HUBS: Mutex<Vec<Arc<Hub>>> = Mutex::new(Vec::new());
 
 /// The virtio disks in use.
 static DRIVES: Mutex<Vec<Arc<Drive>>> = Mutex::new(Vec::new());
+
+/// The hypervisor's persistent memory in use.
+static MODULES: Mutex<Vec<Arc<Module>>> = Mutex::new(Vec::new());
+
+/// The hypervisor's persistent memory in use at this moment.
+pub(super) fn modules() -> Vec<Arc<Module>> {
+    MODULES.lock().clone()
+}
 
 /// The virtio disks in use at this moment.
 pub(super) fn drives() -> Vec<Arc<Drive>> {
@@ -83,6 +91,15 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
                 ),
             }
         }
+        Event::Arrived(function) if virtio::module::is_module(&function) => {
+            match virtio::module::probe(tree.owners(), &function).await {
+                Ok(module) => MODULES.lock().push(module),
+                Err(error) => println!(
+                    "the persistent memory at {} is not used: {error}",
+                    function.address
+                ),
+            }
+        }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address),
     }
@@ -96,6 +113,10 @@ fn leave(address: PciAddress) {
     let drive = take(&DRIVES, |drive| drive.address() == address);
     if let Some(drive) = drive {
         executor::spawn(async move { drive.leave().await }).detach();
+    }
+    let module = take(&MODULES, |module| module.address() == address);
+    if let Some(module) = module {
+        executor::spawn(async move { module.leave().await }).detach();
     }
 }
 

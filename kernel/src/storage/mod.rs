@@ -69,6 +69,12 @@ pub fn virtio_disks() -> Vec<Arc<crate::drivers::virtio::drive::Drive>> {
     follow::drives()
 }
 
+/// The hypervisor's persistent memory in use at this moment, likewise.
+#[cfg(phyros)]
+pub fn modules() -> Vec<Arc<crate::drivers::virtio::module::Module>> {
+    follow::modules()
+}
+
 /// Makes everything written to any disk durable. To be called before the machine ends.
 ///
 /// A disk that fails is named on the console; the others are flushed all the same.

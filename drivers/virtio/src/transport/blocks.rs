@@ -58,6 +58,26 @@ impl Blocks {
     }
 }
 
+/// The memory with this identifier that a device shares (section 4.1.4.7). `None` if it names none.
+///
+/// # Errors
+/// If it names one that is not inside its base address register.
+pub fn shared_memory<'c>(
+    capabilities: impl IntoIterator<Item = &'c [u8]>,
+    bar: impl Fn(u8) -> Option<Phyr>,
+    id: u8,
+) -> Result<Option<Phyr>, CapabilityError> {
+    for bytes in capabilities {
+        if let Ok(Some(capability)) = Capability::parse(bytes)
+            && capability.kind == (Kind::SharedMemory { id })
+            && let Some(bar) = bar(capability.bar)
+        {
+            return capability.within(bar).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,5 +136,26 @@ mod tests {
         all.remove(1);
         let missing = matches!(find(&all), Err(CapabilityError::Missing { .. }));
         assert!(missing, "a legacy device has none that can be used");
+    }
+
+    #[test]
+    fn shared_memory_is_found_by_its_identifier_and_is_inside() {
+        let memory = |id: u8, high: u32| {
+            let mut bytes = vec![0x09, 0, 24, 8, 2, id, 0, 0];
+            for word in [0x1000, 0x2000, high, 0] {
+                bytes.extend(u32::to_le_bytes(word));
+            }
+            bytes
+        };
+        let bar = |index| {
+            let bar = Phyr::new(PhysAddr::new(0xf000_0000), 0x3000).expect("a range");
+            (index == 2).then_some(bar)
+        };
+        let all = [capability(1, 2, 0, 56), memory(1, 0), memory(0, 0)];
+        let find = |all: &[Vec<u8>], id| shared_memory(all.iter().map(Vec::as_slice), bar, id);
+        let expected = Phyr::new(PhysAddr::new(0xf000_1000), 0x2000).expect("a range");
+        assert_eq!(find(&all, 0), Ok(Some(expected)));
+        assert_eq!(find(&all, 7), Ok(None));
+        assert!(find(&[memory(0, 1)], 0).is_err());
     }
 }

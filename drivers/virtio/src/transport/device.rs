@@ -17,6 +17,9 @@ impl DeviceKind {
     /// A block device.
     pub const BLOCK: Self = Self(2);
 
+    /// A persistent memory device.
+    pub const PMEM: Self = Self(27);
+
     /// The kind of a PCI function; `None` if it is no virtio device.
     ///
     /// A transitional device has an ID of its own for each kind, and modern capabilities like any

@@ -19,7 +19,7 @@ mod device;
 mod features;
 mod status;
 
-pub use blocks::Blocks;
+pub use blocks::{Blocks, shared_memory};
 pub use capability::{Capability, CapabilityError, Kind, Notify};
 pub(crate) use common::{Common, Rings};
 pub use device::DeviceKind;

@@ -1,4 +1,5 @@
-//! The block driver against a model of a device, which does what it should, or what it is told.
+//! The drivers for disks and persistent memory against a model of a device, which does what it should, or what
+//! it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
 //! everything that a driver must not do, or by rust-vmm's `virtio-queue`, which others have written.
@@ -8,5 +9,6 @@
 mod bring_up;
 mod hostile;
 mod model;
+mod module;
 mod recovery;
 mod transfers;

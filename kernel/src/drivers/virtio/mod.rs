@@ -1,18 +1,21 @@
-//! virtio devices: what the `virtio` crate asks of its platform, and disks.
+//! virtio devices: what the `virtio` crate asks of its platform, disks, and persistent memory.
 //!
 //! - `platform` is a device's place in the machine;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`drive`] is a disk with a queue on each core;
-//! - `device` is the same as a block device.
+//! - `device` is the same as a block device;
+//! - [`module`] is persistent memory.
 
 mod device;
 pub mod drive;
+pub mod module;
 pub mod platform;
 pub mod queue;
 
 use crate::cores;
 use crate::dma::Domain;
 use crate::interrupts::Interrupt;
+use crate::memory::regions::PlaceError;
 use crate::pci::Function;
 use crate::pci::device::{DeviceError, Owners};
 use crate::pci::ecam::Ecam;
@@ -43,6 +46,8 @@ pub enum ProbeError {
     Capability(CapabilityError),
     /// The driver gave up on it.
     Driver(virtio::Error),
+    /// Its memory is not where memory can be.
+    Place(PlaceError),
 }
 
 impl fmt::Display for ProbeError {
@@ -51,6 +56,7 @@ impl fmt::Display for ProbeError {
             Self::Device(error) => write!(f, "{error}"),
             Self::Capability(error) => write!(f, "{error}"),
             Self::Driver(error) => write!(f, "{error}"),
+            Self::Place(error) => write!(f, "{error}"),
         }
     }
 }

@@ -63,11 +63,15 @@
 
 mod access;
 mod extents;
+mod persist;
+mod place;
 mod provider;
 mod registry;
 #[cfg(test)]
 mod tests;
 
+pub use persist::{Persist, PersistError, Persisting};
+pub use place::{Neighbour, PlaceError, check as check_place};
 pub use provider::{ClaimError, InUse, Provider};
 pub use registry::{add, find, providers, remove};
 

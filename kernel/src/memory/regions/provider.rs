@@ -1,7 +1,7 @@
 //! Whoever gives out regions, and takes them back.
 
 use super::extents::Extents;
-use super::{Kind, Region, RegionError};
+use super::{Kind, Persist, Region, RegionError};
 use crate::lock::Mutex;
 use crate::memory::paging::Cache;
 use crate::storage::Name;
@@ -12,6 +12,7 @@ use core::fmt;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 use phyr::Phyr;
+use spin::Once;
 
 /// Something that has memory, and gives it out.
 ///
@@ -23,6 +24,8 @@ pub struct Provider {
     phyr: Phyr,
     cache: Cache,
     state: Mutex<State>,
+    /// Whatever must be told before something lasts, if anything must.
+    pub(super) persist: Once<Arc<dyn Persist>>,
     /// Whatever must not end before the memory is nobody's.
     _keeper: Arc<dyn Any + Send + Sync>,
 }
@@ -99,6 +102,7 @@ impl Provider {
                 is_revoked: false,
                 waiting: Vec::new(),
             }),
+            persist: Once::new(),
             _keeper: keeper,
         })
     }

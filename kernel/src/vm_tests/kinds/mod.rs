@@ -8,6 +8,7 @@
 mod controller;
 mod mixed;
 mod modules;
+mod pmem;
 mod shared;
 mod taking_back;
 mod video;

@@ -31,8 +31,17 @@ pub(crate) enum Mischief {
     Mute,
 }
 
-/// A virtio disk.
+/// What kind of device it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Disk,
+    /// Persistent memory, which is somewhere else: what goes through here is flushes.
+    Module,
+}
+
+/// A virtio disk, or another device.
 pub(crate) struct Device {
+    pub(crate) part: Part,
     pub(crate) ram: Rc<Ram>,
     pub(crate) offered: u64,
     pub(crate) accepted: u64,
@@ -90,6 +99,7 @@ impl Device {
     pub(crate) fn new(ram: &Rc<Ram>, sectors: u64) -> Self {
         let disk = (0..sectors * 512).map(|at| (at / 512 * 7 + at % 251) as u8);
         let mut device = Self {
+            part: Part::Disk,
             ram: ram.clone(),
             offered: USUAL,
             accepted: 0,
@@ -127,6 +137,17 @@ impl Device {
         device.set32(44, 8);
         device.set32(48, 1 << 20); // max_write_zeroes_sectors
         device.set32(52, 1);
+        device
+    }
+
+    /// Persistent memory that is said to be there.
+    pub(crate) fn module(ram: &Rc<Ram>, start: u64, len: u64) -> Self {
+        let mut device = Self::new(ram, 0);
+        device.part = Part::Module;
+        device.offered = bits::VERSION_1 | bits::EVENT_IDX | bits::INDIRECT | bits::RING_PACKED;
+        device.config = vec![0; 16];
+        device.set64(0, start);
+        device.set64(8, len);
         device
     }
 

@@ -1,4 +1,4 @@
-//! A machine with one virtio disk.
+//! A machine with one virtio disk, or another device.
 
 pub(crate) mod data;
 mod device;
@@ -14,8 +14,14 @@ pub(crate) use platform::Machine;
 pub(crate) use rings::Reader;
 pub(crate) use world::World;
 
+/// A queue of at most so many entries.
+pub(crate) fn queue(most: u16) -> rings::Queue {
+    rings::Queue::new(most)
+}
+
 /// Virtio feature bits, by their numbers in the specification.
 pub(crate) mod bits {
+    pub(crate) const SHMEM_REGION: u64 = 1 << 0;
     pub(crate) const SIZE_MAX: u64 = 1 << 1;
     pub(crate) const SEG_MAX: u64 = 1 << 2;
     pub(crate) const RO: u64 = 1 << 5;

@@ -1,7 +1,7 @@
 //! What a disk does with a request (section 5.2.6).
 
 use super::bits;
-use super::device::{Device, Mischief};
+use super::device::{Device, Mischief, Part};
 use super::rings::Piece;
 
 impl Device {
@@ -11,6 +11,9 @@ impl Device {
 
     /// Carries a request out. Returns the bytes that were written to memory.
     pub(crate) fn carry_out(&mut self, pieces: &[Piece]) -> u32 {
+        if self.part == Part::Module {
+            return self.carry_out_flush(pieces);
+        }
         let (header, rest) = pieces.split_first().expect("a header");
         assert_eq!((header.len, header.is_writable), (16, false), "a header");
         let (status, data) = rest.split_last().expect("a status");
@@ -48,6 +51,26 @@ impl Device {
             self.ram.device_writes(status.start, &[answer]);
         }
         honest.unwrap_or(0) + 1
+    }
+
+    /// The same, of persistent memory (section 5.19.6).
+    fn carry_out_flush(&mut self, pieces: &[Piece]) -> u32 {
+        let [request, answer] = pieces else {
+            panic!("a request and an answer");
+        };
+        assert_eq!((request.len, request.is_writable), (4, false));
+        assert_eq!((answer.len, answer.is_writable), (4, true));
+        let kind = u32::from_le_bytes(self.ram.get(request.start));
+        assert_eq!(kind, 0, "a flush");
+        self.flushes += 1;
+        let value = match self.misbehaves(|what| matches!(what, Mischief::Status(_))) {
+            Some(Mischief::Status(status)) => status.into(),
+            _ => 0_u32,
+        };
+        if !matches!(self.mischief, Some((Mischief::Nothing, _))) {
+            self.ram.device_writes(answer.start, &value.to_le_bytes());
+        }
+        4
     }
 
     /// Where some sectors are in the disk.

@@ -194,6 +194,11 @@ impl World {
     }
 }
 
+/// Runs a future of a machine in which nothing else runs but the device.
+pub(crate) fn run_alone<T>(machine: &Machine, future: impl Future<Output = T>) -> T {
+    run(machine, &RefCell::default(), None, future)
+}
+
 fn run<T>(
     machine: &Machine,
     tasks: &RefCell<Vec<Task>>,
