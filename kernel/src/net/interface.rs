@@ -139,6 +139,10 @@ pub trait Interface: Send + Sync {
 
     /// Takes a frame to be sent by this core's queue. The card hears of it at the end of the executor's
     /// turn, or by [`flush`](Self::flush).
+    #[expect(
+        clippy::result_large_err,
+        reason = "a frame that is refused comes back by value"
+    )]
     fn transmit(&self, frame: Outgoing) -> Result<(), Refused<Outgoing>>;
 
     /// The next frame with a tag that the card is done with, of those sent by this core; `None` if there

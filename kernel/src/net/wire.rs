@@ -48,8 +48,11 @@ struct Shared {
     link: Link,
     changes: u64,
     is_gone: bool,
-    fate: Box<dyn FnMut(&[u8]) -> Fate + Send>,
+    fate: Judge,
 }
+
+/// What decides about the fate of frames.
+type Judge = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
 /// What belongs to one end.
 struct End {
@@ -221,6 +224,10 @@ impl End {
 
 impl Shared {
     /// Takes a frame, and carries it. Returns who is to be woken.
+    #[expect(
+        clippy::result_large_err,
+        reason = "a frame that is refused comes back by value"
+    )]
     fn transmit(&mut self, from: usize, frame: Outgoing) -> Result<Vec<Waker>, Refused<Outgoing>> {
         let end = &self.ends[from];
         let why = match frame.check(&end.properties) {
