@@ -58,6 +58,7 @@ pub mod lock;
 pub mod machine;
 pub mod memory;
 pub mod mmio;
+pub mod net;
 #[cfg(phyros)]
 mod panic;
 pub mod pci;

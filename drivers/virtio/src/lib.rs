@@ -46,6 +46,7 @@ extern crate alloc;
 mod atomics;
 pub mod blk;
 mod chain;
+mod device;
 mod error;
 mod link;
 pub mod lock;

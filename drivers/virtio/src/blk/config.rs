@@ -5,9 +5,10 @@
 //! in all of virtio, whatever the blocks of the disk are; here is where they become blocks.
 
 use super::request::{Command, Operation};
-use crate::error::{ConfigError, Failure, RequestError};
-use crate::platform::{Platform, Registers};
-use crate::transport::{Accepted, Common, Negotiation};
+use crate::device::Kind;
+use crate::error::{ConfigError, RequestError};
+use crate::platform::Registers;
+use crate::transport::{Accepted, Negotiation};
 use virtio_spec::blk::F;
 
 /// Bytes of a sector, virtio's unit.
@@ -32,13 +33,10 @@ mod field {
 /// The largest blocks that are believed.
 const MAX_BLOCK: u32 = 1 << 16;
 
-/// Times that the configuration is read anew because it changed meanwhile.
-const ATTEMPTS: usize = 16;
-
 /// The features that this driver implements. Nothing else is accepted, whatever is offered.
 ///
 /// ACCESS_PLATFORM is among them because the driver tells a device nothing but bus addresses.
-pub(crate) fn wishes() -> Negotiation<F> {
+fn wishes() -> Negotiation<F> {
     let implemented = F::EVENT_IDX
         | F::INDIRECT_DESC
         | F::ACCESS_PLATFORM
@@ -90,22 +88,39 @@ pub struct Properties {
     pub(crate) queues: u16,
 }
 
-impl Properties {
-    /// Reads the configuration of a device that has accepted these features.
-    pub(crate) fn read<P: Platform>(platform: &P, accepted: &Accepted<F>) -> Result<Self, Failure> {
-        let common = Common(platform);
-        for _ in 0..ATTEMPTS {
-            let before = common.generation();
-            let read = Self::read_once(platform.config(), accepted);
-            if common.generation() == before {
-                let mut properties = read.map_err(Failure::Config)?;
-                properties.queues = properties.queues.min(common.queues());
-                return Ok(properties);
-            }
-        }
-        Err(Failure::Config(ConfigError::Unsteady))
+/// Block devices.
+pub(crate) enum Block {}
+
+impl Kind for Block {
+    type Features = F;
+    type Properties = Properties;
+
+    fn wishes() -> Negotiation<F> {
+        wishes()
     }
 
+    fn read_once(
+        config: &impl Registers,
+        accepted: &Accepted<F>,
+    ) -> Result<Properties, ConfigError> {
+        Properties::read_once(config, accepted)
+    }
+
+    fn with_queues(mut properties: Properties, queues: u16) -> Properties {
+        properties.queues = properties.queues.min(queues);
+        properties
+    }
+
+    fn continues(now: &Properties, before: &Properties) -> bool {
+        let size = |properties: &Properties| Properties {
+            blocks: 0,
+            ..*properties
+        };
+        size(now) == size(before)
+    }
+}
+
+impl Properties {
     fn read_once(config: &impl Registers, accepted: &Accepted<F>) -> Result<Self, ConfigError> {
         let has = |feature| accepted.contains(feature);
         let short = ConfigError::Short { len: config.len() };
@@ -191,15 +206,6 @@ impl Properties {
             seg_max: optional(F::SEG_MAX, field::SEG_MAX, 1)?.max(1),
             queues,
         })
-    }
-
-    /// Whether a device that says this now can go on where one that said `before` was.
-    pub(crate) fn continues(&self, before: &Self) -> bool {
-        let size = |properties: &Self| Self {
-            blocks: 0,
-            ..*properties
-        };
-        size(self) == size(before)
     }
 
     /// Reads blocks.

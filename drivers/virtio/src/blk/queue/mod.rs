@@ -21,9 +21,9 @@ mod reach;
 mod sending;
 mod slot;
 
-use super::config::Properties;
+use super::config::{Block, Properties};
 use super::request::{Done, Request};
-use super::shared::{Member, Shared};
+use crate::device::{Member, Shared};
 use crate::error::{Error, Failure};
 use crate::memory::Memory;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
@@ -124,7 +124,7 @@ enum Mode {
 
 /// All of a queue.
 struct Body<P: Platform, B> {
-    shared: Arc<Shared<P>>,
+    shared: Arc<Shared<P, Block>>,
     member: Arc<Member>,
     mode: Mode,
     /// The device may use the queue's memory although nobody knows its state.
@@ -157,7 +157,7 @@ struct Body<P: Platform, B> {
 impl<P: Platform, B: Memory> Queue<P, B> {
     /// Takes memory for a queue. It holds until the device knows of it.
     pub(super) fn allocate(
-        shared: Arc<Shared<P>>,
+        shared: Arc<Shared<P, Block>>,
         number: u16,
         entries: u16,
         vector: Option<u16>,

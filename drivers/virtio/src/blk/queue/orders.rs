@@ -10,7 +10,7 @@
 //! was sent too often. Every command may be carried out twice without harm.
 
 use super::{Body, Mode, Turn};
-use crate::blk::shared::SCANS;
+use crate::device::SCANS;
 use crate::error::{Error, Failure};
 use crate::link::Order;
 use crate::memory::Memory;

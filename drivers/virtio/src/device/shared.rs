@@ -6,7 +6,7 @@
 //!   waited for, nor while a waker is woken that could take it.
 //! - Whoever is last to let go stops the device first.
 
-use super::config::Properties;
+use super::Kind;
 use crate::error::Failure;
 use crate::link::{Link, Order};
 use crate::lock::Mutex;
@@ -16,7 +16,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use atomic_waker::AtomicWaker;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use virtio_spec::blk::F;
 
 /// What a caller may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,33 +46,33 @@ impl Default for Options {
 }
 
 /// Looks at outstanding requests in the time of one timeout.
-pub(super) const SCANS: u32 = 16;
+pub(crate) const SCANS: u32 = 16;
 
 impl Options {
     /// Microseconds between two looks at what is outstanding.
-    pub(super) fn scan_microseconds(&self) -> u64 {
+    pub(crate) fn scan_microseconds(&self) -> u64 {
         (self.timeout / u64::from(SCANS)).max(1)
     }
 }
 
 /// One queue, as the recovering core sees it.
-pub(super) struct Member {
-    pub(super) rings: Rings,
-    pub(super) link: Link,
+pub(crate) struct Member {
+    pub(crate) rings: Rings,
+    pub(crate) link: Link,
     /// Who does what the link says.
-    pub(super) attendant: AtomicWaker,
+    pub(crate) attendant: AtomicWaker,
     /// Where the queue is notified. Written before the queue is told that it is live.
-    pub(super) notify_at: AtomicU32,
+    pub(crate) notify_at: AtomicU32,
     /// The device interrupts for it. Likewise.
-    pub(super) has_vector: AtomicBool,
+    pub(crate) has_vector: AtomicBool,
     /// The device was told of the queue. Changed and looked at behind the lock.
-    pub(super) is_known: AtomicBool,
+    pub(crate) is_known: AtomicBool,
     /// The queue was dropped. Changed behind the lock.
-    pub(super) is_gone: AtomicBool,
+    pub(crate) is_gone: AtomicBool,
 }
 
 impl Member {
-    pub(super) fn new(rings: Rings) -> Self {
+    pub(crate) fn new(rings: Rings) -> Self {
         Self {
             rings,
             link: Link::new(),
@@ -86,78 +85,78 @@ impl Member {
     }
 
     /// Tells the queue what to do.
-    pub(super) fn command(&self, order: Order) {
+    pub(crate) fn command(&self, order: Order) {
         self.link.command(order);
         self.attendant.wake();
     }
 
     /// Whether the queue has done that, or is not there any more.
-    pub(super) fn is_settled(&self) -> bool {
+    pub(crate) fn is_settled(&self) -> bool {
         self.link.is_answered() || self.is_gone.load(Ordering::Acquire)
     }
 }
 
 /// What is behind the lock.
-pub(super) struct State {
-    pub(super) properties: Properties,
-    pub(super) features: Accepted<F>,
+pub(crate) struct State<K: Kind> {
+    pub(crate) properties: K::Properties,
+    pub(crate) features: Accepted<K::Features>,
     /// The generation of the configuration that the properties are of.
-    pub(super) generation: u8,
+    pub(crate) generation: u8,
     /// Queues that were made. No number is given twice.
-    pub(super) queues: u16,
-    pub(super) members: Vec<Arc<Member>>,
+    pub(crate) queues: u16,
+    pub(crate) members: Vec<Arc<Member>>,
     /// What has happened that needs a reset. The first report counts.
-    pub(super) trouble: Option<Failure>,
+    pub(crate) trouble: Option<Failure>,
     /// Why the last reset was necessary, or why the device is dead.
-    pub(super) reason: Failure,
+    pub(crate) reason: Failure,
     /// It was started, and its queues are live.
-    pub(super) is_live: bool,
+    pub(crate) is_live: bool,
     /// It is out of use.
-    pub(super) is_dead: bool,
+    pub(crate) is_dead: bool,
     /// Times that it was reset and came back.
-    pub(super) resets: u64,
+    pub(crate) resets: u64,
 }
 
 /// What all handles of a device share.
-pub(super) struct Shared<P: Platform> {
-    pub(super) platform: P,
-    pub(super) notify: Notify,
-    pub(super) options: Options,
-    pub(super) state: Mutex<State>,
+pub(crate) struct Shared<P: Platform, K: Kind> {
+    pub(crate) platform: P,
+    pub(crate) notify: Notify,
+    pub(crate) options: Options,
+    pub(crate) state: Mutex<State<K>>,
     /// Who watches over the device, and whether there is something for it to look at.
-    pub(super) service: AtomicWaker,
-    pub(super) is_nudged: AtomicBool,
+    pub(crate) service: AtomicWaker,
+    pub(crate) is_nudged: AtomicBool,
     /// Who wants to know when something has changed, and how often it has.
-    pub(super) watcher: AtomicWaker,
-    pub(super) changes: AtomicU64,
+    pub(crate) watcher: AtomicWaker,
+    pub(crate) changes: AtomicU64,
     /// Pieces of memory that are kept for ever, since the device may still use them.
-    pub(super) lost: AtomicU64,
+    pub(crate) lost: AtomicU64,
 }
 
-impl<P: Platform> Shared<P> {
-    pub(super) fn common(&self) -> Common<'_, P> {
+impl<P: Platform, K: Kind> Shared<P, K> {
+    pub(crate) fn common(&self) -> Common<'_, P> {
         Common(&self.platform)
     }
 
     /// Something has happened that needs a reset.
-    pub(super) fn report(&self, failure: Failure) {
+    pub(crate) fn report(&self, failure: Failure) {
         self.state.lock().trouble.get_or_insert(failure);
         self.nudge();
     }
 
     /// There is something for whoever watches over the device.
-    pub(super) fn nudge(&self) {
+    pub(crate) fn nudge(&self) {
         self.is_nudged.store(true, Ordering::Release);
         self.service.wake();
     }
 
     /// Something has changed that others may want to know.
-    pub(super) fn changed(&self) {
+    pub(crate) fn changed(&self) {
         self.changes.fetch_add(1, Ordering::Release);
         self.watcher.wake();
     }
 
-    pub(super) fn reason(&self) -> Failure {
+    pub(crate) fn reason(&self) -> Failure {
         self.state.lock().reason
     }
 
@@ -166,7 +165,7 @@ impl<P: Platform> Shared<P> {
     /// kept from all memory at once.
     ///
     /// Behind the lock, so that no device is let go meanwhile that has just been told.
-    pub(super) fn leave(&self, member: &Member) -> bool {
+    pub(crate) fn leave(&self, member: &Member) -> bool {
         let state = self.state.lock();
         member.is_gone.store(true, Ordering::Release);
         let is_known = member.is_known.load(Ordering::Relaxed);
@@ -179,7 +178,7 @@ impl<P: Platform> Shared<P> {
     }
 
     /// The queues that there are.
-    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+    pub(crate) fn members(&self) -> Vec<Arc<Member>> {
         let mut state = self.state.lock();
         let is_there = |member: &Arc<Member>| !member.is_gone.load(Ordering::Acquire);
         state.members.retain(is_there);
@@ -187,7 +186,7 @@ impl<P: Platform> Shared<P> {
     }
 }
 
-impl<P: Platform> Drop for Shared<P> {
+impl<P: Platform, K: Kind> Drop for Shared<P, K> {
     /// The memory of queues and requests is the queues', which are gone. So this is only good
     /// manners: the device is left reset, and without a way to memory.
     fn drop(&mut self) {

@@ -13,9 +13,8 @@
 //! All queues must be known before the device is let go, so step 4 waits for all cores. One that is
 //! busy for long delays the others.
 
-use super::config::Properties;
-use super::disk::agree;
 use super::shared::Shared;
+use super::{Kind, agree, read};
 use crate::error::{Failure, Waiting};
 use crate::link::Order;
 use crate::platform::Platform;
@@ -29,9 +28,9 @@ use virtio_spec::DeviceStatus;
 /// Microseconds to wait for cores that need not have answered.
 const ANSWER_MICROSECONDS: u64 = 1_000_000;
 
-impl<P: Platform> Shared<P> {
-    /// See [`Disk::service`](super::Disk::service).
-    pub(super) async fn service(&self) {
+impl<P: Platform, K: Kind> Shared<P, K> {
+    /// Watches over the device, and gets it back after a failure. Resolves when it is out of use.
+    pub(crate) async fn service(&self) {
         loop {
             let trouble = {
                 let mut state = self.state.lock();
@@ -84,8 +83,8 @@ impl<P: Platform> Shared<P> {
             }
             (state.properties, state.features)
         };
-        match Properties::read(&self.platform, &features) {
-            Ok(now) if now.continues(&before) => {
+        match read::<P, K>(&self.platform, &features) {
+            Ok(now) if K::continues(&now, &before) => {
                 let mut state = self.state.lock();
                 (state.properties, state.generation) = (now, generation);
                 drop(state);
@@ -139,7 +138,7 @@ impl<P: Platform> Shared<P> {
     }
 
     /// A set-up that failed: the device is stopped, and out of use.
-    pub(super) async fn give_up(&self, failure: Failure) {
+    pub(crate) async fn give_up(&self, failure: Failure) {
         match self.stop().await {
             true => self.end(failure, Order::Dead).await,
             false => self.end(failure, Order::Lost).await,
@@ -159,10 +158,10 @@ impl<P: Platform> Shared<P> {
         // Also a device that was only kept from memory before: it must have forgotten all queues
         // when it gets a way to memory again.
         self.common().reset().await?;
-        let (features, generation, properties) = agree(&self.platform, &self.options)?;
+        let (features, generation, properties) = agree::<P, K>(&self.platform, &self.options)?;
         {
             let mut state = self.state.lock();
-            if features != state.features || !properties.continues(&state.properties) {
+            if features != state.features || !K::continues(&properties, &state.properties) {
                 return Err(Failure::Changed);
             }
             (state.properties, state.generation) = (properties, generation);
@@ -171,7 +170,7 @@ impl<P: Platform> Shared<P> {
     }
 
     /// Tells a device that has agreed on features of all queues, and lets it go.
-    pub(super) fn introduce_all(&self) -> Result<(), Failure> {
+    pub(crate) fn introduce_all(&self) -> Result<(), Failure> {
         let common = self.common();
         let state = self.state.lock();
         for member in &state.members {
@@ -191,7 +190,7 @@ impl<P: Platform> Shared<P> {
 
     /// Tells all queues what to do, and waits for them: for some time, or, before the device is told
     /// of their rings, until all have done it.
-    pub(super) async fn order(&self, order: Order) {
+    pub(crate) async fn order(&self, order: Order) {
         let members = self.members();
         for member in &members {
             member.command(order);
@@ -211,5 +210,5 @@ impl<P: Platform> Shared<P> {
 
 impl Failure {
     /// A request that nobody answers.
-    pub(super) const LATE: Self = Self::Timeout(Waiting::Request);
+    pub(crate) const LATE: Self = Self::Timeout(Waiting::Request);
 }
