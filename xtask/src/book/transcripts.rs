@@ -24,8 +24,8 @@ pub(super) struct Transcript {
 
 /// Where a transcript comes from.
 enum Source {
-    /// What a verb says about itself; the empty text is the program.
-    Help(&'static str),
+    /// What a verb says, the empty one being the program, if it has this flag.
+    Verb(&'static str, &'static str),
     /// Commands that run in the virtual machine, without anybody at the keyboard.
     Script(Script),
     /// Lines that somebody types, up to the end of the machine.
@@ -68,7 +68,7 @@ const PROGRESS: [&str; 1] = ["building Phyros"];
 const fn help(name: &'static str, verb: &'static str) -> Transcript {
     Transcript {
         name,
-        source: Source::Help(verb),
+        source: Source::Verb(verb, "--help"),
     }
 }
 
@@ -124,6 +124,11 @@ pub(super) const ALL: &[Transcript] = &[
     script("gigabyte", &["--memory", "4G"], "translate alloc 1G", true),
     script("panic", &[], "panic", false),
     help("help-mutants", "mutants"),
+    help("help-rows", "rows"),
+    Transcript {
+        name: "mutants",
+        source: Source::Verb("mutants", "--list"),
+    },
     Transcript {
         name: "five-ways",
         source: Source::Example("phyr", "five_ways"),
@@ -153,12 +158,13 @@ impl Transcript {
 
     fn make(&self) -> Result<String> {
         let text = match &self.source {
-            Source::Help(verb) => {
+            Source::Verb(verb, flag) => {
                 let call = format!("cargo xtask {verb}");
-                let words = verb.split_whitespace().chain(["--help"]);
+                let call = format!("{} {flag}", call.trim_end());
+                let words = verb.split_whitespace().chain([*flag]);
                 let told = run(&words.collect::<Vec<_>>(), None)?;
-                ensure!(told.success, "`{call} --help` fails: {}", told.err);
-                format!("$ {} --help\n{}", call.trim_end(), told.out)
+                ensure!(told.success, "`{call}` fails: {}", told.err);
+                format!("$ {call}\n{}", told.out)
             }
             Source::Script(script) => script.make()?,
             Source::Typed(lines) => {

@@ -12,13 +12,14 @@ pub(super) struct Row {
     pub(super) here: Here,
 }
 
-/// How much of it can be shown here.
+/// How much of it is shown. What is missing is said by a text that begins with `not yet` or with
+/// `cannot run here`, and goes on with the reason.
 pub(super) enum Here {
     /// All of it: there is a test.
     All,
-    /// A part: there is a test, and this is missing, and why.
+    /// A part: there is a test, and this is missing.
     Part(&'static str),
-    /// Nothing, because of this. A row that gets a test loses its reason.
+    /// Nothing. A row that gets a test loses its reason.
     Nothing(&'static str),
 }
 
@@ -46,9 +47,8 @@ const fn nothing(id: &'static str, what: &'static str, why: &'static str) -> Row
     Row { id, what, here }
 }
 
-const NO_32_BITS: &str =
-    "a machine of 32 bits: the layout is that of such a machine, but Phyros runs on 64 bits only";
-const NO_NETWORK: &str = "a network card: there is no driver for one yet";
+const NO_32_BITS: &str = "cannot run here: a machine of 32 bits, for Phyros is for 64 bits only";
+const NO_NETWORK: &str = "not yet: packets, for there is no driver of a network card";
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
@@ -66,8 +66,10 @@ pub(super) const ROWS: &[Row] = &[
     row("b1", "a disk reads into the memory of a PCI device"),
     part("b2", "a disk writes from the memory of a PCI device", NO_NETWORK),
     row("b3", "the buffer inside of an NVMe controller is source and target, its own and another one's"),
-    row("b4", "so is the persistent region of an NVMe controller"),
-    row("b5", "so are persistent memory modules"),
+    part("b4", "so is the persistent region of an NVMe controller, which keeps its content",
+        "not yet: that the content is there after the machine was switched off"),
+    part("b5", "so is persistent memory, which keeps its content",
+        "not yet: virtio's persistent memory, and that the content is there after the machine was killed"),
     row("b6", "a disk reads straight into the RAM of a guest"),
     row("b7", "the CPU sees the same bytes there as the device"),
     row("b8", "what is no linear memory cannot become a range that a device is told of"),
@@ -76,7 +78,8 @@ pub(super) const ROWS: &[Row] = &[
     row("c1", "a range of virtual memory is pinned, and described by as few physical ranges as there can be"),
     row("c2", "unpinning gives everything back"),
     row("c3", "what is pinned is not unmapped, freed or used for something else"),
-    row("c4", "pins for reading and pins for writing differ"),
+    part("c4", "pins for reading and pins for writing differ",
+        "not yet: copy on write, which address spaces do not have"),
     row("c5", "a part can be unpinned before the rest"),
     row("c6", "an output that is full is resumed, and no range is torn by it"),
     row("c7", "requests carry lists of ranges, and no interface of a device takes pages or pointers"),
@@ -91,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
     row("d6", "an IOMMU makes one range of scattered pages"),
     row("d7", "unmapping is complete: an old address faults, and changes nothing"),
     part("d8", "the same driver, in the same binary, works with an IOMMU and without",
-        "virtio's IOMMU: there is no driver for it"),
+        "not yet: virtio's IOMMU, for which there is no driver"),
     row("d9", "a device that does not reach all addresses is refused, or helped by a copy"),
     row("d10", "ranges are cut to the longest segment and at the boundaries of a device"),
     row("d11", "the IOMMU's granule decides what can be joined on the bus"),
@@ -118,19 +121,20 @@ pub(super) const ROWS: &[Row] = &[
     row("e9", "what is unmapped is what was mapped, and is not worked out from what the device was told"),
     row("e10", "a transfer is cut where a device has had enough"),
     nothing("e11", "virtio devices take ranges of every kind",
-        "not yet: virtio disks do, but no test is named after the row"),
+        "not yet: virtio disks do, but no test shows it with other memory than RAM"),
     nothing("e12", "memory that a virtio device cannot reach is copied for it",
         "not yet: virtio disks are not given such memory"),
     nothing("e13", "a packet is received into and sent from ranges of several kinds", NO_NETWORK),
     nothing("e14", "free memory is reported to the hypervisor by ranges",
-        "a memory balloon: there is no driver for one yet"),
-    part("e15", "two drivers share memory that the CPU does not map", NO_NETWORK),
+        "not yet: there is no driver of a memory balloon"),
+    part("e15", "two drivers share memory that the CPU does not map",
+        "not yet: drivers of different kinds, for there is none of a network card"),
     row("e16", "who has memory and who uses it agree on a list, and what does not suit is named"),
     nothing("e17", "remote memory is read and written by ranges (RDMA)",
-        "QEMU's RDMA adapter wants an adapter in the host; a substitute over Ethernet needs a network card, \
-         for which there is no driver yet"),
+        "cannot run here: QEMU's RDMA adapter wants one in the host. Not yet: a substitute over Ethernet, \
+         for there is no driver of a network card"),
     nothing("e18", "memory that is shared with an untrusted host is a kind of its own",
-        "a machine with encrypted memory: QEMU cannot emulate one"),
+        "cannot run here: QEMU does not emulate a machine with encrypted memory"),
     row("e19", "unmapping costs nothing where there is nothing to undo"),
     row("e20", "copying is asked for, and goes the way that the data goes"),
 ];

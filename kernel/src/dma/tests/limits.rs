@@ -137,7 +137,7 @@ fn d11_gaps_inside_a_granule_are_refused() {
 }
 
 #[test]
-fn the_last_byte_must_be_reachable_and_the_first_aligned() {
+fn d9_the_last_byte_must_be_reachable_and_the_first_aligned() {
     let limits = DmaLimits {
         last: DmaAddr::new(0xffff_ffff),
         alignment: 4,
