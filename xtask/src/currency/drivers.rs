@@ -29,11 +29,12 @@ pub(super) const DRIVERS: [&str; 3] = [
 ];
 
 /// Where the interfaces are that drivers have towards others.
-pub(super) const INTERFACES: [&str; 4] = [
+pub(super) const INTERFACES: [&str; 5] = [
     "drivers/nvme/src",
     "drivers/virtio/src",
     "kernel/src/drivers",
     "kernel/src/block",
+    "kernel/src/net",
 ];
 
 /// Files of drivers with loops over ranges, and why.
