@@ -36,6 +36,7 @@
 //! | `disk.throttle` | disk, requests a second | 0 |
 //! | `disk.resize` | disk, bytes | 0; under an NVMe controller only while that is not plugged |
 //! | `screen.check` | width, height, seed, offset | number of equal pixels at the start |
+//! | `physical.check` | address, length, seed, offset | number of equal bytes at the start, as QEMU sees them |
 //! | `trace.mark` | | 0; counting starts here |
 //! | `trace.count` | `:` event and text | number of lines of that event with that text |
 //! | `machine.nmi` | | 0; every core has got one |

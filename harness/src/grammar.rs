@@ -6,6 +6,7 @@
 //! |---|---|
 //! | `nvme` | an NVMe controller with a disk; all words on disks imply it |
 //! | `virtio`, `virtio=modern` | virtio disks in place of the controllers; not for legacy drivers |
+//! | `beside=virtio` | one virtio disk more, behind the controllers |
 //! | `ring=N` | virtio disks with queues of N entries (256) |
 //! | `without=FEATURES` | virtio disks without these, for example `event_idx+indirect_desc` |
 //! | `disks=N` | so many of them, 1 to 8 |
@@ -41,6 +42,7 @@
 //! | `ivshmem=SIZE`, `ivshmem=SIZE+SIZE` | boards with so much memory, shared with the host, each a file |
 //! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
 //! | `pmem=SIZE`, `pmem=SIZE+SIZE` | virtio devices of persistent memory, each a file |
+//! | `unshared` | files behind memory that keep what they had: what is written is the machine's alone, and gone with it |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
@@ -64,10 +66,10 @@ use crate::disk::Content;
 use crate::machine::{Firmware, Format, Interface, Machine, Namespace, Nvme};
 
 /// What can be written, for the message about what cannot.
-const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
+const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
-    pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], display[=SIZE], hole, \
+    pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
@@ -91,12 +93,16 @@ pub struct Needs {
     pub content: Content,
     /// Bytes of the persistent memory of each controller.
     pub persistent: Option<u64>,
+    /// There is a virtio disk besides the controllers.
+    pub beside: bool,
     /// Bytes of each board of shared memory.
     pub shared: Vec<u64>,
     /// Bytes of each module of persistent memory.
     pub modules: Vec<u64>,
     /// Bytes of each virtio device of persistent memory.
     pub pmem: Vec<u64>,
+    /// The files behind memory keep what they had.
+    pub unshared: bool,
     /// Bytes of the memory of a screen.
     pub display: Option<u64>,
     /// There is a board that has no memory and says that it has.
@@ -134,9 +140,11 @@ impl Default for Needs {
             detached: false,
             content: Content::Pattern,
             persistent: None,
+            beside: false,
             shared: Vec::new(),
             modules: Vec::new(),
             pmem: Vec::new(),
+            unshared: false,
             display: None,
             hole: false,
             size: None,
@@ -194,6 +202,7 @@ impl Needs {
                     | "ivshmem"
                     | "nvdimm"
                     | "pmem"
+                    | "unshared"
                     | "display"
                     | "hole"
             ) {

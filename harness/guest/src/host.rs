@@ -101,6 +101,19 @@ pub fn outlasts(name: &str, at: u64, len: u64, seed: u64, offset: u64) {
     ask("file.outlasts", &[at, len, seed, offset], name);
 }
 
+/// Checks that QEMU finds the pattern's bytes from `offset` on at a physical address, in memory of any kind.
+///
+/// # Panics
+/// If a byte differs: the message says which.
+pub fn assert_physical(memory: Phyr, seed: u64, offset: u64) {
+    let (start, len) = (memory.addr().get(), memory.len());
+    let equal = call("physical.check", &[start, len, seed, offset]);
+    assert!(
+        equal == len,
+        "QEMU sees byte {equal} of {memory} differ from the pattern (seed {seed}, offset {offset})"
+    );
+}
+
 /// The SHA-256 digest of `len` bytes of such a file.
 pub fn file_sha256(name: &str, at: u64, len: u64) -> [u8; 32] {
     digest(ask("file.sha256", &[at, len], name))

@@ -114,6 +114,9 @@ impl Control {
             ("screen.check", &[width, height, seed, offset]) => {
                 value(screen::check(&self.remote, width, height, seed, offset)?)
             }
+            ("physical.check", &[address, len, seed, offset]) => {
+                value(self.equal_physical(address, len, seed, offset)?)
+            }
             ("trace.mark", &[]) => {
                 self.state().mark = self.trace()?.len();
                 done(())
@@ -244,6 +247,16 @@ impl Control {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// How many bytes of anything at a physical address are those of the pattern. QEMU goes there as a CPU
+    /// does, whatever it is.
+    fn equal_physical(&self, address: u64, len: u64, seed: u64, offset: u64) -> Result<u64> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("memory");
+        let name = file.to_str().context("the name of a folder is no text")?;
+        self.order(&format!("pmemsave {address:#x} {len:#x} \"{name}\""))?;
+        super::equal_in_file(&file, 0, len, seed, offset)
     }
 
     /// Everything that was traced.

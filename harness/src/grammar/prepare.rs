@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Needs;
 use crate::disk;
-use crate::machine::{Accel, Backing, Machine, Memory, Namespace};
+use crate::machine::{Accel, Backing, Interface, Machine, Memory, Namespace, Nvme};
 
 impl Needs {
     /// Bytes of each disk: what the test says, or what its content needs.
@@ -40,7 +40,12 @@ impl Needs {
         let backing = |name: String, size: u64| -> Result<Backing> {
             let file = folder.join(name);
             std::fs::File::create(&file)?.set_len(size)?;
-            Ok(Backing { file, size })
+            let unshared = self.unshared;
+            Ok(Backing {
+                file,
+                size,
+                unshared,
+            })
         };
         let all = |name: &str, sizes: &[u64]| -> Result<Vec<Backing>> {
             let sizes = sizes.iter().enumerate();
@@ -76,6 +81,19 @@ impl Needs {
                 disks += 1;
             }
             machine.disks.push(controller);
+        }
+        if self.beside {
+            let image = folder.join(format!("disk{disks}.img"));
+            let seed = seed.wrapping_add(disks.into());
+            let lba = self.namespace.format.lba;
+            disk::create(&image, self.content, self.disk_size(), lba, seed)?;
+            let mut virtio = Nvme::of(vec![Namespace {
+                image,
+                ..Namespace::new("")
+            }]);
+            virtio.interface = Interface::Virtio;
+            virtio.namespaces[0].format.lba = lba;
+            machine.disks.push(virtio);
         }
         Ok(machine)
     }

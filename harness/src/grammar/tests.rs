@@ -121,7 +121,7 @@ fn the_words_about_memory_are_understood() {
     assert_eq!((needs.modules.len(), needs.display), (1, Some(16 << 20)));
     assert_eq!((needs.persistent, needs.hole), (Some(2 << 20), true));
     assert_eq!(
-        Needs::parse("ivshmem=1M,nvdimm=1M,display=8M")
+        Needs::parse("ivshmem=1M,nvdimm=1M,pmem=1M,unshared,display=8M")
             .unwrap()
             .disks,
         0
@@ -136,6 +136,15 @@ fn the_words_about_memory_are_understood() {
         .map(|(name, path)| (name.as_str(), path.metadata().unwrap().len()))
         .collect();
     assert_eq!(sizes, [("ivshmem0", 8 << 30), ("pmr0", 2 << 20)]);
+    let needs = Needs::parse("pmem=1M+2M,unshared,beside=virtio,size=1M").unwrap();
+    let machine = needs.prepare(Path::new("k.elf"), Accel::Tcg, folder.path(), 1);
+    let machine = machine.unwrap();
+    let sizes: Vec<_> = machine.stores.pmem.iter().map(|one| one.size).collect();
+    assert_eq!(sizes, [1 << 20, 2 << 20]);
+    assert!(machine.stores.pmem.iter().all(|one| one.unshared));
+    let interfaces: Vec<_> = machine.disks.iter().map(|disk| disk.interface).collect();
+    assert_eq!(interfaces, [Interface::Nvme, Interface::Virtio]);
+    assert!(machine.disks[1].namespaces[0].image.ends_with("disk1.img"));
 }
 
 #[test]

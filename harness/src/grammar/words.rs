@@ -49,6 +49,7 @@ impl Needs {
             "edu" => self.devices.push("edu"),
             "display" => self.display = Some(16 << 20),
             "hole" => self.hole = true,
+            "unshared" => self.unshared = true,
             _ => return false,
         }
         true
@@ -106,6 +107,10 @@ impl Needs {
             ("mdts", value) => set_some(&mut controller.mdts, value, 0..=u8::MAX),
             ("virtio", "modern") => {
                 controller.interface = Interface::ModernVirtio;
+                true
+            }
+            ("beside", "virtio") => {
+                self.beside = true;
                 true
             }
             ("ring", value) => set_some(&mut controller.ring, value, 4..=1024),

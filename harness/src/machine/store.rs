@@ -27,6 +27,8 @@ pub struct Backing {
     pub file: PathBuf,
     /// Its bytes.
     pub size: u64,
+    /// It is only read: what is written to the memory is not in it.
+    pub unshared: bool,
 }
 
 /// Memory besides RAM.
@@ -81,7 +83,8 @@ impl Stores {
 /// Adds the file of some memory, as an object of this name.
 pub(super) fn add_backing(line: &mut Line, name: &str, backing: &Backing) {
     let size = size::show(backing.size);
-    let before = format!("memory-backend-file,id={name},share=on,size={size},mem-path=");
+    let share = if backing.unshared { "off" } else { "on" };
+    let before = format!("memory-backend-file,id={name},share={share},size={size},mem-path=");
     line.add("-object", &object(&before, &backing.file));
 }
 

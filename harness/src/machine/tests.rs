@@ -158,6 +158,7 @@ fn memory_besides_ram_reaches_the_command_line() {
     let backing = |name: &str, size| Backing {
         file: name.into(),
         size,
+        unshared: name == "b",
     };
     let mut machine = Machine::new("k.elf");
     machine.stores = Stores {
@@ -173,7 +174,7 @@ fn memory_besides_ram_reaches_the_command_line() {
     let line = line(&machine);
     for part in [
         "-machine q35,memory-backend=ram,nvdimm=on -m 128M,slots=2,maxmem=224M",
-        "memory-backend-file,id=shared1,share=on,size=8G,mem-path=b",
+        "memory-backend-file,id=shared1,share=off,size=8G,mem-path=b",
         "ivshmem-plain,id=ivshmem1,memdev=shared1",
         "id=module0,share=on,size=64M,mem-path=c,,d",
         "nvdimm,id=nvdimm0,memdev=module0",

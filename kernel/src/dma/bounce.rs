@@ -10,12 +10,16 @@
 //!   when it is taken off. It was copied before as well: bytes that the device left alone are as they
 //!   were, and the device has seen nobody else's.
 //! - The copies are freed when the device can reach them no more.
+//!
+//! Other memory is within reach of every address line, and some devices cannot use it all the same: a device that is
+//! a program has no way to memory that another program makes of register accesses. For such devices there is
+//! [`map_without_io`].
 
 use super::buffer::{Buffer, Direction};
 use super::domain::Domain;
 use super::limits::DmaLimits;
 use super::mapping::{DmaError, DmaMapping, map};
-use super::memory::{Memory, Phyrs};
+use super::memory::{BufferError, Memory, Phyrs};
 use super::ranges::{DmaRanges, Pieces};
 use crate::memory::frames::Frames;
 use crate::memory::{extents::Request, window::PAGE};
@@ -43,7 +47,7 @@ pub fn map_or_bounce<D: Direction>(
     };
     let mut error = error;
     for extent in ways {
-        match bounce(buffer.memory(), *extent, domain, limits, D::ACCESS) {
+        match bounce(buffer.memory(), *extent, domain, limits, D::ACCESS, &[]) {
             Ok(ranges) => return Ok(DmaMapping::of(ranges, buffer)),
             Err(why) => error = why,
         }
@@ -52,6 +56,39 @@ pub fn map_or_bounce<D: Direction>(
         }
     }
     Err((error, buffer))
+}
+
+/// As [`map`], but what is [I/O only](crate::memory::regions::Kind::is_io_only) is copied, piece by piece.
+///
+/// # Errors
+/// Why not even that, and the memory.
+#[inline(always)]
+pub fn map_without_io<D: Direction>(
+    buffer: Buffer<D>,
+    domain: &Domain,
+    limits: &DmaLimits,
+) -> Result<DmaMapping<D>, (DmaError, Buffer<D>)> {
+    match buffer.memory().may_be_io_only() {
+        false => map(buffer, domain, limits),
+        true => without_io(buffer, domain, limits),
+    }
+}
+
+#[cold]
+fn without_io<D: Direction>(
+    buffer: Buffer<D>,
+    domain: &Domain,
+    limits: &DmaLimits,
+) -> Result<DmaMapping<D>, (DmaError, Buffer<D>)> {
+    let avoided = buffer.memory().io_only();
+    if avoided.is_empty() {
+        return map(buffer, domain, limits);
+    }
+    let extent = Extent::Unusable;
+    match bounce(buffer.memory(), extent, domain, limits, D::ACCESS, &avoided) {
+        Ok(ranges) => Ok(DmaMapping::of(ranges, buffer)),
+        Err(error) => Err((error, buffer)),
+    }
 }
 
 /// How much of a buffer is copied.
@@ -69,11 +106,13 @@ fn bounce(
     domain: &Domain,
     limits: &DmaLimits,
     access: super::Access,
+    avoided: &[Phyr],
 ) -> Result<DmaRanges, DmaError> {
     let mut plan = Plan {
         memory,
         domain,
         limits,
+        avoided,
         list: PhyrList::new(),
         bounced: Bounced::default(),
         at: 0,
@@ -100,6 +139,8 @@ struct Plan<'a> {
     memory: &'a Memory,
     domain: &'a Domain,
     limits: &'a DmaLimits,
+    /// What the device cannot use wherever it is.
+    avoided: &'a [Phyr],
     list: PhyrList,
     bounced: Bounced,
     /// How many bytes of the buffer there are already.
@@ -123,6 +164,9 @@ impl Plan<'_> {
 
     /// How many bytes at the start of a phyr the device can use where they are.
     fn usable(&self, phyr: Phyr) -> u64 {
+        if self.avoided.iter().any(|avoided| avoided.overlaps(phyr)) {
+            return 0;
+        }
         let Some(addr) = self.domain.fixed(phyr) else {
             // Wherever it is mapped: no page is larger than what it is aligned to there.
             let is_aligned = phyr.addr().is_aligned(self.limits.alignment);
@@ -144,7 +188,8 @@ impl Plan<'_> {
 
     /// Adds a copy of the buffer's next `len` bytes.
     fn copy(&mut self, len: u64) -> Result<(), DmaError> {
-        if !self.memory.is_ram() {
+        // Memory that is no RAM is copied for those who have asked for that.
+        if !self.memory.is_ram() && self.avoided.is_empty() {
             return Err(DmaError::Unreachable { index: 0 });
         }
         let request = Request {
@@ -155,12 +200,12 @@ impl Plan<'_> {
             below: self.domain.below(self.limits.last),
         };
         let mut frames = Frames::request(request).map_err(|_| DmaError::OutOfMemory)?;
-        let part = self.at..self.at + len as usize;
-        let bytes = &self.memory.bytes()[part];
-        frames.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        let bytes = &mut frames.bytes_mut()[..len as usize];
+        let copied = self.memory.copy_to(self.at, bytes);
+        copied.map_err(|error| DmaError::Buffer(BufferError::Region(error)))?;
         let phyr = frames.phyr().sub(0, len).ok_or(DmaError::OutOfMemory)?;
         self.push(phyr)?;
-        self.bounced.keep(self.at, bytes.len(), frames)?;
+        self.bounced.keep(self.at, len as usize, frames)?;
         self.at += len as usize;
         Ok(())
     }
@@ -198,9 +243,9 @@ impl Bounced {
         if self.0.is_empty() {
             return;
         }
-        let bytes = memory.bytes_mut();
         for Copied { at, len, frames } in &self.0 {
-            bytes[*at..*at + *len].copy_from_slice(&frames.bytes()[..*len]);
+            // What was taken back meanwhile cannot be written, and nobody can read it any more.
+            let _ = memory.copy_from(*at, &frames.bytes()[..*len]);
         }
     }
 }

@@ -181,6 +181,23 @@ impl Memory {
         }
     }
 
+    /// Whether any of it may be [I/O only](crate::memory::regions::Kind::is_io_only): RAM in one piece is not.
+    #[inline]
+    pub(super) fn may_be_io_only(&self) -> bool {
+        matches!(self.holder, Holder::Region(_) | Holder::Mixed(_))
+    }
+
+    /// The providers' memory of which some of it is, and that is I/O only.
+    pub(super) fn io_only(&self) -> Vec<Phyr> {
+        match &self.holder {
+            Holder::Region(region) if region.kind().is_io_only() => {
+                alloc::vec![region.provider().phyr()]
+            }
+            Holder::Mixed(mixed) => mixed.pieces().iter().flat_map(Self::io_only).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The length of the part in bytes.
     #[inline]
     pub fn len(&self) -> usize {

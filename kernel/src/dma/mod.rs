@@ -61,7 +61,7 @@ mod mixed;
 mod ranges;
 mod ring;
 
-pub use bounce::map_or_bounce;
+pub use bounce::{map_or_bounce, map_without_io};
 pub use buffer::{Buffer, Direction, FromDevice, ToDevice};
 pub use domain::{Access, Direct, DmaDomain, Domain, Domains};
 pub use lend::{lend, lend_mut};

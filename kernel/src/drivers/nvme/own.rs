@@ -8,11 +8,13 @@
 //! registers. What does not hold is said on the console, and that memory is nobody's.
 
 use super::hub::Controller;
-use crate::memory::regions::{self, Kind, Provider};
+use crate::lock::Mutex;
+use crate::memory::regions::{self, Kind, Persist, PersistError, Persisting, Provider};
 use crate::pci::device::{BarPart, Bars, DeviceError};
 use crate::pci::ecam::Ecam;
 use crate::println;
 use crate::storage::Name;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -24,7 +26,27 @@ pub(super) struct Own {
     providers: Vec<Arc<Provider>>,
     /// What the controller takes for its own memory, if it has been told of any.
     buffer: Option<DmaRange>,
+    /// Who is asked whether something lasts.
+    lasting: Option<Arc<Lasting>>,
 }
+
+/// A controller that says whether its persistent memory is in order, for as long as it is there.
+struct Lasting(Mutex<Option<Controller>>);
+
+impl Persist for Lasting {
+    fn persist(&self) -> Persisting<'_> {
+        Box::pin(async {
+            let is_in_order = self.0.lock().as_ref().map(Controller::persist);
+            match is_in_order {
+                Some(true) => Ok(()),
+                Some(false) => Err(PersistError::Device(NOT_IN_ORDER.into())),
+                None => Err(PersistError::Revoked),
+            }
+        })
+    }
+}
+
+const NOT_IN_ORDER: &str = "the controller says that its persistent memory is not in order";
 
 impl Own {
     /// Opens what there is. Not the memory buffer, if it `is_taken`: where queues lie in it, or where the
@@ -49,7 +71,12 @@ impl Own {
         }
         if let Some(memory) = controller.enable_persistent_memory().await {
             let name = Name::or_next(&format!("{hub}pmr"));
-            own.offer(bars, memory, name, Kind::Persistent);
+            let offered = own.offer(bars, memory, name, Kind::Persistent);
+            if let Some(provider) = own.providers.last().filter(|_| offered.is_some()) {
+                let lasting = Arc::new(Lasting(Mutex::new(Some(controller.clone()))));
+                provider.lasts_by(lasting.clone());
+                own.lasting = Some(lasting);
+            }
         }
         own
     }
@@ -106,6 +133,9 @@ impl Own {
     pub(super) async fn take_back(&self) {
         for provider in &self.providers {
             provider.revoke().await;
+        }
+        if let Some(lasting) = &self.lasting {
+            drop(lasting.0.lock().take());
         }
     }
 }

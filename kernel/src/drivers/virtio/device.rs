@@ -90,7 +90,7 @@ fn put_on_bus(operation: &mut Operation) -> Result<Option<Transfer>, BlockError>
 
 #[inline]
 fn map<D: Direction>(buffer: &mut Buffer<D>) -> Result<DmaMapping<D>, BlockError> {
-    dma::map(buffer.take(), &super::DOMAIN, &LIMITS).map_err(|(error, back)| {
+    dma::map_without_io(buffer.take(), &super::DOMAIN, &LIMITS).map_err(|(error, back)| {
         *buffer = back;
         error.into()
     })
@@ -148,6 +148,10 @@ impl BlockDevice for Drive {
                 return Err(block_error(virtio::Error::Dead(failure)).into());
             };
             let data = put_on_bus(&mut request.operation)?;
+            let bounced = data.as_ref().map_or(0, |data| data.ranges().bounced());
+            if bounced > 0 {
+                self.bounced.fetch_add(bounced, Ordering::Relaxed);
+            }
             let made = virtio::blk::Request { operation, data };
             match local.with(|queue| queue.submit(made, cx.waker())) {
                 Ok(ticket) => Ok(Ticket::new(ticket.into_number())),

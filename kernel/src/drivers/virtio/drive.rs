@@ -55,6 +55,8 @@ pub struct Drive {
     queues: PerCore<RefCell<Option<Rc<Local>>>>,
     pub(super) depth: AtomicU64,
     pub(super) pieces: AtomicU64,
+    /// Bytes that were copied because the device has no way to them.
+    pub(super) bounced: AtomicU64,
     tasks: Mutex<Vec<Task<()>>>,
 }
 
@@ -92,6 +94,7 @@ impl Drive {
             queues: PerCore::new(|| RefCell::new(None)),
             depth: AtomicU64::new(1),
             pieces: AtomicU64::new(1),
+            bounced: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
         }
     }
@@ -104,6 +107,11 @@ impl Drive {
     /// The driver's handle: to be reset, or asked how it is.
     pub fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    /// Bytes of requests so far that went through other memory, because the device has no way to theirs.
+    pub fn bounced(&self) -> u64 {
+        self.bounced.load(Ordering::Relaxed)
     }
 
     /// What this core's queue has done.

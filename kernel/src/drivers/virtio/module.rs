@@ -9,7 +9,7 @@ use crate::machine::machine;
 use crate::memory::boot_regions;
 use crate::memory::paging::{Cache, Features};
 use crate::memory::regions::{
-    self, Kind, Neighbour, Persist, PersistError, Persisting, PlaceError, Provider, check_place,
+    self, Kind, Neighbour, Persist, PersistError, Persisting, Provider, check_place,
 };
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;

@@ -97,6 +97,15 @@ pub enum Kind {
     Device,
 }
 
+impl Kind {
+    /// Whether a hypervisor makes it of register accesses: each load and store of the CPU is a call of the program that
+    /// is the device. Other devices reach it the way that the CPU does. But one that is a program and wants to
+    /// look at memory as memory, as virtio devices do, cannot, or not at more than a page of it at a time.
+    pub const fn is_io_only(self) -> bool {
+        matches!(self, Self::Controller)
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

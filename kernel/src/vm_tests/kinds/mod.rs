@@ -6,8 +6,12 @@
 //! of the machine: the file behind the memory, or a screenshot.
 
 mod controller;
+mod io_only;
+mod matrix;
+mod metadata;
 mod mixed;
 mod modules;
+mod outlasting;
 mod pmem;
 mod shared;
 mod taking_back;
