@@ -115,6 +115,8 @@ pub mod registers;
 mod requests;
 mod retry;
 mod ring;
+#[cfg(test)]
+mod ring_tests;
 mod rings;
 mod service;
 mod sgl;

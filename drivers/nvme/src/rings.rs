@@ -9,6 +9,7 @@
 //! - The completion ring is as long as the submission ring, and there are fewer slots than
 //!   entries. So completions never overflow, whenever their doorbell is rung.
 
+use crate::atomics::{Ordering, fence};
 use crate::doorbell::{Doorbells, Rung, Shadows};
 use crate::error::Violation;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
@@ -16,7 +17,6 @@ use crate::port::Port;
 use crate::ring::{CompletionRing, SubmissionRing};
 use crate::wire::{CompletionEntry, SubmissionEntry};
 use alloc::sync::Arc;
-use core::sync::atomic::{Ordering, fence};
 
 /// A submission ring and the completion ring of the same number and length.
 #[derive(Debug)]
