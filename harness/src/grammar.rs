@@ -41,6 +41,8 @@
 //! | `ivshmem=SIZE`, `ivshmem=SIZE+SIZE` | boards with so much memory, shared with the host, each a file |
 //! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
 //! | `pmem=SIZE`, `pmem=SIZE+SIZE` | virtio devices of persistent memory, each a file |
+//! | `nic`, `nic=PROPERTIES` | a network card whose other end is the harness; with these properties of QEMU's, for example `mrg_rxbuf=off+host_mtu=9000`, or `modern`, or `port`: behind a root port |
+//! | `nics=N` | so many of them, 1 to 4 |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
@@ -61,13 +63,14 @@ mod words;
 use anyhow::{Result, bail, ensure};
 
 use crate::disk::Content;
-use crate::machine::{Firmware, Format, Interface, Machine, Namespace, Nvme};
+use crate::machine::{Card, Firmware, Format, Interface, Machine, Namespace, Nvme};
 
 /// What can be written, for the message about what cannot.
 const KNOWN: &str = "known words are nvme, virtio[=modern], ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], display[=SIZE], hole, \
+    nic[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
@@ -97,6 +100,10 @@ pub struct Needs {
     pub modules: Vec<u64>,
     /// Bytes of each virtio device of persistent memory.
     pub pmem: Vec<u64>,
+    /// Number of network cards.
+    pub cards: u8,
+    /// What a card is like, but for its files.
+    pub card: Card,
     /// Bytes of the memory of a screen.
     pub display: Option<u64>,
     /// There is a board that has no memory and says that it has.
@@ -137,6 +144,12 @@ impl Default for Needs {
             shared: Vec::new(),
             modules: Vec::new(),
             pmem: Vec::new(),
+            cards: 0,
+            card: Card {
+                has_port: false,
+                properties: Vec::new(),
+                files: Default::default(),
+            },
             display: None,
             hole: false,
             size: None,
@@ -194,6 +207,8 @@ impl Needs {
                     | "ivshmem"
                     | "nvdimm"
                     | "pmem"
+                    | "nic"
+                    | "nics"
                     | "display"
                     | "hole"
             ) {
