@@ -44,8 +44,18 @@
 //! | `machine.cpu_time` | | milliseconds of CPU time that QEMU has used |
 //! | `monitor` | `:` command | what QEMU's monitor for people prints, as text |
 //!
+//! And these are about network cards ([`Cards`]), of whose wires the harness is the other end:
+//!
+//! | function | arguments | answer |
+//! |---|---|---|
+//! | `net.take` | card, address, room | length of the next frame that left, which is there now; 0 if none has |
+//! | `net.send` | card, address, length, more, seed, offset | 1; the guest gets these bytes and so many of the pattern; 0 if the wire is full |
+//! | `net.captured` | card | number of frames that have passed, by QEMU's capture |
+//! | `net.plug`, `net.unplug`, `net.remove`, `net.is_gone` | card | as for controllers |
+//!
 //! Words behind ` : ` are text; everything before it is numbers.
 
+mod cards;
 mod control;
 mod layers;
 pub(crate) mod outlasting;
@@ -63,6 +73,7 @@ use vm_test::pattern;
 
 use crate::disk::stressed;
 use crate::ram::{Ram, file_in_pieces};
+pub use cards::Cards;
 pub use control::Control;
 pub use screen::Picture;
 
@@ -73,6 +84,7 @@ pub struct Host {
     /// What is behind memory that is no RAM.
     files: Vec<(String, PathBuf)>,
     control: Option<Control>,
+    cards: Option<Cards>,
 }
 
 /// What a function gives back: a value, or a value and a text.
@@ -86,6 +98,7 @@ impl Host {
             disks,
             files: Vec::new(),
             control: None,
+            cards: None,
         }
     }
 
@@ -98,6 +111,12 @@ impl Host {
     pub fn with_control(self, control: Control) -> Self {
         let control = Some(control);
         Self { control, ..self }
+    }
+
+    /// The same, and the calls about network cards are answered too.
+    pub fn with_cards(self, cards: Cards) -> Self {
+        let cards = Some(cards);
+        Self { cards, ..self }
     }
 
     /// Answers the call in the record with this number and text.
@@ -139,6 +158,11 @@ impl Host {
             return Ok(Value(value, text.into_bytes()));
         }
         let number = |value| Ok(Value(value, Vec::new()));
+        if let Some(cards) = &self.cards
+            && let Some(value) = cards.compute(function, arguments, &self.ram)?
+        {
+            return number(value);
+        }
         match (function, arguments) {
             ("memory.fill", &[address, len, seed, offset]) => {
                 let mut bytes = vec![0; usize::try_from(len)?.min(1 << 16)];

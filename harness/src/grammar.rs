@@ -43,6 +43,8 @@
 //! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
 //! | `pmem=SIZE`, `pmem=SIZE+SIZE` | virtio devices of persistent memory, each a file |
 //! | `unshared` | files behind memory that keep what they had: what is written is the machine's alone, and gone with it |
+//! | `nic`, `nic=PROPERTIES` | a network card whose other end is the harness; with these properties of QEMU's, for example `mrg_rxbuf=off+host_mtu=9000`, or `modern`, or `port`: behind a root port |
+//! | `nics=N` | so many of them, 1 to 4 |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
@@ -63,13 +65,14 @@ mod words;
 use anyhow::{Result, bail, ensure};
 
 use crate::disk::Content;
-use crate::machine::{Firmware, Format, Interface, Machine, Namespace, Nvme};
+use crate::machine::{Card, Firmware, Format, Interface, Machine, Namespace, Nvme};
 
 /// What can be written, for the message about what cannot.
 const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
+     nic[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
@@ -103,6 +106,10 @@ pub struct Needs {
     pub pmem: Vec<u64>,
     /// The files behind memory keep what they had.
     pub unshared: bool,
+    /// Number of network cards.
+    pub cards: u8,
+    /// What a card is like, but for its files.
+    pub card: Card,
     /// Bytes of the memory of a screen.
     pub display: Option<u64>,
     /// There is a board that has no memory and says that it has.
@@ -145,6 +152,12 @@ impl Default for Needs {
             modules: Vec::new(),
             pmem: Vec::new(),
             unshared: false,
+            cards: 0,
+            card: Card {
+                has_port: false,
+                properties: Vec::new(),
+                files: Default::default(),
+            },
             display: None,
             hole: false,
             size: None,
@@ -203,6 +216,8 @@ impl Needs {
                     | "nvdimm"
                     | "pmem"
                     | "unshared"
+                    | "nic"
+                    | "nics"
                     | "display"
                     | "hole"
             ) {

@@ -6,6 +6,7 @@
 //!
 //! The guest ends the machine through `isa-debug-exit`. How, see [`exit`].
 
+mod card;
 mod line;
 mod nvme;
 mod store;
@@ -14,6 +15,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::size;
+pub use card::Card;
 pub(crate) use line::escape;
 pub use line::shell_line;
 use line::{Line, join};
@@ -82,6 +84,8 @@ pub struct Machine {
     pub accel: Accel,
     /// The controllers, in the order in which the guest finds them.
     pub disks: Vec<Nvme>,
+    /// The network cards, likewise.
+    pub cards: Vec<Card>,
     /// Memory besides RAM.
     pub stores: Stores,
     /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
@@ -115,6 +119,7 @@ impl Machine {
             firmware: Firmware::default(),
             accel: Accel::default(),
             disks: Vec::new(),
+            cards: Vec::new(),
             stores: Stores::default(),
             slots: 0,
             iommu: None,
@@ -193,6 +198,7 @@ impl Machine {
         }
         store::add_all(&mut line, self);
         nvme::add_all(&mut line, &self.disks, self.slots);
+        card::add_all(&mut line, &self.cards);
         if let Some((events, file)) = &self.trace {
             for event in events {
                 line.add("-trace", event);

@@ -26,6 +26,33 @@ pub(crate) const fn descriptor(address: u64, len: u32, flags: u16, next: u16) ->
 /// devices count the others in 31.
 const MAX_BYTES: u64 = 1 << 30;
 
+/// A chain of descriptors that is being written: the numbers of those that are still to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chain {
+    /// The next one.
+    pub(crate) at: u16,
+    /// The one that ends the chain.
+    pub(crate) last: u16,
+    /// What all of them say.
+    pub(crate) flags: u16,
+}
+
+impl Chain {
+    /// Hands out the descriptors of memory, which need not be cut, each with its number.
+    #[inline]
+    pub(crate) fn add(&mut self, mut cursor: DmaCursor<'_>, mut put: impl FnMut(u16, [u64; 2])) {
+        while let Some(range) = cursor.next(u64::MAX) {
+            let (flags, next) = match self.at == self.last {
+                true => (self.flags, 0),
+                false => (self.flags | NEXT, self.at + 1),
+            };
+            let words = descriptor(range.addr().get(), range.len() as u32, flags, next);
+            put(self.at, words);
+            self.at += 1;
+        }
+    }
+}
+
 /// How a buffer is cut into commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {

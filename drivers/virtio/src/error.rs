@@ -116,8 +116,10 @@ pub enum Violation {
     UsedIndex(u16),
     /// It has used a chain that it does not have.
     UsedId(u32),
-    /// It says that it has written more than it may.
+    /// It says that it has written more than it may, or nothing where it must.
     UsedLength(u32),
+    /// It says that a frame lies in so many pieces of memory: none, or more than it has.
+    Buffers(u16),
 }
 
 /// What is wrong with the configuration.
@@ -143,6 +145,10 @@ pub enum ConfigError {
     },
     /// The memory is to be where a capability says, and none does.
     NoMemory,
+    /// A link on which packets of so many bytes fit is none.
+    Mtu(u16),
+    /// A card with so many pairs of queues is none.
+    Pairs(u16),
 }
 
 impl From<RequestError> for Error {
@@ -232,7 +238,8 @@ impl fmt::Display for Violation {
         match self {
             Self::UsedIndex(index) => write!(f, "its used index {index} is out of reach"),
             Self::UsedId(id) => write!(f, "it has used {id}, which it does not have"),
-            Self::UsedLength(len) => write!(f, "it has written {len} bytes, more than it may"),
+            Self::UsedLength(len) => write!(f, "it has written {len} bytes, which it may not"),
+            Self::Buffers(buffers) => write!(f, "a frame in {buffers} pieces of memory"),
         }
     }
 }
@@ -248,6 +255,8 @@ impl fmt::Display for ConfigError {
                 write!(f, "memory of {len:#x} bytes at {start:#x}")
             }
             Self::NoMemory => f.write_str("it does not say where its memory is"),
+            Self::Mtu(mtu) => write!(f, "packets of {mtu} bytes"),
+            Self::Pairs(pairs) => write!(f, "{pairs} pairs of queues"),
         }
     }
 }

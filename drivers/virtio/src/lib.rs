@@ -20,7 +20,8 @@
 //! 1. [`transport`]: finding the registers of a device on PCI, agreeing on features.
 //! 2. `split`, `chain`: the split virtqueue, which keeps a trusted copy of everything that it must
 //!    not read back from the device.
-//! 3. devices: [`blk`] and [`pmem`].
+//! 3. `device`: what all devices have in common, and how one is got back after a failure.
+//! 4. devices: [`blk`], [`net`] and [`pmem`].
 //!
 //! # Rules
 //!
@@ -31,7 +32,8 @@
 //! 3. A feature is accepted only if this crate implements it. What a device offers is no reason.
 //! 4. A range that a device names is used only after it was found to lie inside a BAR.
 //! 5. Every wait ends: by an answer, by a time limit, or because the device is seen to be gone.
-//! 6. Reading and writing allocate nothing, take no lock, and read no register.
+//! 6. Reading and writing allocate nothing, take no lock, and read no register. There is one exception: a
+//!    frame that arrives in several pieces of memory comes with a list of them.
 //! 7. There is no unsafe block here. What touches hardware is in the platform, and what vouches for
 //!    memory is in its types: this crate only declares their duties, as the unsafe traits
 //!    [`Platform`], [`SharedMemory`] and [`Memory`].
@@ -51,6 +53,7 @@ mod error;
 mod link;
 pub mod lock;
 mod memory;
+pub mod net;
 mod platform;
 pub mod pmem;
 mod split;

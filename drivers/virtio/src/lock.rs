@@ -14,6 +14,7 @@ pub fn taken() -> u64 {
 }
 
 /// Something that one core at a time may use. Others spin.
+#[derive(Default)]
 pub(crate) struct Mutex<T>(spin::Mutex<T>);
 
 impl<T> Mutex<T> {

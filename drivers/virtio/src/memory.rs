@@ -40,6 +40,15 @@ impl<'a> Ranges<'a> {
         }
     }
 
+    /// Number of ranges.
+    #[inline]
+    pub fn pieces(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::List(list) => list.len(),
+        }
+    }
+
     /// The start.
     pub(crate) fn cursor(&self) -> DmaCursor<'a> {
         match self {

@@ -45,6 +45,7 @@ mod run;
 pub mod sequence;
 mod test;
 mod text;
+pub mod wire;
 
 #[doc(hidden)]
 pub use linkme;

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::Needs;
 use crate::disk;
-use crate::machine::{Accel, Backing, Interface, Machine, Memory, Namespace, Nvme};
+use crate::machine::{Accel, Backing, Card, Interface, Machine, Memory, Namespace, Nvme};
 
 impl Needs {
     /// Bytes of each disk: what the test says, or what its content needs.
@@ -58,6 +58,12 @@ impl Needs {
         machine.stores.pmem = all("virtio-pmem", &self.pmem)?;
         machine.stores.display = self.display;
         machine.stores.hole = self.hole;
+        machine.cards = (0..self.cards)
+            .map(|index| Card {
+                files: folder.join(format!("net{index}")),
+                ..self.card.clone()
+            })
+            .collect();
         let mut disks = 0_u8;
         for index in 0..self.disks + self.spares {
             let mut controller = self.controller.clone();

@@ -47,6 +47,7 @@ impl Needs {
             "svm" => self.svm = true,
             "iommu" => self.iommu = Some(Vec::new()),
             "edu" => self.devices.push("edu"),
+            "nic" => self.cards = self.cards.max(1),
             "display" => self.display = Some(16 << 20),
             "hole" => self.hole = true,
             "unshared" => self.unshared = true,
@@ -84,6 +85,8 @@ impl Needs {
             ("iommu", value) => self.iommu = Some(value.split('+').map(str::to_owned).collect()),
             ("trace", value) => self.trace = value.split('+').map(str::to_owned).collect(),
             ("cpu-without", value) => self.without = value.split('+').map(str::to_owned).collect(),
+            ("nics", value) => return Ok(set(&mut self.cards, value, 1..=4)),
+            ("nic", value) => self.take_card(value),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
             ("spares", value) => {
                 self.controller.place = Place::RootPort;
@@ -97,6 +100,18 @@ impl Needs {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Takes what a network card is like.
+    fn take_card(&mut self, value: &str) {
+        self.cards = self.cards.max(1);
+        for property in value.split('+') {
+            match property {
+                "port" => self.card.has_port = true,
+                "modern" => self.card.properties.push("disable-legacy=on".into()),
+                other => self.card.properties.push(other.into()),
+            }
+        }
     }
 
     /// Takes a word about the controllers.

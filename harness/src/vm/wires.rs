@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Console;
 use super::watch::Sign;
-use crate::calls::{Control, Host, outlasting};
+use crate::calls::{Cards, Control, Host, outlasting};
 use crate::machine::{Machine, Memory, escape};
 use crate::qmp::{Monitor, Remote};
 use crate::ram::Ram;
@@ -94,7 +94,9 @@ impl Wires {
             Memory::Shared => {
                 let host = Host::new(Ram::of_process(qemu.id(), machine.ram)?, disks);
                 let control = Control::new(remote.clone(), machine.clone(), qemu.id());
-                Some(host.with_files(machine.files()).with_control(control))
+                let cards = Cards::new(remote.clone(), machine)?;
+                let host = host.with_files(machine.files()).with_control(control);
+                Some(host.with_cards(cards))
             }
         };
         let sender = signs.clone();

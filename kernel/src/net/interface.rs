@@ -54,7 +54,7 @@ impl Properties {
     }
 }
 
-/// Which frames are to arrive.
+/// Which frames are to arrive. At first these are those for the card, and all that are for several.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reception {
     /// The address from now on; `None` is that of the card.
@@ -65,11 +65,11 @@ pub struct Reception {
     pub all_multicast: bool,
     /// Those for these groups.
     pub multicast: Vec<MacAddress>,
-    /// Those of these VLANs. `None` is all that there are.
-    pub vlans: Option<Vec<u16>>,
+    /// Those with a tag of these VLANs. Those without a tag arrive in any case.
+    pub vlans: Vec<u16>,
 }
 
-/// What an interface has done, on all cores.
+/// What the queues of a core have done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames sent.
@@ -165,7 +165,7 @@ pub trait Interface: Send + Sync {
     /// is the last result, or 0.
     fn poll_changed(&self, seen: u64, cx: &mut Context<'_>) -> Poll<u64>;
 
-    /// What it has done.
+    /// What this core's queues have done.
     fn counters(&self) -> Counters;
 }
 // ANCHOR_END: Interface

@@ -33,6 +33,8 @@
 //! The parts: `interface` is what a driver implements, `frame` and `offload` are the vocabulary,
 //! [`Registry`] knows which interfaces there are, and [`Wire`] is two of them made of memory, for tests.
 
+#[cfg(phyros)]
+mod follow;
 mod frame;
 mod interface;
 mod offload;
@@ -55,6 +57,19 @@ use alloc::vec::Vec;
 use core::task::{Context, Poll};
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+
+/// Looks for network cards, brings them up, and follows what comes and goes from then on. Only the first call
+/// counts, and resolves when the cards that were there are up.
+#[cfg(phyros)]
+pub async fn start(usage: crate::drivers::virtio::net::Usage) {
+    follow::begin(usage).await;
+}
+
+/// The virtio cards in use at this moment: to be asked for counters, or reset.
+#[cfg(phyros)]
+pub fn virtio_cards() -> Vec<Arc<crate::drivers::virtio::net::Nic>> {
+    follow::cards()
+}
 
 /// The interfaces that there are at this moment.
 pub fn interfaces() -> Vec<Arc<dyn Interface>> {

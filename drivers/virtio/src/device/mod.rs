@@ -77,7 +77,7 @@ pub(crate) fn agree<P: Platform, K: Kind>(
     let common = Common(platform);
     common.step(Step::Acknowledge)?;
     common.step(Step::Driver)?;
-    let features = common.negotiate(&K::wishes())?;
+    let features = common.negotiate(&K::wishes().without(options.avoid))?;
     let generation = common.generation();
     let properties = read::<P, K>(platform, &features)?;
     common.set_config_vector(options.config_vector);

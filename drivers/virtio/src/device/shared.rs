@@ -31,6 +31,8 @@ pub struct Options {
     pub resets: u8,
     /// The interrupt vector for changes of the configuration.
     pub config_vector: Option<u16>,
+    /// Features that are not accepted although this driver implements them, by their numbers as bits.
+    pub avoid: u128,
 }
 
 impl Default for Options {
@@ -41,6 +43,7 @@ impl Default for Options {
             retries: 3,
             resets: 3,
             config_vector: None,
+            avoid: 0,
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const NO_VECTOR: u16 = 0xffff;
 pub struct DeviceKind(pub u16);
 
 impl DeviceKind {
+    /// A network card.
+    pub const NET: Self = Self(1);
     /// A block device.
     pub const BLOCK: Self = Self(2);
 

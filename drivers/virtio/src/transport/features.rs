@@ -7,7 +7,7 @@
 
 use super::status::{StatusError, Step};
 use core::fmt;
-use virtio_spec::{F, FeatureBits};
+use virtio_spec::{F, FeatureBits, le128};
 
 /// What a driver implements. `B` are the feature bits of its kind of device.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,18 @@ impl<B: FeatureBits + Copy> Negotiation<B> {
         Self {
             implemented: implemented.into(),
             required: required.into(),
+        }
+    }
+
+    /// The same driver, which does without these, by their numbers as bits. What it has to have, it
+    /// still has to have.
+    #[must_use]
+    pub fn without(self, avoided: u128) -> Self {
+        let avoided = F::from_bits_retain(le128::from_ne(avoided));
+        let kept = self.implemented.into().difference(avoided);
+        Self {
+            implemented: kept.union(self.required.into()).into(),
+            required: self.required,
         }
     }
 
@@ -175,6 +187,14 @@ mod tests {
         assert!(matches!(error, Err(FeatureError::Inconsistent(_))));
         let both = net::F::VERSION_1 | net::F::GUEST_TSO4 | net::F::GUEST_CSUM;
         assert!(driver.choose(both).is_ok());
+    }
+
+    #[test]
+    fn what_is_avoided_is_not_chosen_unless_it_is_required() {
+        let driver = Negotiation::new(blk::F::FLUSH | blk::F::DISCARD, blk::F::MQ);
+        let driver = driver.without(1 << 9 | 1 << 12 | 1 << 32);
+        let chosen = driver.choose(blk::F::all()).expect("enough");
+        assert_eq!([chosen.word(0), chosen.word(1)], [1 << 13 | 1 << 12, 1]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod device;
 pub mod drive;
 pub mod module;
+pub mod net;
 pub mod platform;
 pub mod queue;
 
@@ -30,7 +31,8 @@ use drive::{Disk, Drive};
 const DOMAIN: Domain = Domain::DIRECT;
 
 use platform::VirtioPlatform;
-use virtio::transport::{Blocks, CapabilityError, DeviceKind};
+use queue::Messages;
+use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify};
 
 /// Whether a function is a virtio disk, transitional or modern.
 pub fn is_disk(function: &Function) -> bool {
@@ -63,11 +65,19 @@ impl fmt::Display for ProbeError {
 
 impl core::error::Error for ProbeError {}
 
-/// Brings a disk up, with the next free name, and adds it to the storage.
-pub async fn probe(
-    owners: &Arc<Owners<Ecam>>,
-    function: &Function,
-) -> Result<Arc<Drive>, ProbeError> {
+/// A device that is claimed, and whose registers were found.
+struct Opened {
+    platform: VirtioPlatform,
+    notify: Notify,
+    messages: Option<Messages>,
+    /// The first entry of the messages that is for queues.
+    first_entry: u16,
+    /// The one for changes of the configuration.
+    config_vector: Option<u16>,
+}
+
+/// Claims a device.
+fn open(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Opened, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let capabilities = device.vendor_capabilities();
     let capabilities = capabilities.iter().map(Vec::as_slice);
@@ -82,22 +92,38 @@ pub async fn probe(
     };
     // Entry 0 is for changes of the configuration, unless it is the only one.
     let mut changes = None;
-    let mut options = virtio::blk::Options::default();
+    let mut config_vector = None;
     let mut first_entry = 0;
     if let Some(messages) = messages.as_ref().filter(|messages| messages.len() > 1) {
         let interrupt = Interrupt::allocate(cores::current());
         if messages.route(0, &interrupt).is_ok() {
             changes = Some(interrupt);
-            options.config_vector = Some(0);
+            config_vector = Some(0);
         }
         first_entry = 1;
     }
     let platform = VirtioPlatform::new(device, &blocks, changes).map_err(ProbeError::Device)?;
-    let disk = Disk::new(platform, blocks.notify, options).await;
+    Ok(Opened {
+        platform,
+        notify: blocks.notify,
+        messages: messages.map(Arc::new),
+        first_entry,
+        config_vector,
+    })
+}
+
+/// Brings a disk up, with the next free name, and adds it to the storage.
+pub async fn probe(
+    owners: &Arc<Owners<Ecam>>,
+    function: &Function,
+) -> Result<Arc<Drive>, ProbeError> {
+    let opened = open(owners, function)?;
+    let mut options = virtio::blk::Options::default();
+    options.config_vector = opened.config_vector;
+    let disk = Disk::new(opened.platform, opened.notify, options).await;
     let disk = disk.map_err(ProbeError::Driver)?;
     let drive = Arc::new(Drive::new(function.address, disk));
-    let messages = messages.map(Arc::new);
-    let started = drive.start(messages, first_entry).await;
+    let started = drive.start(opened.messages, opened.first_entry).await;
     started.map_err(ProbeError::Driver)?;
     Ok(drive)
 }

@@ -1,0 +1,228 @@
+//! The other end of a network card's wire, and the hand that plugs the card.
+//!
+//! Nothing here waits: a frame that has not come yet is no frame, and one for which there is no room on the wire
+//! is not sent. The guest asks again.
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use vm_test::pattern;
+
+use crate::machine::{Card, Machine};
+use crate::qmp::Remote;
+use crate::ram::Ram;
+
+/// No frame is longer, offloads included.
+const LONGEST: usize = 1 << 17;
+
+/// All cards of a machine.
+pub struct Cards {
+    remote: Remote,
+    ends: Vec<End>,
+}
+
+/// What is known of one card.
+struct End {
+    socket: UnixDatagram,
+    card: Card,
+    plugged: Mutex<Plugged>,
+}
+
+struct Plugged {
+    name: String,
+    is_gone: bool,
+    /// How often it was plugged: a name is never used again.
+    times: u32,
+}
+
+impl Cards {
+    /// The cards of this machine, which has not started yet.
+    ///
+    /// # Errors
+    /// If there is a socket of that name already.
+    pub fn new(remote: Remote, machine: &Machine) -> Result<Self> {
+        let end = |(index, card): (usize, &Card)| -> Result<End> {
+            let socket = UnixDatagram::bind(card.host_end())?;
+            socket.set_nonblocking(true)?;
+            Ok(End {
+                socket,
+                card: card.clone(),
+                plugged: Mutex::new(Plugged {
+                    name: format!("net{index}"),
+                    is_gone: false,
+                    times: 0,
+                }),
+            })
+        };
+        let ends = machine.cards.iter().enumerate().map(end);
+        Ok(Self {
+            remote,
+            ends: ends.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Computes a function. `None` if it has another name.
+    ///
+    /// # Errors
+    /// If QEMU refuses, or the arguments make no sense.
+    pub(super) fn compute(
+        &self,
+        function: &str,
+        arguments: &[u64],
+        ram: &Ram,
+    ) -> Result<Option<u64>> {
+        Ok(Some(match (function, arguments) {
+            ("net.take", &[card, address, room]) => self.take(card, address, room, ram)?,
+            ("net.send", &[card, address, len, more, seed, offset]) => {
+                let mut frame = vec![0; usize::try_from(len)?];
+                ram.read(address, &mut frame)?;
+                let head = frame.len();
+                frame.resize(head + usize::try_from(more)?, 0);
+                pattern::fill(seed, offset, &mut frame[head..]);
+                self.send(card, &frame)?
+            }
+            ("net.captured", &[card]) => {
+                let capture = fs::read(self.end(card)?.card.capture())?;
+                frames_in(&capture)?
+            }
+            ("net.plug", &[card]) => self.plug(card)?,
+            ("net.unplug", &[card]) => {
+                let name = self.name(card)?;
+                self.order(&format!("device_del {name}"))?
+            }
+            ("net.remove", &[card]) => {
+                let path = format!("/machine/peripheral/{}", self.name(card)?);
+                let arguments = json!({ "path": path, "property": "realized", "value": false });
+                self.remote.execute("qom-set", arguments)?;
+                self.plugged(card, |plugged| plugged.is_gone = true)?;
+                0
+            }
+            ("net.is_gone", &[card]) => self.is_gone(card)?.into(),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn end(&self, card: u64) -> Result<&End> {
+        let end = usize::try_from(card)
+            .ok()
+            .and_then(|card| self.ends.get(card));
+        end.with_context(|| format!("the machine has no network card {card}"))
+    }
+
+    fn plugged<R>(&self, card: u64, look: impl FnOnce(&mut Plugged) -> R) -> Result<R> {
+        let plugged = &self.end(card)?.plugged;
+        Ok(look(
+            &mut plugged.lock().unwrap_or_else(PoisonError::into_inner),
+        ))
+    }
+
+    /// The next frame that has left the guest, into its memory. Its length; 0 if there is none.
+    fn take(&self, card: u64, address: u64, room: u64, ram: &Ram) -> Result<u64> {
+        let mut frame = vec![0; LONGEST];
+        let len = match self.end(card)?.socket.recv(&mut frame) {
+            Ok(len) => len,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        ensure!(len as u64 <= room, "a frame of {len} bytes");
+        ram.write(address, &frame[..len])?;
+        Ok(len as u64)
+    }
+
+    /// Sends a frame to the guest. 0 if there is no room on the wire.
+    fn send(&self, card: u64, frame: &[u8]) -> Result<u64> {
+        let end = self.end(card)?;
+        match end.socket.send_to(frame, end.card.guest_end()) {
+            Ok(len) => {
+                ensure!(len == frame.len(), "only {len} bytes were sent");
+                Ok(1)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Runs a command of the monitor for people that prints only when it fails.
+    fn order(&self, line: &str) -> Result<u64> {
+        let answer = self.remote.ask(line)?;
+        let answer = answer.trim();
+        ensure!(answer.is_empty(), "QEMU refuses `{line}`: {answer}");
+        Ok(0)
+    }
+
+    fn plug(&self, card: u64) -> Result<u64> {
+        ensure!(self.is_gone(card)?, "network card {card} is plugged");
+        let times = self.plugged(card, |plugged| plugged.times + 1)?;
+        let name = format!("net{card}-{times}");
+        let device = self.end(card)?.card.device(usize::try_from(card)?, &name);
+        self.order(&format!("device_add {device}"))?;
+        self.plugged(card, |plugged| {
+            *plugged = Plugged {
+                name,
+                is_gone: false,
+                times,
+            };
+        })?;
+        Ok(0)
+    }
+
+    fn is_gone(&self, card: u64) -> Result<bool> {
+        self.plugged(card, |plugged| {
+            plugged.is_gone |= self.remote.is_deleted(&plugged.name);
+            plugged.is_gone
+        })
+    }
+
+    /// The name of a card that is there.
+    fn name(&self, card: u64) -> Result<String> {
+        ensure!(!self.is_gone(card)?, "network card {card} is not plugged");
+        self.plugged(card, |plugged| plugged.name.clone())
+    }
+
+    /// Where the captures are.
+    pub fn captures(&self) -> Vec<PathBuf> {
+        let ends = self.ends.iter();
+        ends.map(|end| end.card.capture()).collect()
+    }
+}
+
+/// Frames in a capture in the format of libpcap, which ends after one.
+fn frames_in(capture: &[u8]) -> Result<u64> {
+    const MAGIC: [u8; 4] = 0xa1b2_c3d4_u32.to_le_bytes();
+    ensure!(capture.starts_with(&MAGIC), "not a capture");
+    let mut rest = capture.get(24..).context("no header")?;
+    let mut count = 0;
+    while !rest.is_empty() {
+        let len = rest.get(8..12).context("half a header")?;
+        let len = u32::from_le_bytes(len.try_into()?) as usize;
+        rest = rest.get(16 + len..).context("half a frame")?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_a_capture_are_counted_and_half_a_frame_is_none() {
+        let mut capture = vec![0xd4, 0xc3, 0xb2, 0xa1];
+        capture.resize(24, 0);
+        assert_eq!(frames_in(&capture).unwrap(), 0);
+        for len in [60_u32, 1514] {
+            capture.extend([0; 8]);
+            capture.extend(len.to_le_bytes());
+            capture.extend(len.to_le_bytes());
+            capture.resize(capture.len() + len as usize, 7);
+        }
+        assert_eq!(frames_in(&capture).unwrap(), 2);
+        capture.pop();
+        assert!(frames_in(&capture).is_err());
+        assert!(frames_in(&capture[1..]).is_err());
+    }
+}

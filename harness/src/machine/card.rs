@@ -1,0 +1,90 @@
+//! Network cards, as values and as QEMU's arguments.
+//!
+//! The other end of a card's wire is the harness: each frame is a datagram of a Unix socket, as it is, without
+//! anything in front of it. So the host sees what leaves the guest, bit for bit, and sends what it likes. QEMU
+//! besides writes down what passes in a file, in the format of libpcap.
+//!
+//! | what | QEMU's name |
+//! |---|---|
+//! | the second card | `net1` |
+//! | its port, if it is behind one | `netport1` |
+//! | its wire | `wire1` |
+
+use std::path::{Path, PathBuf};
+
+use super::line::{Line, escape, join};
+
+/// A network card.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// It is behind a root port of its own, to be plugged and unplugged.
+    pub has_port: bool,
+    /// Properties of QEMU's device, for example `mrg_rxbuf=off`.
+    pub properties: Vec<String>,
+    /// Where the sockets and the capture are: in files whose names start like this.
+    pub files: PathBuf,
+}
+
+/// Chassis of the cards' ports: between those of controllers and the empty ones.
+const CHASSIS: usize = 60;
+
+impl Card {
+    fn file(&self, end: &str) -> PathBuf {
+        let mut name = self.files.clone().into_os_string();
+        name.push(end);
+        name.into()
+    }
+
+    /// The socket that QEMU reads from.
+    pub fn guest_end(&self) -> PathBuf {
+        self.file(".guest")
+    }
+
+    /// The socket that QEMU writes to.
+    pub fn host_end(&self) -> PathBuf {
+        self.file(".host")
+    }
+
+    /// What has passed.
+    pub fn capture(&self) -> PathBuf {
+        self.file(".pcap")
+    }
+
+    /// The device, under this name.
+    pub fn device(&self, index: usize, name: &str) -> String {
+        let mac = format!("52:54:00:70:68:{:02x}", 0x10 + index);
+        let mut device = format!("virtio-net-pci,id={name},netdev=wire{index},mac={mac}");
+        if self.has_port {
+            device.push_str(&format!(",bus=netport{index}"));
+        }
+        for property in &self.properties {
+            device.push(',');
+            device.push_str(property);
+        }
+        device
+    }
+}
+
+/// Adds all cards.
+pub(super) fn add_all(line: &mut Line, cards: &[Card]) {
+    if cards.iter().any(|card| card.has_port) {
+        // Otherwise QEMU plugs and unplugs by ACPI methods, and keeps the ports out of it.
+        let native = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
+        line.add("-global", native);
+    }
+    for (index, card) in cards.iter().enumerate() {
+        let end = |path: &Path| escape(path);
+        let wire = format!("dgram,id=wire{index},local.type=unix,remote.type=unix,local.path=");
+        let (guest, host) = (end(&card.guest_end()), end(&card.host_end()));
+        line.add("-netdev", &join(&[&wire, &guest, &",remote.path=", &host]));
+        let dump = format!("filter-dump,id=dump{index},netdev=wire{index},maxlen=262144,file=");
+        line.add("-object", &join(&[&dump, &end(&card.capture())]));
+        if card.has_port {
+            let chassis = CHASSIS + index;
+            let port = format!("pcie-root-port,id=netport{index},chassis={chassis},slot={chassis}");
+            line.add("-device", &port);
+        }
+        let name = format!("net{index}");
+        line.add("-device", &card.device(index, &name));
+    }
+}

@@ -1,0 +1,66 @@
+//! Network cards: a pair of queues on a core, or on several.
+//!
+//! - `line` is a queue on its core, and who looks at it when;
+//! - `nic` is a card with its pairs, and the tasks that keep them going;
+//! - `interface` is the same as a network interface;
+//! - `words` turns the kernel's frames into the driver's, and back.
+
+mod interface;
+mod line;
+mod nic;
+mod words;
+
+pub use line::LineCounters;
+pub use nic::{Nic, PairCounters};
+
+use super::{Opened, ProbeError};
+use crate::pci::Function;
+use crate::pci::device::Owners;
+use crate::pci::ecam::Ecam;
+use alloc::sync::Arc;
+use virtio::net::Card;
+use virtio::transport::DeviceKind;
+
+/// Whether a function is a virtio network card, transitional or modern.
+pub fn is_card(function: &Function) -> bool {
+    DeviceKind::of(function.vendor, function.device) == Some(DeviceKind::NET)
+}
+
+/// How a card is to be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Most pairs of queues. Each is on a core of its own, beginning with the one that finds the card.
+    pub pairs: usize,
+    /// Features to do without, by their numbers as bits.
+    pub avoid: u128,
+}
+
+impl Default for Usage {
+    /// One pair, and all that the driver and the card can do.
+    fn default() -> Self {
+        Self { pairs: 1, avoid: 0 }
+    }
+}
+
+/// Brings a card up, with the next free name. It is in use from here on.
+pub async fn probe(
+    owners: &Arc<Owners<Ecam>>,
+    function: &Function,
+    usage: Usage,
+) -> Result<Arc<Nic>, ProbeError> {
+    let Opened {
+        platform,
+        notify,
+        messages,
+        first_entry,
+        config_vector,
+    } = super::open(owners, function)?;
+    let mut options = virtio::net::Options::default();
+    (options.config_vector, options.avoid) = (config_vector, usage.avoid);
+    let card = Card::new(platform, notify, options).await;
+    let card = card.map_err(ProbeError::Driver)?;
+    let nic = Arc::new(Nic::new(function.address, card));
+    let started = nic.start(messages, first_entry, usage.pairs.max(1)).await;
+    started.map_err(ProbeError::Driver)?;
+    Ok(nic)
+}
