@@ -37,7 +37,9 @@ pub(super) fn run(tests: &[&Test]) -> Result<BTreeSet<String>> {
                 .args(names),
             Place::EndToEnd => command.args(["--test", "run", "--"]).args(names),
             Place::Machine => command.args(["--test", "vm", "--", &names.join(",")]),
-            Place::Docs => command.args(["--doc", "--"]),
+            // What must not compile could fail for another reason than it should, a name that has
+            // changed. Only a compiler that may use what is unstable compares the errors' codes.
+            Place::Docs => command.arg("--doc").env("RUSTC_BOOTSTRAP", "1"),
         };
         eprintln!("running {} tests of {package}", tests.len());
         passed.extend(outcome(&mut command, &tests)?);
