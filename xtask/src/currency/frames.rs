@@ -31,9 +31,9 @@ const NUMBERS: [&str; 6] = [
 ];
 
 /// Names that are page frames, if they are addresses.
-const ADDRESSES: [&str; 4] = ["page", "frame", "pages", "frames"];
+const ADDRESSES: [&str; 2] = ["page", "frame"];
 
-/// Types that can hold an address. A number of pages is a `u32` or a `usize`.
+/// Types that can hold an address.
 const ADDRESS_TYPES: [&str; 3] = ["u64", "PhysAddr", "DmaAddr"];
 
 /// All page frames in signatures and public fields.

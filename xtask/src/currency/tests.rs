@@ -144,7 +144,7 @@ fn page_frames_are_found_by_type_by_name_and_in_lists() {
     }
     for source in [
         "fn f(page: Phyr, frames: Frames) {}",
-        "fn f(pages: usize, page_size: u64) {}",
+        "fn f(pages: usize, frames: u64, page_size: u64) {}",
         "fn f(page: LogPage, vector: u8) {}",
         "struct Private { page: PhysAddr }",
         "// No page frame: where a table begins.\nfn f() -> Vec<PhysAddr> { x }",
