@@ -279,9 +279,10 @@ impl<P: Platform, B: Memory> Queue<P, B> {
 
     /// The request, if it is over. Else wakes `cx`, and nobody else, when it is.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the ticket is of another queue, or its request was given back already.
+    /// The result is [`RequestError::NoSuchRequest`](crate::RequestError::NoSuchRequest), and there is
+    /// no memory with it, if the ticket is of another queue, or its request was given back already.
     #[inline(always)]
     pub fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
         self.body_mut().poll(ticket, cx)
