@@ -23,6 +23,7 @@
 //!   stops, and goes on when the [`Controller`](crate::Controller) has been reset.
 
 mod completion;
+mod making;
 mod orders;
 mod sending;
 mod table;
