@@ -113,6 +113,8 @@ pub enum RequestError {
     Access,
     /// The controller has no such command, or not with these options.
     Unsupported,
+    /// The ticket is of another queue, or its request was given back already.
+    NoSuchRequest,
     /// The blocks that are copied overlap with those that are written. Copy through memory.
     Overlap,
     /// There is no zone that starts at this block.
@@ -297,6 +299,7 @@ impl fmt::Display for RequestError {
                 write!(f, "the block at byte {offset} does not fit into a command")
             }
             Self::Access => f.write_str("the memory is not what the command needs"),
+            Self::NoSuchRequest => f.write_str("no request of this queue has this ticket"),
             Self::Overlap => f.write_str("the blocks overlap with those they are copied to"),
             Self::NoZone { block } => write!(f, "there is no zone at block {block}"),
             Self::TooLong { blocks, most } => {

@@ -28,10 +28,11 @@
 //! makes futures of them.
 //!
 //! The way of a request through the files: `requests` checks it against the namespace,
-//! `queue/sending` cuts it into commands, `prp` describes the memory of one, `operation` builds
-//! the entry, `slots` gives it an identifier, `rings` puts it into memory and rings the
-//! doorbell, and `queue/completion` takes the answer. `bring_up` is how a controller gets
-//! there, `recovery` how it gets back, `link` what the cores say to each other for that.
+//! `queue/sending` cuts it into commands, `queue/making` makes one, `prp` and `sgl` describe its
+//! memory, `operation` builds the entry, `slots` gives it an identifier, `rings` puts it into
+//! memory and rings the doorbell, and `queue/completion` takes the answer. `bring_up` is how a
+//! controller gets there, `inventory` which namespaces it has, `introduction` how it learns of
+//! queues; `recovery` is how it gets back, `link` what the cores say to each other for that.
 //!
 //! # Rules
 //!
@@ -88,6 +89,8 @@ mod first;
 mod format;
 pub mod host_memory;
 mod identity;
+mod introduction;
+mod inventory;
 mod lending;
 mod limits;
 mod link;

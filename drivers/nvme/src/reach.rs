@@ -36,6 +36,10 @@ pub trait Reach: Clone {
 
     /// Calls `f` with the queue, which is used by nobody else for so long.
     fn with<R>(&self, f: impl FnOnce(&mut Queue<Self::Platform, Self::Memory>) -> R) -> R;
+
+    /// The queue has taken a request of [`execute`]. For who counts; called inside of `with`, so not
+    /// with the queue.
+    fn taken(&self) {}
 }
 
 /// A queue of one thread of control.
@@ -107,6 +111,7 @@ impl<R: Reach> Future for Execute<R> {
                     // Should it be over already, the waker was woken.
                     Ok(ticket) => {
                         *state = State::Sent(ticket);
+                        this.reach.taken();
                         Poll::Pending
                     }
                     Err(refused) if refused.error == Error::Full => {

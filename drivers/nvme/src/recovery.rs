@@ -16,9 +16,9 @@
 //! does no harm. But its queue is not created before its rings are clean: the service does
 //! that when the answer comes.
 
-use crate::bring_up::Introduction;
 use crate::command::{self, Command};
 use crate::error::{Error, Failure, Waiting};
+use crate::introduction::Introduction;
 use crate::link::Order;
 use crate::notices::Notice;
 use crate::platform::Platform;

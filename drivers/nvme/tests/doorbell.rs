@@ -1,5 +1,10 @@
 //! Shadow doorbells in every order that two processors can make of them: nobody waits for ever.
 
+#![expect(
+    clippy::arc_with_non_send_sync,
+    reason = "the threads are the model checker's"
+)]
+
 extern crate alloc;
 
 mod atomics {

@@ -9,11 +9,10 @@ mod identify;
 mod log;
 mod maintenance;
 mod namespaces;
+mod settings;
 
 pub use features::{
-    Arbitration, AsynchronousEvents, Coalescing, ErrorRecovery, Feature, HostBehaviour,
-    PowerManagement, Save, Select, Supported, TemperatureThreshold, ThermalManagement, Timestamp,
-    VectorConfiguration, get_feature, host_memory_buffer, set_feature,
+    Feature, Save, Select, Supported, get_feature, host_memory_buffer, set_feature,
 };
 pub use identify::{CommandSet, Identify};
 pub use log::{LogPage, get_log_page};
@@ -24,4 +23,8 @@ pub use maintenance::{
 pub use namespaces::{
     Attachment, Erase, Format, NewNamespace, create_namespace, delete_namespace, format_nvm,
     namespace_attachment,
+};
+pub use settings::{
+    Arbitration, AsynchronousEvents, Coalescing, ErrorRecovery, HostBehaviour, PowerManagement,
+    TemperatureThreshold, ThermalManagement, Timestamp, VectorConfiguration,
 };

@@ -6,7 +6,7 @@
 
 use super::table::Stage;
 use super::{Body, Mode, Ticket};
-use crate::error::{CommandError, Error, Failure, Violation};
+use crate::error::{CommandError, Error, Failure, RequestError, Violation};
 use crate::memory::Memory;
 use crate::operation::Done;
 use crate::platform::Platform;
@@ -141,11 +141,10 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     #[inline(always)]
     pub(super) fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
-        let active = &mut self.requests[ticket.slot];
-        assert!(
-            active.used().is_some() && active.serial == ticket.serial,
-            "a ticket of this queue"
-        );
+        let active = self.requests.get_mut(ticket.slot);
+        let Some(active) = active.filter(|active| active.is_of(ticket.serial)) else {
+            return no_such_request();
+        };
         if !active.is_over {
             match &mut active.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -157,8 +156,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
     }
 
     pub(super) fn abandon(&mut self, ticket: Ticket) {
-        let active = self.requests[ticket.slot].used_mut();
-        let Some(active) = active.filter(|active| active.serial == ticket.serial) else {
+        let active = self.requests.get_mut(ticket.slot);
+        let Some(active) = active.filter(|active| active.is_of(ticket.serial)) else {
             return;
         };
         active.is_abandoned = true;
@@ -212,4 +211,14 @@ impl<P: Platform, B: Memory> Body<P, B> {
         self.counters.failures += 1;
         self.shared.report(failure);
     }
+}
+
+/// What there is for a ticket that nobody has.
+#[cold]
+fn no_such_request<B>() -> Poll<Done<B>> {
+    Poll::Ready(Done {
+        data: None,
+        metadata: None,
+        result: Err(Error::Request(RequestError::NoSuchRequest)),
+    })
 }

@@ -23,6 +23,7 @@
 //!   stops, and goes on when the [`Controller`](crate::Controller) has been reset.
 
 mod completion;
+mod making;
 mod orders;
 mod sending;
 mod table;
@@ -279,9 +280,10 @@ impl<P: Platform, B: Memory> Queue<P, B> {
 
     /// The request, if it is over. Else wakes `cx`, and nobody else, when it is.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If the ticket is of another queue, or its request was given back already.
+    /// The result is [`RequestError::NoSuchRequest`](crate::RequestError::NoSuchRequest), and there is
+    /// no memory with it, if the ticket is of another queue, or its request was given back already.
     #[inline(always)]
     pub fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
         self.body_mut().poll(ticket, cx)

@@ -131,6 +131,12 @@ impl<B> Active<B> {
         self.is_used.then_some(self)
     }
 
+    /// Whether there is a request, and it is the one with this number.
+    #[inline(always)]
+    pub(super) fn is_of(&self, serial: u32) -> bool {
+        self.is_used && self.serial == serial
+    }
+
     /// Takes the request out: its result, and its memory.
     #[inline(always)]
     pub(super) fn end(&mut self) -> Done<B> {

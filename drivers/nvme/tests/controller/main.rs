@@ -34,5 +34,6 @@ mod retries;
 mod shadows;
 mod splitting;
 mod stopping;
+mod tickets;
 mod transfers;
 mod zoned;

@@ -17,6 +17,7 @@
 //!   queues are: so who stops polling finds it unmasked, or unmasks it before his last look.
 //! - The relay ends with its last listener: first the entry is masked, then the vector is given back.
 
+use super::audience::{Audience, Listener};
 use crate::cores::{self, CoreId};
 use crate::executor::{self, Task};
 use crate::interrupts::Interrupt;
@@ -28,8 +29,6 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::{pending, poll_fn};
 use core::ops::Range;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use core::task::{Poll, Waker};
 
 /// The table of a device's messages. Used when a mode changes, without a lock: an entry has a word of its
 /// own that masks it.
@@ -203,88 +202,36 @@ impl Relay {
     }
 }
 
-/// Those who listen.
-#[derive(Default)]
-struct Audience {
-    /// Interrupts so far.
-    raised: AtomicU32,
-    waiting: Mutex<Vec<(u64, Waker)>>,
-}
-
-impl Audience {
-    #[inline]
-    fn raised(&self) -> u32 {
-        self.raised.load(Ordering::Acquire)
-    }
-
-    fn tell(&self) {
-        self.raised.fetch_add(1, Ordering::Release);
-        // A waker only puts its task into a line.
-        for (_, waker) in self.waiting.lock().drain(..) {
-            waker.wake();
-        }
-    }
-}
-
 /// One who listens.
 pub(super) struct Ear {
     relay: Arc<Relay>,
-    id: u64,
-    seen: AtomicU32,
+    listener: Listener,
     /// It keeps the entry from being masked.
     is_open: bool,
 }
-
-/// Numbers for ears, none given twice.
-static NEXT: AtomicU64 = AtomicU64::new(0);
 
 impl Ear {
     fn new(relay: Arc<Relay>, is_open: bool) -> Self {
         if is_open {
             relay.open();
         }
-        let seen = AtomicU32::new(relay.audience.raised());
+        let listener = relay.audience.join();
         Self {
             relay,
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            seen,
+            listener,
             is_open,
         }
     }
 
-    fn take_raised(&self) -> bool {
-        let raised = self.relay.audience.raised();
-        self.seen.swap(raised, Ordering::Relaxed) != raised
-    }
-
     /// Waits until there was an interrupt since the last time.
     pub(super) async fn raised(&self) {
-        poll_fn(|cx| {
-            if self.take_raised() {
-                return Poll::Ready(());
-            }
-            {
-                let mut waiting = self.relay.audience.waiting.lock();
-                match waiting.iter_mut().find(|(id, _)| *id == self.id) {
-                    Some((_, waker)) => waker.clone_from(cx.waker()),
-                    None => waiting.push((self.id, cx.waker().clone())),
-                }
-            }
-            // After that: whoever tells either finds the waker, or has counted before this look.
-            match self.take_raised() {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
+        poll_fn(|cx| self.relay.audience.poll(&self.listener, cx)).await;
     }
 }
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        let mut waiting = self.relay.audience.waiting.lock();
-        waiting.retain(|(id, _)| *id != self.id);
-        drop(waiting);
+        self.relay.audience.leave(&self.listener);
         if self.is_open {
             self.relay.close();
         }

@@ -13,6 +13,7 @@ use super::namespace::Namespace;
 use super::own::Own;
 use super::platform::NvmePlatform;
 use super::queue::{Access, Local, Policy, Queue, QueueCounters};
+use super::word::Word;
 use crate::block::BlockDevice;
 use crate::cores::{self, CoreId, PerCore};
 use crate::dma::{Domain, Transfer};
@@ -27,9 +28,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::{Ref, RefCell};
-use core::future::{pending, poll_fn};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::task::{Poll, Waker};
+use core::future::pending;
+use core::sync::atomic::{AtomicU64, Ordering};
 use embassy_futures::select::select3;
 use embassy_time::{Duration, Timer};
 
@@ -50,7 +50,7 @@ pub struct Hub {
     namespaces: Mutex<Vec<Arc<Namespace>>>,
     /// The memory that it has itself.
     own: Own,
-    leaving: Farewell,
+    leaving: Word,
     events: AtomicU64,
     tasks: Mutex<Vec<Task<()>>>,
 }
@@ -68,6 +68,10 @@ impl nvme::Reach for Way {
 
     fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
         action(&mut self.0.queue())
+    }
+
+    fn taken(&self) {
+        self.0.submitted();
     }
 }
 
@@ -88,7 +92,7 @@ impl Hub {
             controller: Mutex::new(Some(controller)),
             namespaces: Mutex::new(Vec::new()),
             own,
-            leaving: Farewell::default(),
+            leaving: Word::default(),
             events: AtomicU64::new(0),
             tasks: Mutex::new(Vec::new()),
         }
@@ -143,10 +147,7 @@ impl Hub {
     pub async fn execute(&self, request: nvme::Request<Transfer>) -> nvme::Done<Transfer> {
         let way = self.queues.here().borrow().clone().map(Way);
         match way {
-            Some(way) => {
-                way.0.submitted();
-                nvme::execute(way, request).await
-            }
+            Some(way) => nvme::execute(way, request).await,
             None => nvme::Done {
                 data: request.data,
                 metadata: request.metadata,
@@ -198,11 +199,8 @@ impl Hub {
                 started.push(self.attach(*core, place, None));
             }
         }
-        while !started
-            .iter()
-            .all(|started| started.load(Ordering::Acquire))
-        {
-            Timer::after(LOOK).await;
+        for started in started {
+            started.said().await;
         }
         let hub = self.clone();
         let keeper = executor::spawn(async move { hub.keep(controller).await });
@@ -210,10 +208,10 @@ impl Hub {
         Ok(())
     }
 
-    /// Gives a core its way to a queue. The result becomes true when that has happened.
-    fn attach(self: &Arc<Self>, core: CoreId, place: Place, bell: Option<Bell>) -> Arc<AtomicBool> {
-        let is_ready = Arc::new(AtomicBool::new(false));
-        let (hub, ready) = (self.clone(), is_ready.clone());
+    /// Gives a core its way to a queue. The word is said when that has happened.
+    fn attach(self: &Arc<Self>, core: CoreId, place: Place, bell: Option<Bell>) -> Arc<Word> {
+        let started = Arc::new(Word::default());
+        let (hub, ready) = (self.clone(), started.clone());
         let task = executor::spawn_on(core, move || async move {
             // One core looks at the clock for a queue: its scans are counted.
             let (access, must_poll, attends) = match place {
@@ -226,7 +224,7 @@ impl Hub {
             *hub.queues.here().borrow_mut() = Some(local.clone());
             let looked_at = local.clone();
             let poller = executor::add_poller(move || looked_at.look());
-            ready.store(true, Ordering::Release);
+            ready.say();
             if attends {
                 let attend = nvme::attend(Way(local.clone()));
                 select3(attend, listen(ear), hub.leaving.said()).await;
@@ -240,7 +238,7 @@ impl Hub {
             hub.queues.here().borrow_mut().take();
         });
         self.tasks.lock().push(task);
-        is_ready
+        started
     }
 
     /// The controller's task: watches over it, and tells the storage what changes.
@@ -340,43 +338,6 @@ impl Hub {
         for task in tasks {
             task.await;
         }
-    }
-}
-
-/// The word that a controller goes, for tasks on all cores, which sleep until then.
-#[derive(Default)]
-struct Farewell {
-    is_said: AtomicBool,
-    waiting: Mutex<Vec<Waker>>,
-}
-
-impl Farewell {
-    fn say(&self) {
-        self.is_said.store(true, Ordering::Release);
-        let waiting = core::mem::take(&mut *self.waiting.lock());
-        for waker in waiting {
-            waker.wake();
-        }
-    }
-
-    /// Waits until it is said. The lock is taken once, and not each time that the task has a turn.
-    async fn said(&self) {
-        let mut known: Option<Waker> = None;
-        poll_fn(|cx| {
-            if !known
-                .as_ref()
-                .is_some_and(|known| known.will_wake(cx.waker()))
-            {
-                known = Some(cx.waker().clone());
-                self.waiting.lock().push(cx.waker().clone());
-            }
-            // After that: whoever says it either finds the waker, or said it before this look.
-            match self.is_said.load(Ordering::Acquire) {
-                true => Poll::Ready(()),
-                false => Poll::Pending,
-            }
-        })
-        .await;
     }
 }
 

@@ -294,8 +294,12 @@ impl BlockDevice for Namespace {
         }
         let ticket = nvme::Ticket::from_number(ticket.number());
         // A queue stays until all its requests were asked for, or abandoned.
-        let local = self.hub.local();
-        let local = local.expect("a request is in a queue of this core");
+        let Some(local) = self.hub.local() else {
+            return Poll::Ready(Completion {
+                memory: None,
+                result: Err(BlockError::Removed),
+            });
+        };
         let done = local.queue().poll(&ticket, cx);
         done.map(|done| Completion {
             memory: done.data.map(Transfer::into_memory),
