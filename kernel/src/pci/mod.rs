@@ -15,6 +15,7 @@ pub mod device;
 pub mod ecam;
 #[cfg(test)]
 mod fake;
+mod function;
 pub mod hotplug;
 pub mod msix;
 mod place;
@@ -22,7 +23,8 @@ pub mod resources;
 pub mod scan;
 
 pub use bar::{Bar, BarKind};
-pub use device::{Device, Function};
+pub use device::Device;
+pub use function::Function;
 pub use pci_types::PciAddress;
 pub use scan::Bus;
 

@@ -11,7 +11,8 @@
 //!   interrupted does so when it is unmasked: nothing is lost.
 //! - When a `Msix` is dropped, the device sends no more messages.
 
-use super::device::{Claim, Function};
+use super::device::Claim;
+use super::function::Function;
 use super::{ConfigRead, ConfigSpace, PciAddress};
 use crate::interrupts::{Interrupt, Message};
 use crate::memory::mapping::MapError;

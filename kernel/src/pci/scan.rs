@@ -1,7 +1,7 @@
 //! Enumeration: number the buses, find the functions, give everything its place.
 
 use super::bar::{self, Bar, BarKind, Need};
-use super::device::Function;
+use super::function::Function;
 use super::hotplug::{self, Port};
 use super::place::place_root;
 use super::resources::Space;

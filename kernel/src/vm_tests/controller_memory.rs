@@ -44,6 +44,19 @@ fn words(part: Phyr) -> Vec<u64> {
     words
 }
 
+/// The dwords 12 and 13 of all commands with this opcode from this block of namespace 1 on, in the queues
+/// of so many cores, where the controller takes them from.
+pub(super) fn sent(opcode: u8, block: u64, cores: u64) -> Vec<u64> {
+    let memory = memory();
+    let all = (0..cores * QUEUE).step_by(512);
+    let entries = all.flat_map(|at| words(memory.sub(at, 512).expect("it is inside")));
+    let entries: Vec<u64> = entries.collect();
+    let (entries, _) = entries.as_chunks::<8>();
+    let is_it =
+        |entry: &&[u64; 8]| entry[0] as u8 == opcode && entry[0] >> 32 == 1 && entry[5] == block;
+    entries.iter().filter(is_it).map(|entry| entry[6]).collect()
+}
+
 #[vm_test(
     machine = "smp=2,cmb=16M,trace=pci_nvme_create_sq,size=16M",
     timeout = 120
@@ -59,19 +72,12 @@ fn commands_lie_in_the_controller_if_that_is_wanted() {
     // Two cores, with content compared, and around the ring several times.
     streams::each_core_reads(2);
 
-    // The command of one read, where the controller takes it from: opcode, namespace, block, blocks.
+    // The command of one read, where the controller takes it from.
     const PLACE: u64 = 0x4321;
     disk.read_now(PLACE, &mut vec![0; 3 * 512])
         .expect("it reads");
-    let all = (0..QUEUE).step_by(512);
-    let mut entries = all.flat_map(|at| words(memory.sub(at, 512).expect("it is inside")));
-    let mut found = 0;
-    while let Some(first) = entries.next() {
-        let rest: Vec<u64> = entries.by_ref().take(7).collect();
-        let is_read = first as u8 == 0x02 && first >> 32 == 1;
-        found += u32::from(is_read && rest[4] == PLACE && rest[5] as u16 == 2);
-    }
-    assert_eq!(found, 1, "QEMU has the command in its memory");
+    let found = sent(0x02, PLACE, 1);
+    assert_eq!(found, [2], "QEMU has the command in its memory");
 
     // After a reset the controller has forgotten where its memory is, and is told again.
     let controller = storage::controllers()[0].controller().expect("it is there");

@@ -134,6 +134,47 @@ fn take_out_and_bring_back(take_out: impl Fn()) {
     assert!(machine().functions().iter().any(is_disk));
 }
 
+/// QEMU refuses to resize a namespace under its controller. So it changes while the controller is not there.
+#[vm_test(machine = "hotplug,size=8M", timeout = 60)]
+fn a_disk_comes_back_with_another_size() {
+    let blocks = |mib: u64| (mib << 20) / 512;
+    let mut before = 8;
+    for mib in [12, 4, 6] {
+        let old = disk();
+        assert_eq!(old.geometry().blocks, blocks(before));
+        control::unplug(0);
+        until(|| volumes().is_empty());
+        let page = || Frames::zeroed(PAGE).unwrap();
+        let refused = wait(old.read(0, page())).map_err(|failed| failed.error);
+        assert_eq!(refused.err(), Some(BlockError::Removed));
+        drop(old);
+        until(|| control::is_gone(0) && storage::controllers().is_empty());
+        control::resize(0, mib << 20);
+        control::plug(0);
+        until(|| volumes().len() == 1);
+
+        let disk = disk();
+        assert_eq!(disk.geometry().blocks, blocks(mib));
+        let end = blocks(mib) - PAGE / 512;
+        let mut last = page();
+        let mine = seed() ^ mib;
+        pattern::fill(mine, 0, last.bytes_mut());
+        let last = wait(disk.write(end, last)).unwrap();
+        wait(disk.flush()).unwrap();
+        host::assert_disk_pattern(0, (mib << 20) - PAGE, PAGE, mine, 0);
+        let beyond = wait(disk.read(end + 1, last)).map_err(|failed| failed.error);
+        assert_eq!(beyond.err(), Some(BlockError::OutOfRange));
+        // What was there is still there, and what is new is empty.
+        let first = wait(disk.read(0, page())).unwrap();
+        assert_eq!(pattern::first_difference(seed(), 0, first.bytes()), None);
+        if mib > before {
+            let new = wait(disk.read(blocks(before), page())).unwrap();
+            assert!(new.bytes().iter().all(|byte| *byte == 0));
+        }
+        before = mib;
+    }
+}
+
 #[vm_test(machine = "smp=2,hotplug,size=8M", timeout = 120)]
 fn a_controller_is_unplugged_under_load_and_the_next_one_works() {
     take_out_and_bring_back(|| control::unplug(0));

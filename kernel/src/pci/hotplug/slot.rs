@@ -22,7 +22,7 @@
 //! - What is switched counts as switched at once. That is so in virtual machines; hardware would say when it is done.
 //! - A new arrival is not touched while a driver of the last one still holds its addresses.
 
-use super::super::device::find_capability;
+use super::super::function::find_capability;
 use super::super::{ConfigRead, ConfigSpace, PciAddress, header};
 use core::time::Duration;
 use phyr::Phyr;

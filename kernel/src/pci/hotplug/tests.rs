@@ -1,11 +1,14 @@
-//! Slots that behave, slots that lie, and devices that go at the worst moment.
+//! Slots that behave, and slots that lie. Devices that go at the worst moment are in `trouble`, and whatever may happen, in any
+//! order, in `orders`.
+
+mod orders;
+mod trouble;
 
 use super::super::fake::{self, Fake, Machine, decoded_by};
 use super::super::scan::{Holes, scan};
 use super::super::{ConfigRead, header};
 use super::*;
 use phyr::{Phyr, PhysAddr};
-use proptest::prelude::*;
 use std::cell::Cell;
 
 const ALL: u32 = fake::POWER_CONTROLLER | fake::INDICATOR;
@@ -310,99 +313,6 @@ fn no_event_is_left_behind() {
     assert_eq!(port(&tree, |port| port.words[fake::SLOT] & 0x11f << 16), 0);
 }
 
-/// A port with every event set at every look, whose device changes its mind.
-struct Storm {
-    machine: Machine,
-    reads: Cell<u32>,
-}
-
-impl ConfigRead for Storm {
-    fn read(&self, address: PciAddress, offset: u16) -> u32 {
-        self.reads.set(self.reads.get() + 1);
-        match (address.bus(), usize::from(offset) / 4) {
-            (0, fake::SLOT) => 0xffbf_0000 | self.reads.get() << 22,
-            _ => self.machine.read(address, offset),
-        }
-    }
-}
-
-impl ConfigSpace for Storm {
-    fn write(&self, address: PciAddress, offset: u16, value: u32) {
-        self.machine.write(address, offset, value);
-    }
-}
-
-#[test]
-fn a_storm_of_events_costs_a_bounded_number_of_accesses() {
-    let port = Fake::port(ALL, vec![(0, 0, disk(0xaaaa))]);
-    let machine = Machine(Mutex::new(vec![(1, 0, port)]));
-    let reads = Cell::new(0);
-    let tree = tree(Storm { machine, reads });
-    let mut events = tree.events();
-    for second in 0..100 {
-        let reads = &tree.owners.config_space().reads;
-        let before = reads.get();
-        assert!(tree.look(START + Duration::from_secs(second)));
-        assert!(reads.get() - before < 500);
-        while events.try_next().is_some() {}
-    }
-}
-
-/// Everything behind the port is gone after so many accesses.
-struct Fleeting {
-    machine: Machine,
-    left: Cell<u32>,
-}
-
-impl ConfigRead for Fleeting {
-    fn read(&self, address: PciAddress, offset: u16) -> u32 {
-        if address.bus() == 0 {
-            return self.machine.read(address, offset);
-        }
-        match self.left.get().checked_sub(1) {
-            Some(left) => {
-                self.left.set(left);
-                self.machine.read(address, offset)
-            }
-            None => u32::MAX,
-        }
-    }
-}
-
-impl ConfigSpace for Fleeting {
-    fn write(&self, address: PciAddress, offset: u16, value: u32) {
-        if address.bus() == 0 || self.left.get() != 0 {
-            self.machine.write(address, offset, value);
-        }
-    }
-}
-
-#[test]
-fn a_device_may_vanish_at_any_moment_of_the_scan() {
-    let mut whole = 0;
-    for accesses in 0..200 {
-        let machine = Machine(Mutex::new(vec![(1, 0, Fake::port(ALL, Vec::new()))]));
-        let left = Cell::new(u32::MAX);
-        let tree = tree(Fleeting { machine, left });
-        let mut events = tree.events();
-        news(&mut events);
-        let config = tree.owners.config_space();
-        config.machine.0.lock()[0].2.plug(disk(0xaaaa));
-        config.left.set(accesses);
-        tree.look(START);
-        config.left.set(0);
-        tree.look(START + Duration::from_secs(2));
-        let news = news(&mut events);
-        whole += u32::from(news == [Arrived(0xaaaa), Removed]);
-        assert!(
-            news.is_empty() || news == [Arrived(0xaaaa), Removed],
-            "{accesses}: {news:?}"
-        );
-        assert_eq!(tree.functions().len(), 1, "only the port is left");
-    }
-    assert!(whole > 0, "some accesses are enough");
-}
-
 #[test]
 fn spare_room_is_given_up_where_there_is_none() {
     let port = || Fake::port(ALL, Vec::new());
@@ -418,80 +328,4 @@ fn spare_room_is_given_up_where_there_is_none() {
     assert!(bus.ports.iter().all(|port| port.low.is_none()));
     let last = bus.functions.last().unwrap();
     assert_eq!(last.bars.len(), 1, "what is there has its place");
-}
-
-#[derive(Debug, Clone)]
-enum Deed {
-    Plug(u16),
-    Pull,
-    Button,
-    Vanish,
-    Claim,
-    Drop,
-    Look,
-    Wait,
-}
-
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
-    let deed = prop_oneof![
-        (1_u16..4).prop_map(|vendor| Deed::Plug(vendor << 8)),
-        Just(Deed::Pull),
-        Just(Deed::Button),
-        Just(Deed::Vanish),
-        Just(Deed::Claim),
-        Just(Deed::Drop),
-        Just(Deed::Look),
-        Just(Deed::Wait),
-    ];
-    prop::collection::vec(deed, 0..40)
-}
-
-proptest! {
-    /// Whatever happens in whatever order, the news make sense, and in the end the list is right.
-    #[test]
-    fn the_list_comes_to_what_is_there(deeds in deeds()) {
-        let tree = machine(ALL, None);
-        let mut events = tree.events();
-        let (mut device, mut now, mut is_there) = (None, START, false);
-        for deed in deeds.into_iter().chain([Deed::Drop, Deed::Pull, Deed::Look, Deed::Wait, Deed::Look]) {
-            match deed {
-                Deed::Plug(vendor) => port(&tree, |port| {
-                    if port.behind.is_empty() {
-                        port.plug(disk(vendor));
-                    }
-                }),
-                Deed::Pull => port(&tree, Fake::pull),
-                Deed::Button => port(&tree, Fake::press_button),
-                Deed::Vanish => port(&tree, |port| port.behind.clear()),
-                Deed::Claim => {
-                    let found = tree.functions().into_iter().find(|function| function.address == at_slot());
-                    if let (Some(function), None) = (found, &device) {
-                        device = tree.owners.claim(&function).ok();
-                    }
-                }
-                Deed::Drop => drop(device.take()),
-                Deed::Look => drop(tree.look(now)),
-                Deed::Wait => now += Duration::from_secs(6),
-            }
-            for event in news(&mut events) {
-                match event {
-                    Arrived(_) => {
-                        prop_assert!(!is_there, "it was there already");
-                        prop_assert!(device.is_none(), "the last one still has a driver");
-                        is_there = true;
-                    }
-                    Removed => {
-                        prop_assert!(is_there, "it was not there");
-                        is_there = false;
-                    }
-                    Leaving => prop_assert!(is_there, "nobody leaves"),
-                }
-            }
-            prop_assert_eq!(is_there, !seen(&tree).is_empty());
-        }
-        prop_assert!(!is_there);
-        port(&tree, |port| port.plug(disk(0x7777)));
-        tree.look(now);
-        prop_assert_eq!(seen(&tree), [0x7777]);
-    }
 }
