@@ -29,6 +29,7 @@ mod memory;
 mod messages;
 mod metadata;
 mod namespaces;
+mod nic;
 mod pci;
 mod pins;
 mod programs;
