@@ -56,6 +56,8 @@ pub enum Error {
     NoPosition(String),
     /// A copy is not possible as it was asked for, and why.
     Copy(String),
+    /// Something that was written may not last: where, and why.
+    Flush(String, String),
     /// The file is no picture that can be shown, and why.
     Picture(String, String),
     /// The disk holds something, and would be overwritten.
@@ -120,7 +122,9 @@ impl fmt::Display for Error {
             Self::NoController(name) => {
                 write!(f, "there is no controller `{name}`; `nvme` lists them")
             }
-            Self::Controller(name, error) | Self::Measure(name, error) => {
+            Self::Controller(name, error)
+            | Self::Measure(name, error)
+            | Self::Flush(name, error) => {
                 write!(f, "{name}: {error}")
             }
             Self::NoEnd(name) => write!(

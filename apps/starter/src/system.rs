@@ -92,6 +92,15 @@ pub trait System {
     /// Carries out a request, and waits for its end.
     fn carry_out(&self, device: &Arc<dyn BlockDevice>, request: block::Request) -> Completion;
 
+    /// Makes everything last that was written to a disk or to persistent memory. `None` if nothing has this name.
+    ///
+    /// # Errors
+    /// Why it may not last, in words.
+    fn flush(&self, name: &str) -> Option<Result<(), String>>;
+
+    /// Bytes of requests so far that the CPU has copied, because a disk has no way to their memory.
+    fn copied(&self) -> u64;
+
     /// Shows a picture that lies in a region of a screen's memory, until the next one.
     ///
     /// # Errors

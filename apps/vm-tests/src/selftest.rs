@@ -106,3 +106,35 @@ fn exits_early_with_success() {
 fn exits_early_with_failure() {
     kernel::exit::failure();
 }
+
+/// Three of its bytes outlast it by chance of the pattern's being known, and the fourth does not.
+#[vm_test(machine = "nvdimm=1M")]
+fn loses_what_was_to_outlast_it() {
+    let seed = vm_test::seed();
+    vm_test::host::fill_file("nvdimm0", 8, 3, seed, 0);
+    let mut fourth = [0; 4];
+    vm_test::pattern::fill(seed, 0, &mut fourth);
+    vm_test::host::outlasts("nvdimm0", 8, 3, seed, 0);
+    // A pattern of which this byte differs.
+    let other = (0..).find(|other| {
+        let mut byte = [0; 4];
+        vm_test::pattern::fill(*other, 0, &mut byte);
+        byte[3] != fourth[3]
+    });
+    vm_test::host::fill_file("nvdimm0", 11, 1, other.unwrap_or_default(), 3);
+    vm_test::host::outlasts("nvdimm0", 8, 4, seed, 0);
+    vm_test::control::kill();
+}
+
+#[vm_test]
+fn is_killed_again_and_again() {
+    vm_test::control::kill();
+}
+
+#[vm_test]
+fn panics_after_it_was_killed() {
+    if vm_test::kills() == 0 {
+        vm_test::control::kill();
+    }
+    panic!("kills: {}", vm_test::kills());
+}

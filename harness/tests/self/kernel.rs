@@ -15,7 +15,7 @@ const MODULE: &str = "vm_tests::selftest";
 /// A broken test, what must be said of it, and what its report must contain.
 type Case = (&'static str, fn(&Failure) -> bool, &'static [&'static str]);
 
-const CASES: [Case; 15] = [
+const CASES: [Case; 18] = [
     (
         "panics",
         |failure| matches!(failure, Failure::Panicked(text) if text.contains("out of bounds")),
@@ -105,6 +105,21 @@ const CASES: [Case; 15] = [
             "--- backtrace",
             "vm_tests::selftest::hangs",
         ],
+    ),
+    (
+        "loses_what_was_to_outlast_it",
+        |failure| matches!(failure, Failure::Lost(text) if text.contains("byte 3 behind byte 8")),
+        &["it did not last", "call machine.kill"],
+    ),
+    (
+        "is_killed_again_and_again",
+        |failure| matches!(failure, Failure::Vanished(text) if text.contains("signal 9")),
+        &[],
+    ),
+    (
+        "panics_after_it_was_killed",
+        |failure| matches!(failure, Failure::Panicked(text) if text.contains("kills: 1")),
+        &["--- backtrace"],
     ),
     (
         "exits_early_with_success",

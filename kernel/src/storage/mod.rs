@@ -11,7 +11,9 @@ pub use names::Name;
 pub use registry::{Disk, Registry, Volume};
 
 use crate::block::BlockDevice;
+use crate::block::blocking::wait;
 use crate::lock::Mutex;
+use crate::memory::regions::{self, Kind, Provider};
 use crate::println;
 use alloc::sync::Arc;
 #[cfg(phyros)]
@@ -75,9 +77,9 @@ pub fn modules() -> Vec<Arc<crate::drivers::virtio::module::Module>> {
     follow::modules()
 }
 
-/// Makes everything written to any disk durable. To be called before the machine ends.
+/// Makes everything written to any disk, and to persistent memory, durable. To be called before the machine ends.
 ///
-/// A disk that fails is named on the console; the others are flushed all the same.
+/// What fails is named on the console; the others are flushed all the same.
 /// Returns whether all went well.
 pub fn flush() -> bool {
     let mut good = true;
@@ -88,6 +90,13 @@ pub fn flush() -> bool {
                 "{}: not everything may be on the disk: {error}",
                 disk.device.name()
             );
+            good = false;
+        }
+    }
+    let is_persistent = |provider: &&Arc<Provider>| provider.kind() == Kind::Persistent;
+    for provider in regions::providers().iter().filter(is_persistent) {
+        if let Err(error) = wait(provider.persist()) {
+            println!("{}: not everything may last: {error}", provider.name());
             good = false;
         }
     }

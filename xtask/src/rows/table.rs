@@ -48,8 +48,6 @@ const fn nothing(id: &'static str, what: &'static str, why: &'static str) -> Row
 }
 
 const NO_32_BITS: &str = "cannot run here: a machine of 32 bits, for Phyros is for 64 bits only";
-const NO_NETWORK: &str = "not yet: packets, for there is no driver of a network card";
-
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
     row("a1", "a range takes 16 bytes on a 64-bit machine, and so does one that may be missing"),
@@ -64,7 +62,7 @@ pub(super) const ROWS: &[Row] = &[
     row("a10", "an array of ranges has a known layout, without holes"),
 
     row("b1", "a disk reads into the memory of a PCI device"),
-    part("b2", "a disk writes from the memory of a PCI device", NO_NETWORK),
+    row("b2", "a disk writes from the memory of a PCI device, and a packet leaves from there"),
     row("b3", "the buffer inside of an NVMe controller is source and target, its own and another one's"),
     row("b4", "so is the persistent region of an NVMe controller, and its content outlasts the machine"),
     row("b5", "so is persistent memory, and what was made to last outlasts the machine"),
@@ -109,7 +107,7 @@ pub(super) const ROWS: &[Row] = &[
     row("d22", "drivers have no loops over ranges, except where these are written down for a device"),
 
     row("e1", "places on the bus are taken and filled step by step, and a failure half-way leaves nothing"),
-    row("e2", "the kind of memory decides how it is mapped: what is no RAM is never copied"),
+    row("e2", "the kind of memory decides how it is mapped: what is no RAM is not copied behind anybody's back"),
     row("e3", "each piece of a device's memory has a provider, which is not removed while it is in use"),
     row("e4", "memory that is taken back is reached by no device any more"),
     row("e5", "PRP lists are chained where a page is full, and not before"),
@@ -118,17 +116,16 @@ pub(super) const ROWS: &[Row] = &[
     row("e8", "metadata may lie in another kind of memory than its data"),
     row("e9", "what is unmapped is what was mapped, and is not worked out from what the device was told"),
     row("e10", "a transfer is cut where a device has had enough"),
-    row("e11", "virtio devices take ranges of every kind"),
+    part("e11", "virtio devices take ranges of every kind",
+        "not yet: others than disks and network cards, for there is no driver of random numbers"),
     row("e12", "memory that a virtio device cannot reach is copied for it"),
-    nothing("e13", "a packet is received into and sent from ranges of several kinds", NO_NETWORK),
+    row("e13", "a packet is received into and sent from ranges of several kinds"),
     nothing("e14", "free memory is reported to the hypervisor by ranges",
         "not yet: there is no driver of a memory balloon"),
-    part("e15", "two drivers share memory that the CPU does not map",
-        "not yet: drivers of different kinds, for there is none of a network card"),
+    row("e15", "two drivers share memory that the CPU does not map"),
     row("e16", "who has memory and who uses it agree on a list, and what does not suit is named"),
     nothing("e17", "remote memory is read and written by ranges (RDMA)",
-        "cannot run here: QEMU's RDMA adapter wants one in the host. Not yet: a substitute over Ethernet, \
-         for there is no driver of a network card"),
+        "cannot run here: QEMU's RDMA adapter wants one in the host. Not yet: a substitute over Ethernet"),
     nothing("e18", "memory that is shared with an untrusted host is a kind of its own",
         "cannot run here: QEMU does not emulate a machine with encrypted memory"),
     row("e19", "unmapping costs nothing where there is nothing to undo"),

@@ -148,10 +148,42 @@ fn bytes_go_between_disks_and_memory_without_the_cpu() {
     assert!(board[64 << 10..][..MIB] == disk[4096..][..MIB]);
     let beside = [&board[..64 << 10], &board[(64 << 10) + MIB..]];
     assert!(beside.concat().iter().all(|byte| *byte == 0xc5));
-    let after = std::fs::read(image).expect("the file is there");
+    let after = std::fs::read(&image).expect("the file is there");
     assert!(after[12 * MIB..][..MIB] == disk[4096..][..MIB]);
     assert!(after[6 * MIB..][..6 * MIB] == disk[..6 * MIB]);
     assert!(after[..6 * MIB] == disk[..6 * MIB] && after[13 * MIB..] == disk[13 * MIB..]);
+    // The hypervisor's persistent memory, which is found above RAM.
+    let lasting = folder.write("lasting", vec![0xc5; 8 * MIB]);
+    let object = format!(
+        "memory-backend-file,id=m,share=on,size=8M,mem-path={}",
+        text(&lasting)
+    );
+    let commands = "p2p nvme0n1:4K+1M pmem0:64K; flush pmem0; flush nvme0n1; phyrs";
+    let devices = [
+        "-m",
+        "256M,slots=1,maxmem=1G",
+        "-device",
+        "virtio-pmem-pci,memdev=m",
+    ];
+    let arguments = [
+        "--disk",
+        text(&image),
+        "--exec",
+        commands,
+        "--",
+        "-object",
+        &object,
+    ];
+    run(&[&arguments[..], &devices].concat())
+        .ok()
+        .shows("1 MiB from nvme0n1 to pmem0: 2 commands, nothing copied by the CPU")
+        .shows("pmem0: what was written before this is there to stay")
+        .shows("nvme0n1: what was written before this is there to stay")
+        .shows("[0x100000000..=0x1007fffff]          8 MiB  pmem0, persistent memory, free");
+    let lasting = std::fs::read(lasting).expect("the file is there");
+    assert!(lasting[64 << 10..][..MIB] == disk[4096..][..MIB]);
+    let beside = [&lasting[..64 << 10], &lasting[(64 << 10) + MIB..]];
+    assert!(beside.concat().iter().all(|byte| *byte == 0xc5));
     // There is nothing to boot from any more; a file system is not overwritten by accident.
     run(&[
         "--share",

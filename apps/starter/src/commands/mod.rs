@@ -16,6 +16,7 @@ mod cat;
 mod clear;
 mod cores;
 mod echo;
+mod flush;
 mod help;
 mod history;
 mod iostress;
@@ -81,6 +82,7 @@ pub const ALL: &[Command] = &[
     nvme::COMMAND,
     bench::COMMAND,
     p2p::COMMAND,
+    flush::COMMAND,
     picture::COMMAND,
     iostress::COMMAND,
     jobs::COMMAND,

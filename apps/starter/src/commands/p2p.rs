@@ -71,7 +71,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
             .sum()
     };
     let ends = (copy.end(&source)?, copy.end(&target)?);
-    let before = commands();
+    let (before, copied) = (commands(), context.system.copied());
     match ends {
         (End::Disk(disk), End::Memory(memory)) if via.is_none() => {
             copy.read(&disk, source.offset, copy.claim(&memory, &target)?)?;
@@ -102,9 +102,14 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
         }
     }
     let commands = commands() - before;
+    let by_cpu = match context.system.copied() - copied {
+        0 => "nothing copied by the CPU".to_string(),
+        // A virtio disk has no way to memory that is I/O only.
+        bytes => format!("{} copied by the CPU", Size(bytes)),
+    };
     writeln!(
         context.out,
-        "{} from {} to {}: {commands} commands, nothing copied by the CPU",
+        "{} from {} to {}: {commands} commands, {by_cpu}",
         Size(len),
         source.name,
         target.name

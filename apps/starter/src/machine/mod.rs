@@ -143,6 +143,21 @@ impl System for Machine {
         executor::block_on(device.execute(request))
     }
 
+    fn flush(&self, name: &str) -> Option<Result<(), String>> {
+        if let Some(volume) = storage::volume(name) {
+            let flushed = executor::block_on(volume.device.flush());
+            return Some(flushed.map_err(|error| error.to_string()));
+        }
+        let provider = regions::find(name)?;
+        let persisted = executor::block_on(provider.persist());
+        Some(persisted.map_err(|error| error.to_string()))
+    }
+
+    fn copied(&self) -> u64 {
+        let disks = storage::virtio_disks();
+        disks.iter().map(|disk| disk.bounced()).sum()
+    }
+
     fn show(&self, region: Region, picture: &Shown) -> Result<(), String> {
         let frame = Frame {
             width: picture.width,

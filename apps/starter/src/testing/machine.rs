@@ -21,7 +21,7 @@ use kernel::storage::Name;
 use phyr::{Phyr, PhyrList, PhysAddr};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// A disk in memory. It has blocks of one byte, unless a test wants to see others, so that every
 /// read is a number of whole blocks and needs no memory of the kernel's.
@@ -100,6 +100,9 @@ pub(crate) struct Fake {
     pub(crate) allocated: Cell<Option<Phyr>>,
     pub(crate) clock: Cell<Duration>,
     pub(crate) providers: Vec<Arc<Provider>>,
+    /// Bytes that the CPU has copied: as many as a request has, for each.
+    pub(crate) copied: Cell<u64>,
+    pub(crate) copies: bool,
     pub(crate) jobs: RefCell<Vec<Job>>,
     /// How each job will end.
     pub(crate) ends: RefCell<Vec<Result<String, String>>>,
@@ -123,6 +126,8 @@ impl Default for Fake {
             allocated: Cell::new(None),
             clock: Cell::new(Duration::from_micros(61_234_567)),
             providers: Vec::new(),
+            copied: Cell::new(0),
+            copies: false,
             jobs: RefCell::default(),
             ends: RefCell::default(),
         }
@@ -298,8 +303,29 @@ impl System for Fake {
         self.providers.clone()
     }
 
+    fn flush(&self, name: &str) -> Option<Result<(), String>> {
+        let mut disks = self.volumes.iter();
+        if disks.any(|volume| volume.device.name() == name) {
+            return Some(Ok(()));
+        }
+        let provider = self.providers.iter().find(|it| it.name() == name)?;
+        let mut persisting = std::pin::pin!(provider.persist());
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(persisted) = persisting.as_mut().poll(&mut cx) else {
+            panic!("no device has to be waited for");
+        };
+        Some(persisted.map_err(|error| error.to_string()))
+    }
+
+    fn copied(&self) -> u64 {
+        self.copied.get()
+    }
+
     /// Everything goes well, and nothing happens.
     fn carry_out(&self, _: &Arc<dyn BlockDevice>, request: BlockRequest) -> Completion {
+        if self.copies {
+            self.copied.set(self.copied.get() + request.len() as u64);
+        }
         Completion {
             memory: request.into_memory(),
             result: Ok(()),

@@ -123,9 +123,20 @@ fn d17_ram_a_board_and_video_memory_in_one_request() {
     );
 }
 
-/// Two drivers hand memory on that the CPU cannot reach: it is in no page table.
 #[vm_test(machine = "disks=2,size=16M,display", timeout = 60)]
 fn e15_two_drivers_share_memory_that_the_cpu_does_not_map() {
+    hand_on_what_the_cpu_does_not_map();
+}
+
+/// An NVMe disk reads into it, and a virtio disk writes from it.
+#[vm_test(machine = "nvme,beside=virtio,size=16M,display", timeout = 60)]
+fn e15_drivers_of_two_kinds_share_memory_that_the_cpu_does_not_map() {
+    hand_on_what_the_cpu_does_not_map();
+    assert_eq!(crate::storage::virtio_disks()[0].bounced(), 0);
+}
+
+/// The drivers of the first and the second disk hand memory on that the CPU cannot reach: it is in no page table.
+fn hand_on_what_the_cpu_does_not_map() {
     let vram = boards::displays()
         .pop()
         .expect("there is a screen")

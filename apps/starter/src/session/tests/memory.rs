@@ -145,6 +145,41 @@ fn a_copy_goes_one_way_or_says_why_not() {
 }
 
 #[test]
+fn what_the_cpu_had_to_copy_is_said() {
+    let mut machine = with_memory();
+    let board = machine.providers[0].name().to_string();
+    let script = format!("p2p nvme0n1:0+64K {board}:0");
+    let (_, text) = run(&machine, &script);
+    assert!(text.contains("nothing copied by the CPU"), "{text}");
+    machine.copies = true;
+    let (_, text) = run(&machine, &script);
+    assert!(text.contains("64 KiB copied by the CPU"), "{text}");
+}
+
+#[test]
+fn disks_and_persistent_memory_are_flushed_and_others_are_not() {
+    let mut machine = with_memory();
+    let module = provider("module", Kind::Persistent, phyr(0x4_0000_0000, 0x1000));
+    machine.providers.push(module);
+    let names = [0, 2].map(|index| machine.providers[index].name().to_string());
+    let [board, module] = names;
+    for name in [module.as_str(), "nvme0n1"] {
+        let (outcome, text) = run(&machine, &format!("flush {name}"));
+        assert_eq!(outcome, Outcome::Success, "{text}");
+        assert!(text.contains("there to stay"), "{text}");
+    }
+    for (script, why) in [
+        (format!("flush {board}"), "not persistent memory"),
+        ("flush nothing".into(), "no disk"),
+        ("flush".into(), "usage: flush NAME"),
+    ] {
+        let (outcome, text) = run(&machine, &script);
+        assert_eq!(outcome, Outcome::Failure, "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
 fn a_file_system_is_not_overwritten_by_accident() {
     let mut machine = with_memory();
     machine.volumes[0].has_ext4 = true;
