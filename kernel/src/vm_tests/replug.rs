@@ -110,8 +110,8 @@ fn take_out_and_bring_back(take_out: impl Fn()) {
         );
         let before = READS.load(Ordering::Relaxed);
         let readers = load(&disk);
-        until(|| READS.load(Ordering::Relaxed) > before + 200);
-        assert!(disk.outstanding() > 0);
+        // And some are under way on this core at that moment, however fast the device is.
+        until(|| READS.load(Ordering::Relaxed) > before + 200 && disk.outstanding() > 0);
         take_out();
         for reader in readers {
             wait(reader);
