@@ -138,6 +138,9 @@ fn a_queue_that_a_flush_does_not_fit_into_is_refused() {
 
 type Outcome = Result<(), Error>;
 
+/// Something that happens to a device.
+type Change = fn(&mut Device);
+
 /// Asks for so many flushes at once, and waits for all of them.
 async fn together(module: &Module<Machine>, count: usize) -> Vec<Outcome> {
     let mut futures: Vec<_> = (0..count).map(|_| Box::pin(module.flush())).collect();
@@ -241,8 +244,7 @@ fn an_answer_that_never_comes_ends_the_wait_and_the_device() {
 fn a_device_that_needs_a_reset_or_is_gone_is_found_out_soon() {
     let sick = |device: &mut Device| device.status |= 0x40;
     let gone = |device: &mut Device| device.is_present = false;
-    let changes: [(fn(&mut Device), Failure); 2] =
-        [(sick, Failure::NeedsReset), (gone, Failure::Gone)];
+    let changes: [(Change, Failure); 2] = [(sick, Failure::NeedsReset), (gone, Failure::Gone)];
     for (change, failure) in changes {
         let machine = machine(|_| {});
         let module = module(&machine);
