@@ -4,6 +4,8 @@
 //! and canaries say what happened, QEMU's trace says which addresses were used, and the IOMMU's own record says
 //! what was refused.
 
+mod virtio_disks;
+
 use super::held::Controller;
 use super::transfers::{read_of_every_kind, write_and_look};
 use super::{disk, scattered};
