@@ -221,11 +221,6 @@ impl<C: ConfigSpace> Device<C> {
         Ok(made)
     }
 
-    /// Whether there are domains: whether an IOMMU stands before some of the machine's devices.
-    pub fn has_domains(&self) -> bool {
-        self.claim.owners.domains.get().is_some()
-    }
-
     /// What is needed to give out the device's memory, apart from the device itself.
     pub fn bars(&self) -> Bars<C> {
         Bars {

@@ -1,13 +1,15 @@
-//! virtio devices: what the `virtio` crate asks of its platform, disks, and persistent memory.
+//! virtio devices: what the `virtio` crate asks of its platform, disks, persistent memory, and IOMMUs.
 //!
 //! - `platform` is a device's place in the machine;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`drive`] is a disk with a queue on each core;
 //! - `device` is the same as a block device;
-//! - [`module`] is persistent memory.
+//! - [`module`] is persistent memory;
+//! - `iommu` brings IOMMUs up.
 
 mod device;
 pub mod drive;
+pub(crate) mod iommu;
 pub mod module;
 pub mod net;
 pub mod platform;

@@ -26,7 +26,7 @@ pub struct VirtioPlatform {
 }
 
 impl VirtioPlatform {
-    pub(super) fn new(
+    pub(crate) fn new(
         device: Device<Ecam>,
         blocks: &Blocks,
         interrupt: Option<Interrupt>,
@@ -54,18 +54,17 @@ impl VirtioPlatform {
 /// One that does not ask goes past it. That is for the hypervisor to decide, and a driver can only know it: the
 /// device gets the physical addresses that it wants, and it is said that nothing keeps it from the rest.
 fn domain(device: &Device<Ecam>, common: &Registers) -> Result<Domain, DeviceError> {
-    let domain = match uses_bus_addresses(common) {
-        true => return device.domain(),
-        false => Domain::DIRECT,
-    };
-    if device.has_domains() {
-        println!(
-            "{}: this virtio device goes past the IOMMU, and reaches all memory (it does not offer \
-             VIRTIO_F_ACCESS_PLATFORM; QEMU's option is iommu_platform=on)",
-            device.function().address
-        );
+    // Also one that goes past is in a domain: an IOMMU may let no interrupt through of those that are in none.
+    let domain = device.domain()?;
+    if domain.is_direct() || uses_bus_addresses(common) {
+        return Ok(domain);
     }
-    Ok(domain)
+    println!(
+        "{}: this virtio device goes past the IOMMU, and reaches all memory (it does not offer \
+         VIRTIO_F_ACCESS_PLATFORM; QEMU's option is iommu_platform=on)",
+        device.function().address
+    );
+    Ok(Domain::DIRECT)
 }
 
 /// A block of the device's registers.
