@@ -8,8 +8,9 @@ use crate::error::{Failure, Violation, Waiting};
 use crate::lock::Mutex;
 use crate::platform::{OutOfMemory, Platform, Registers, SharedMemory};
 use crate::split::{Layout, Split, Used};
-use crate::transport::{Common, Notify, Rings, Step};
+use crate::transport::{Accepted, Common, Notify, Rings, Step};
 use core::fmt;
+use virtio_spec::F;
 
 /// Most entries of a queue that are used.
 const MAX_ENTRIES: u16 = 128;
@@ -131,9 +132,13 @@ struct Requests<M> {
 pub struct Iommu<P: Platform> {
     platform: P,
     properties: Properties,
-    requests: Mutex<Requests<P::Shared>>,
-    events: Mutex<Events<P::Shared>>,
+    // Both are there until the end. Then they are dropped, or kept for ever.
+    requests: Mutex<Option<Requests<P::Shared>>>,
+    events: Mutex<Option<Events<P::Shared>>>,
 }
+
+/// Why what is there until the end is there.
+const THERE: &str = "only dropping takes it";
 
 impl<P: Platform> Iommu<P> {
     /// Resets the device, agrees with it on features, and lets it translate: no endpoint reaches anything
@@ -146,25 +151,38 @@ impl<P: Platform> Iommu<P> {
         platform.stop_dma();
         Common(&platform).reset().await?;
         match Self::set_up(&platform, &notify) {
-            Ok((properties, requests, events)) => Ok(Self {
-                platform,
-                properties,
-                requests: Mutex::new(requests),
-                events: Mutex::new(events),
-            }),
+            Ok((features, properties, requests, events)) => {
+                // From here on the device is stopped before its memory goes: by `Drop`.
+                let iommu = Self {
+                    platform,
+                    properties,
+                    requests: Mutex::new(Some(requests)),
+                    events: Mutex::new(Some(events)),
+                };
+                iommu.let_go(&features)?;
+                Ok(iommu)
+            }
             Err(error) => {
                 let _ = Common(&platform).step(Step::Reset);
-                platform.stop_dma();
                 Err(error)
             }
         }
     }
 
+    /// Agrees on everything, and makes queues. The device reaches no memory yet.
     #[expect(clippy::type_complexity, reason = "the fields of the result")]
     fn set_up(
         platform: &P,
         notify: &Notify,
-    ) -> Result<(Properties, Requests<P::Shared>, Events<P::Shared>), Error> {
+    ) -> Result<
+        (
+            Accepted<F>,
+            Properties,
+            Requests<P::Shared>,
+            Events<P::Shared>,
+        ),
+        Error,
+    > {
         let common = Common(platform);
         common.step(Step::Acknowledge)?;
         common.step(Step::Driver)?;
@@ -173,12 +191,15 @@ impl<P: Platform> Iommu<P> {
         let requests = Requests::new(platform, Queue::introduce(platform, REQUESTS, notify)?)?;
         let queue = Queue::introduce(platform, EVENTS, notify)?;
         let buffers = platform.allocate(Events::<P::Shared>::bytes(queue.entries))?;
-        let mut events = Events::new(queue, buffers);
-        platform.start_dma();
-        common.step(Step::DriverOk)?;
-        events.fill(platform);
-        config::close(platform, &features)?;
-        Ok((properties, requests, events))
+        Ok((features, properties, requests, Events::new(queue, buffers)))
+    }
+
+    fn let_go(&self, features: &Accepted<F>) -> Result<(), Failure> {
+        self.platform.start_dma();
+        Common(&self.platform).step(Step::DriverOk)?;
+        let mut events = self.events.lock();
+        events.as_mut().expect(THERE).fill(&self.platform);
+        config::close(&self.platform, features)
     }
 
     /// What it can do.
@@ -193,6 +214,7 @@ impl<P: Platform> Iommu<P> {
     /// [`Failed`](Error::Failed) for good.
     pub fn execute(&self, requests: impl IntoIterator<Item = Request>) -> Result<(), Error> {
         let mut queue = self.requests.lock();
+        let queue = queue.as_mut().expect(THERE);
         let mut requests = requests.into_iter().peekable();
         while requests.peek().is_some() {
             queue.batch(&self.platform, &mut requests)?;
@@ -205,14 +227,19 @@ impl<P: Platform> Iommu<P> {
     /// # Errors
     /// If the device broke a rule.
     pub fn next_fault(&self) -> Result<Option<Fault>, Failure> {
-        self.events.lock().next(&self.platform)
+        let mut events = self.events.lock();
+        events.as_mut().expect(THERE).next(&self.platform)
     }
 }
 
 impl<P: Platform> Drop for Iommu<P> {
+    /// Its memory is never used again if it might still reach it.
     fn drop(&mut self) {
         let _ = Common(&self.platform).step(Step::Reset);
-        self.platform.stop_dma();
+        if !self.platform.stop_dma() {
+            core::mem::forget(self.requests.lock().take());
+            core::mem::forget(self.events.lock().take());
+        }
     }
 }
 
