@@ -58,6 +58,7 @@ mod limits;
 mod mapping;
 mod memory;
 mod mixed;
+mod owner;
 mod ranges;
 mod ring;
 
@@ -67,8 +68,9 @@ pub use domain::{Access, Direct, DmaDomain, Domain, Domains};
 pub use lend::{lend, lend_mut};
 pub use limits::DmaLimits;
 pub use mapping::{DmaError, DmaMapping, Transfer, map};
-pub use memory::{BufferError, Memory, Owner, Phyrs};
+pub use memory::{BufferError, Memory, Phyrs};
 pub use mixed::Mixed;
+pub use owner::Owner;
 pub use ranges::{DmaRanges, Pieces};
 pub use ring::DmaMemory;
 
