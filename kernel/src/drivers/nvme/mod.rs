@@ -17,6 +17,7 @@ mod costs;
 pub mod hub;
 pub mod namespace;
 mod own;
+mod own_domain;
 pub mod platform;
 pub mod queue;
 mod shared;
@@ -99,7 +100,7 @@ pub async fn probe(
 ) -> Result<Arc<Hub>, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = device.registers(REGISTERS).map_err(ProbeError::Device)?;
-    let domain = device.domain().map_err(ProbeError::Device)?;
+    let mut domain = device.domain().map_err(ProbeError::Device)?;
     let messages = match device.messages() {
         Ok(messages) => Some(messages),
         Err(error) => {
@@ -125,8 +126,8 @@ pub async fn probe(
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
-    let is_taken = options.controller_memory || !domain.is_direct();
-    let own = Own::open(&bars, &controller, &name, is_taken).await;
+    let is_taken = options.controller_memory;
+    let own = Own::open(&bars, &controller, &name, is_taken, &mut domain).await;
     drop(bars);
     let hub = Arc::new(Hub::new(
         name,
