@@ -77,11 +77,11 @@ impl core::error::Error for BufferError {}
 /// Owned memory, and which part of it is meant.
 #[derive(Debug)]
 pub struct Memory {
-    pub(super) holder: Holder,
+    holder: Holder,
     /// Where the part begins, in bytes from the start of what is held.
-    pub(super) start: usize,
+    start: usize,
     /// The bytes of the part.
-    pub(super) len: usize,
+    len: usize,
 }
 
 const _: () = assert!(size_of::<Option<Memory>>() == 40);
@@ -111,6 +111,24 @@ pub enum Phyrs {
 }
 
 impl Memory {
+    /// All of what is held, which has so many bytes.
+    #[inline]
+    pub(super) fn of(holder: Holder, len: usize) -> Self {
+        let start = 0;
+        Self { holder, start, len }
+    }
+
+    /// What is held, if it is what is looked for. No device knows of it any more.
+    #[inline]
+    pub(super) fn release<T>(
+        self,
+        take: impl FnOnce(Holder) -> Result<T, Holder>,
+    ) -> Result<T, Self> {
+        self.withdraw();
+        let Self { holder, start, len } = self;
+        take(holder).map_err(|holder| Self { holder, start, len })
+    }
+
     /// No memory at all.
     #[inline]
     pub(super) const fn none() -> Self {

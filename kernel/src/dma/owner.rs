@@ -53,18 +53,15 @@ macro_rules! owner {
             fn into_memory(self) -> Memory {
                 let len: fn(&$Type) -> usize = $len;
                 let len = len(&self);
-                let holder = Holder::$Holder(self);
-                let start = 0;
-                Memory { holder, start, len }
+                Memory::of(Holder::$Holder(self), len)
             }
 
             #[inline]
             fn from_memory(memory: Memory) -> Result<Self, Memory> {
-                memory.withdraw();
-                match memory.holder {
+                memory.release(|holder| match holder {
                     Holder::$Holder(held) => Ok(held),
-                    _ => Err(memory),
-                }
+                    other => Err(other),
+                })
             }
         }
     };

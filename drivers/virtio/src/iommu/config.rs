@@ -42,6 +42,7 @@ pub(super) fn wishes() -> Negotiation<F> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Properties {
     /// The smallest unit of a mapping in bytes, a power of two.
+    // No page frame: a size.
     pub page: u64,
     /// The addresses that it translates.
     pub addresses: DmaRange,

@@ -288,8 +288,8 @@ impl<M: SharedMemory> Requests<M> {
     fn write(&mut self, slot: u16, request: &Request) {
         let (words, len) = request.encode();
         let at = usize::from(slot) * SLOT;
-        for index in 0..WORDS {
-            self.slots.store64(at + 8 * index, words[index]);
+        for (index, word) in words.into_iter().enumerate() {
+            self.slots.store64(at + 8 * index, word);
         }
         self.slots.store64(at + TAIL, NO_STATUS);
         let bus = self.slots.bus().addr().get() + at as u64;

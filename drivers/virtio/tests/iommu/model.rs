@@ -28,6 +28,9 @@ struct Rings {
     used: u16,
 }
 
+/// Where a piece is, how long it is, and whether it is to be written.
+type Descriptor = (u64, u32, bool);
+
 /// The device, and the memory that it reaches.
 pub(crate) struct Device {
     pub(crate) offered: u64,
@@ -65,7 +68,7 @@ impl Device {
     }
 
     /// The descriptors of the next chain that is available: address, length, whether it is to be written.
-    fn next_chain(&mut self, number: usize) -> Option<(u32, Vec<(u64, u32, bool)>)> {
+    fn next_chain(&mut self, number: usize) -> Option<(u32, Vec<Descriptor>)> {
         let Rings {
             size, at, taken, ..
         } = self.queues[number];

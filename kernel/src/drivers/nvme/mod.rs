@@ -17,7 +17,6 @@ mod costs;
 pub mod hub;
 pub mod namespace;
 mod own;
-mod own_domain;
 pub mod platform;
 pub mod queue;
 mod shared;

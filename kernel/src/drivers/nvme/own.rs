@@ -2,15 +2,14 @@
 //!
 //! - `nvme0cmb` is the controller memory buffer. The controller is told where it is on the bus, so that it
 //!   takes these addresses for its own and does not go out to the bus for them. Behind an IOMMU that is where
-//!   the IOMMU shows it (`own_domain`).
+//!   the IOMMU shows it ([`with_own_memory`]).
 //! - `nvme0pmr` is the persistent memory region, switched on.
 //!
 //! What a controller says of its memory may be anything, so it is checked against its base address
 //! registers. What does not hold is said on the console, and that memory is nobody's.
 
 use super::hub::Controller;
-use super::own_domain::with_own_memory;
-use crate::dma::Domain;
+use crate::dma::{Domain, with_own_memory};
 use crate::lock::Mutex;
 use crate::memory::regions::{self, Kind, Persist, PersistError, Persisting, Provider};
 use crate::pci::device::{BarPart, Bars, DeviceError};

@@ -1,4 +1,4 @@
-//! A controller's own buffer behind an IOMMU.
+//! A device's own memory behind an IOMMU: for one, a disk controller's buffer.
 //!
 //! The controller compares each address of a command with those that it was told are its buffer's, and only the
 //! others go out to the bus. So what it is told must be bus addresses that nothing else of its has. They are had by
@@ -8,7 +8,8 @@
 //! A request's memory in the buffer is then where that one mapping has it, and the rest of the request is mapped
 //! as ever.
 
-use crate::dma::{Access, DmaDomain, DmaError, Domain};
+use super::domain::{Access, DmaDomain, Domain};
+use super::mapping::DmaError;
 use crate::lock::Mutex;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -26,9 +27,12 @@ struct WithOwnMemory {
 
 /// Puts all of a controller's own memory on the bus. Returns where, and the domain for requests.
 ///
+/// # Errors
+/// If it cannot be mapped in one piece.
+///
 /// # Safety
 /// The memory is a provider's. It is there, and nobody else's, for as long as the domain.
-pub(super) unsafe fn with_own_memory(
+pub unsafe fn with_own_memory(
     others: &Domain,
     memory: Phyr,
 ) -> Result<(DmaRange, Domain), DmaError> {
