@@ -9,6 +9,7 @@
 //! | `beside=virtio` | one virtio disk more, behind the controllers |
 //! | `ring=N` | virtio disks with queues of N entries (256) |
 //! | `without=FEATURES` | virtio disks without these, for example `event_idx+indirect_desc` |
+//! | `translated` | modern virtio disks that ask the IOMMU, and do not go past it |
 //! | `disks=N` | so many of them, 1 to 8 |
 //! | `lba=512`, `lba=4096`, `lba=16384` | disks with blocks of this many bytes (512) |
 //! | `mdts=N` | controllers that transfer at most 2^N pages; 0: no limit (QEMU's 7) |
@@ -38,6 +39,7 @@
 //! | `hotplug` | the controllers behind root ports, to be plugged and unplugged |
 //! | `spares=N` | so many more controllers that are not plugged yet; implies `hotplug` |
 //! | `iommu`, `iommu=PROPERTIES` | an IOMMU (VT-d), if wanted with these properties, for example `caching-mode=on+aw-bits=48` |
+//! | `virtio-iommu` | an IOMMU that is a virtio device |
 //! | `edu` | QEMU's device for lessons, which reaches 28 bits of address |
 //! | `ivshmem=SIZE`, `ivshmem=SIZE+SIZE` | boards with so much memory, shared with the host, each a file |
 //! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
@@ -68,13 +70,13 @@ use crate::disk::Content;
 use crate::machine::{Card, Firmware, Format, Interface, Machine, Namespace, Nvme};
 
 /// What can be written, for the message about what cannot.
-const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, without=FEATURES, ro, disks=N, lba=512|4096|16384, mdts=N, \
+const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, without=FEATURES, translated, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
      nic[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    iommu[=PROPERTIES], edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
+    iommu[=PROPERTIES], virtio-iommu, edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
@@ -211,6 +213,7 @@ impl Needs {
                     | "trace"
                     | "icount"
                     | "iommu"
+                    | "virtio-iommu"
                     | "edu"
                     | "ivshmem"
                     | "nvdimm"
@@ -239,6 +242,7 @@ impl Needs {
             interface: controller.interface,
             ring: controller.ring,
             without: controller.without.clone(),
+            asks_iommu: controller.asks_iommu,
             ..Nvme::of(Vec::new())
         };
         let is_plain = *controller == plain
@@ -248,7 +252,8 @@ impl Needs {
                     lba: format.lba,
                     ..Format::default()
                 };
-        let has_virtio = controller.ring.is_some() || !controller.without.is_empty();
+        let has_virtio =
+            controller.ring.is_some() || !controller.without.is_empty() || controller.asks_iommu;
         match controller.interface {
             Interface::Nvme => ensure!(!has_virtio, "only virtio disks have that: `{text}`"),
             _ => ensure!(is_plain, "virtio disks have not all of `{text}`"),

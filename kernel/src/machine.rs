@@ -1,6 +1,7 @@
 //! The machine that the kernel found itself in: firmware tables, clock, PCI functions, IOMMUs.
 
 use crate::acpi::{Firmware, Platform};
+use crate::drivers::virtio;
 use crate::iommu::Iommu;
 use crate::memory::mapping::Mapping;
 use crate::memory::paging::Features;
@@ -87,9 +88,7 @@ pub fn init(rsdp: Option<u64>) {
         );
         let pci = enumerate(&platform);
         let owners = pci.as_ref().map(|pci| pci.owners().clone());
-        let iommu = owners
-            .as_deref()
-            .and_then(|owners| remap(&platform, owners));
+        let iommu = pci.as_ref().and_then(|pci| remap(&platform, pci));
         Machine {
             platform,
             pci,
@@ -100,7 +99,7 @@ pub fn init(rsdp: Option<u64>) {
 }
 
 /// Turns the IOMMUs on, if there are any. After enumeration, because drivers come later, and before them.
-fn remap(platform: &Platform, owners: &Owners<Ecam>) -> Option<Arc<Iommu>> {
+fn remap(platform: &Platform, pci: &Tree<Ecam>) -> Option<Arc<Iommu>> {
     let in_ram = |unit: &&crate::acpi::RemappingUnit| is_ram(unit.registers);
     if let Some(unit) = platform.remapping.iter().find(in_ram) {
         println!(
@@ -109,9 +108,11 @@ fn remap(platform: &Platform, owners: &Owners<Ecam>) -> Option<Arc<Iommu>> {
         );
         return None;
     }
+    let functions = || machine().functions();
+    let others = virtio::iommu::start_all(platform, pci.owners(), &pci.functions(), functions);
     // SAFETY: the firmware reports them as IOMMUs, they are no RAM, and there is no other user.
-    let iommu = unsafe { Iommu::start(platform, || machine().functions()) }?;
-    owners.use_domains(iommu.clone());
+    let iommu = unsafe { Iommu::start(platform, others, functions) }?;
+    pci.owners().use_domains(iommu.clone());
     Some(iommu)
 }
 

@@ -91,9 +91,15 @@ pub(crate) struct Options {
 
     /// Put an IOMMU before the devices
     ///
-    /// Each then reaches the memory that it was given, and no other.
-    #[arg(long)]
-    iommu: bool,
+    /// Each then reaches the memory that it was given, and no other. Virtio disks are such that ask it.
+    #[arg(
+        long,
+        value_name = "KIND",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "vt-d"
+    )]
+    iommu: Option<IommuName>,
 
     /// Let programs speak to QEMU's monitor (QMP) through a socket here
     ///
@@ -120,6 +126,14 @@ enum FirmwareName {
     Seabios,
     /// sets up next to nothing, and starts faster
     Qboot,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum IommuName {
+    /// Intel's VT-d
+    VtD,
+    /// A virtio device
+    Virtio,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -209,8 +223,11 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         let mut disk = Nvme::of(vec![namespace]);
         disk.interface = match options.interface {
             InterfaceName::Nvme => Interface::Nvme,
+            // Only modern ones can ask.
+            InterfaceName::Virtio if options.iommu.is_some() => Interface::ModernVirtio,
             InterfaceName::Virtio => Interface::Virtio,
         };
+        disk.asks_iommu = disk.interface == Interface::ModernVirtio;
         machine.disks.push(disk);
     };
     for path in &options.disk {
@@ -233,7 +250,11 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         machine.inputs.push(("opt/phyros/exec".to_owned(), path));
     }
     machine.slots = options.slots;
-    machine.iommu = options.iommu.then(Vec::new);
+    match options.iommu {
+        None => {}
+        Some(IommuName::VtD) => machine.iommu = Some(Vec::new()),
+        Some(IommuName::Virtio) => machine.devices.push("virtio-iommu-pci"),
+    }
     if let Some(path) = &options.qmp {
         machine.add_monitor(path);
     }

@@ -134,6 +134,12 @@ pub enum ConfigError {
     Unsteady,
     /// Blocks of such a size are none.
     BlockSize(u32),
+    /// It has no pages of any size.
+    Pages,
+    /// A range of addresses or numbers is empty.
+    Empty,
+    /// It lets past what it is told not to.
+    Open,
     /// Segments of such a size are too small for a sector.
     SegmentSize(u32),
     /// Memory that is empty, or goes on beyond the last address.
@@ -250,6 +256,9 @@ impl fmt::Display for ConfigError {
             Self::Short { len } => write!(f, "its configuration has only {len} bytes"),
             Self::Unsteady => f.write_str("its configuration does not stand still"),
             Self::BlockSize(size) => write!(f, "blocks of {size} bytes"),
+            Self::Pages => f.write_str("it has no pages of any size"),
+            Self::Empty => f.write_str("a range of its addresses or numbers is empty"),
+            Self::Open => f.write_str("it lets past what it is told not to"),
             Self::SegmentSize(size) => write!(f, "segments of {size} bytes"),
             Self::Memory { start, len } => {
                 write!(f, "memory of {len:#x} bytes at {start:#x}")

@@ -21,7 +21,7 @@
 //! 2. `split`, `chain`: the split virtqueue, which keeps a trusted copy of everything that it must
 //!    not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`] and [`pmem`].
+//! 4. devices: [`blk`], [`net`], [`pmem`] and [`iommu`].
 //!
 //! # Rules
 //!
@@ -50,6 +50,7 @@ pub mod blk;
 mod chain;
 mod device;
 mod error;
+pub mod iommu;
 mod link;
 pub mod lock;
 mod memory;

@@ -119,6 +119,12 @@ pub unsafe trait Platform {
     /// The configuration of this kind of device.
     fn config(&self) -> &Self::Registers;
 
+    /// Whether the addresses of memory mean something only to a device that asks the platform's IOMMU. Then the
+    /// driver accepts no device that goes past it. The default is that there is none.
+    fn has_bus_addresses(&self) -> bool {
+        false
+    }
+
     /// Memory of at least `bytes` bytes, zeroed, aligned to 4 KiB, contiguous on the bus.
     ///
     /// The driver calls this while it sets a queue up; never for reading and writing.

@@ -36,6 +36,9 @@ fn the_words_about_other_devices_are_understood() {
     let needs = Needs::parse("iommu, edu").unwrap();
     assert_eq!((needs.disks, needs.iommu), (0, Some(Vec::new())));
     assert_eq!(needs.devices, ["edu"]);
+    let needs = Needs::parse("edu,virtio-iommu").unwrap();
+    assert_eq!((needs.disks, needs.iommu), (0, None));
+    assert_eq!(needs.devices, ["virtio-iommu-pci", "edu"]);
     let needs = Needs::parse("nvme,iommu=caching-mode=on+aw-bits=48").unwrap();
     let properties = ["caching-mode=on", "aw-bits=48"].map(str::to_owned);
     assert_eq!(needs.iommu.unwrap(), properties);
@@ -101,6 +104,8 @@ fn the_words_about_virtio_disks_are_understood() {
     assert_eq!((disk.ring, disk.queues), (Some(64), Some(2)));
     assert_eq!(disk.without, ["event_idx", "indirect_desc"]);
     assert!(needs.namespace.read_only);
+    let disk = Needs::parse("translated").unwrap().controller;
+    assert!(disk.asks_iommu && disk.interface == Interface::ModernVirtio);
     let interface = Needs::parse("virtio").unwrap().controller.interface;
     assert_eq!(interface, Interface::Virtio);
     for wrong in [

@@ -34,6 +34,9 @@ impl Needs {
         match key {
             "nvme" => {}
             "virtio" => controller.interface = Interface::Virtio,
+            "translated" => {
+                (controller.interface, controller.asks_iommu) = (Interface::ModernVirtio, true);
+            }
             "ro" => self.namespace.read_only = true,
             "bridge" | "hotplug" => controller.place = Place::RootPort,
             "switch" => controller.place = Place::Switch,
@@ -46,6 +49,8 @@ impl Needs {
             "icount" => self.icount = true,
             "svm" => self.svm = true,
             "iommu" => self.iommu = Some(Vec::new()),
+            // What comes before it does not notice it.
+            "virtio-iommu" => self.devices.insert(0, "virtio-iommu-pci"),
             "edu" => self.devices.push("edu"),
             "nic" => self.cards = self.cards.max(1),
             "display" => self.display = Some(16 << 20),

@@ -160,6 +160,8 @@ pub struct Nvme {
     pub interface: Interface,
     /// Entries of a virtqueue.
     pub ring: Option<u16>,
+    /// A virtio disk that asks the machine's IOMMU, as other devices do, and does not go past it.
+    pub asks_iommu: bool,
     /// Features that a virtio disk has by default, and this one has not.
     pub without: Vec<String>,
 }
@@ -186,6 +188,7 @@ impl Nvme {
             write_cache: None,
             interface: Interface::Nvme,
             ring: None,
+            asks_iommu: false,
             without: Vec::new(),
         }
     }

@@ -1,12 +1,12 @@
 //! The few firmware tables that the kernel needs (ACPI specification 6.5, chapter 5).
 //!
 //! The tables say where things are: configuration space (MCFG), the CPUs and their interrupt
-//! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT), IOMMUs (DMAR), persistent
+//! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT), IOMMUs (DMAR, VIOT), persistent
 //! memory (NFIT).
 //! Everything is copied out of firmware memory, checked against its checksum and its length, and
 //! then read from a slice; no pointer of the firmware's is followed without that.
 //! A table that is damaged is as good as missing, or ends where it is damaged, if what comes before is sound
-//! by itself (MADT, DMAR, NFIT). [`Platform::flaws`] says which one and why.
+//! by itself (MADT, DMAR, VIOT, NFIT). [`Platform::flaws`] says which one and why.
 
 mod dmar;
 mod madt;
@@ -14,11 +14,13 @@ mod mcfg;
 mod nfit;
 mod table;
 mod timers;
+mod viot;
 
 pub use dmar::{RemappingUnit, ReservedMemory, Scope};
 pub use madt::{Cpu, IoApic, Override};
 pub use mcfg::EcamRegion;
 pub use timers::{Hpet, PmTimer};
+pub use viot::{Endpoints, VirtioIommu};
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -79,6 +81,8 @@ pub struct Platform {
     pub pm_timer: Option<PmTimer>,
     /// The IOMMUs.
     pub remapping: Vec<RemappingUnit>,
+    /// The IOMMUs that are virtio devices.
+    pub virtio_iommus: Vec<VirtioIommu>,
     /// Memory that devices must reach, IOMMU or not.
     pub reserved_memory: Vec<ReservedMemory>,
     /// Ranges of persistent memory, none of which overlap.
@@ -132,6 +136,11 @@ impl Platform {
                 let (dmar, flaw) = dmar::read(&load()?)?;
                 self.remapping = dmar.units;
                 self.reserved_memory = dmar.reserved;
+                return flaw.map_or(Ok(()), Err);
+            }
+            b"VIOT" => {
+                let (iommus, flaw) = viot::read(&load()?)?;
+                self.virtio_iommus = iommus;
                 return flaw.map_or(Ok(()), Err);
             }
             b"NFIT" => {

@@ -211,7 +211,9 @@ impl Plan<'_> {
     }
 
     fn push(&mut self, phyr: Phyr) -> Result<(), DmaError> {
-        self.list.push(phyr).map_err(|_| DmaError::OutOfMemory)
+        self.list
+            .push_apart(phyr)
+            .map_err(|_| DmaError::OutOfMemory)
     }
 }
 

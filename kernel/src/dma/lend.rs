@@ -96,7 +96,7 @@ mod tests {
         });
     }
 
-    use super::super::memory::Owner;
+    use super::super::Owner;
 
     #[test]
     #[should_panic(expected = "lent to be read")]

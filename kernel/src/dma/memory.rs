@@ -26,7 +26,7 @@
 //! [bytes](Memory::bytes), and everything has [`copy_to`](Memory::copy_to) and
 //! [`copy_from`](Memory::copy_from).
 //!
-//! It is five words, allocates nothing, and has no lifetime. [`Owner`] turns the types that programs
+//! It is five words, allocates nothing, and has no lifetime. [`Owner`](super::Owner) turns the types that programs
 //! have into it and back.
 
 use super::mixed::Mixed;
@@ -88,7 +88,7 @@ const _: () = assert!(size_of::<Option<Memory>>() == 40);
 
 /// What is held.
 #[derive(Debug)]
-enum Holder {
+pub(super) enum Holder {
     Frames(Frames),
     Scattered(Box<Scattered>),
     Bytes(Vec<u8>),
@@ -111,6 +111,24 @@ pub enum Phyrs {
 }
 
 impl Memory {
+    /// All of what is held, which has so many bytes.
+    #[inline]
+    pub(super) fn of(holder: Holder, len: usize) -> Self {
+        let start = 0;
+        Self { holder, start, len }
+    }
+
+    /// What is held, if it is what is looked for. No device knows of it any more.
+    #[inline]
+    pub(super) fn release<T>(
+        self,
+        take: impl FnOnce(Holder) -> Result<T, Holder>,
+    ) -> Result<T, Self> {
+        self.withdraw();
+        let Self { holder, start, len } = self;
+        take(holder).map_err(|holder| Self { holder, start, len })
+    }
+
     /// No memory at all.
     #[inline]
     pub(super) const fn none() -> Self {
@@ -330,7 +348,7 @@ impl Memory {
     /// the direct map: frames are, and so is the heap.
     ///
     /// A region counts as in use from here on, until the memory is the caller's again by value: by
-    /// [`part`](Self::part), [`whole`](Self::whole), its [owner](Owner), or its end.
+    /// [`part`](Self::part), [`whole`](Self::whole), its [owner](super::Owner), or its end.
     #[inline(always)]
     pub fn phyrs(&self) -> Result<Phyrs, BufferError> {
         if let Holder::Frames(frames) = &self.holder {
@@ -381,6 +399,8 @@ impl Memory {
 const NOT_ALONE: &str =
     "pinned memory is its program's, too, and has no bytes to borrow: copy them";
 
+const NO_RAM: &str = "memory that is no RAM has no bytes to borrow: copy them";
+
 /// Where a part of a list lies.
 fn part_of(list: &PhyrList, part: Range<u64>) -> Result<Phyrs, BufferError> {
     let len = part.end - part.start;
@@ -394,91 +414,10 @@ fn part_of(list: &PhyrList, part: Range<u64>) -> Result<Phyrs, BufferError> {
     }
     let mut part = PhyrList::from(first);
     while let Some(piece) = cursor.next(len - part.bytes()) {
-        let pushed = part.push(piece).map_err(paging::MapError::List);
-        pushed.map_err(BufferError::Translate)?;
+        // What could be joined is. The rest may be another's.
+        part.push_apart(piece).map_err(BufferError::List)?;
     }
     Ok(Phyrs::List(
         Pieces::new(part).ok_or(BufferError::OutOfMemory)?,
     ))
-}
-const NO_RAM: &str = "memory that is no RAM has no bytes to borrow: copy them";
-
-/// What a request can own, and gets back.
-///
-/// Only this module implements it: that memory stays where it is, is a property of these types.
-pub trait Owner: Sized + sealed::Sealed {
-    /// All of it, as a request carries it.
-    fn into_memory(self) -> Memory;
-
-    /// What [`into_memory`](Self::into_memory) was made of, whatever part of it is meant now.
-    ///
-    /// # Errors
-    /// If it was made of something else: the memory.
-    fn from_memory(memory: Memory) -> Result<Self, Memory>;
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::Memory {}
-    impl Sealed for super::Frames {}
-    impl Sealed for super::Box<super::Scattered> {}
-    impl Sealed for super::Vec<u8> {}
-    impl Sealed for super::Box<super::Pinned> {}
-    impl Sealed for super::Region {}
-    impl Sealed for super::Box<super::Mixed> {}
-    impl Sealed for super::Mixed {}
-}
-
-impl Owner for Memory {
-    fn into_memory(self) -> Memory {
-        self
-    }
-
-    fn from_memory(memory: Memory) -> Result<Self, Memory> {
-        memory.withdraw();
-        Ok(memory)
-    }
-}
-
-macro_rules! owner {
-    ($Type:ty, $Holder:ident, $len:expr) => {
-        impl Owner for $Type {
-            #[inline]
-            fn into_memory(self) -> Memory {
-                let len: fn(&$Type) -> usize = $len;
-                let len = len(&self);
-                let holder = Holder::$Holder(self);
-                let start = 0;
-                Memory { holder, start, len }
-            }
-
-            #[inline]
-            fn from_memory(memory: Memory) -> Result<Self, Memory> {
-                memory.withdraw();
-                match memory.holder {
-                    Holder::$Holder(held) => Ok(held),
-                    _ => Err(memory),
-                }
-            }
-        }
-    };
-}
-
-owner!(Frames, Frames, |frames| frames.phyr().len() as usize);
-owner!(Box<Scattered>, Scattered, |scattered| scattered
-    .bytes()
-    .len());
-owner!(Vec<u8>, Bytes, |bytes| bytes.len());
-owner!(Box<Pinned>, Pinned, |pinned| pinned.len() as usize);
-owner!(Region, Region, |region| region.phyr().len() as usize);
-owner!(Box<Mixed>, Mixed, |mixed| mixed.len());
-
-impl Owner for Mixed {
-    fn into_memory(self) -> Memory {
-        Box::new(self).into_memory()
-    }
-
-    fn from_memory(memory: Memory) -> Result<Self, Memory> {
-        Box::<Self>::from_memory(memory).map(|mixed| *mixed)
-    }
 }

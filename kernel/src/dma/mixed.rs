@@ -15,7 +15,8 @@
 //! }
 //! ```
 
-use super::memory::{BufferError, Memory, Owner, Phyrs};
+use super::memory::{BufferError, Memory, Phyrs};
+use super::owner::Owner;
 use super::ranges::Pieces;
 use crate::memory::regions::RegionError;
 use alloc::sync::Arc;
@@ -102,7 +103,8 @@ impl Mixed {
                     return Ok(());
                 };
                 (skip, left) = (0, left - take);
-                match core::mem::take(&mut apart) {
+                // Within a piece all is joined that can be.
+                match core::mem::replace(&mut apart, true) {
                     true => list.push_apart(part),
                     false => list.push(part),
                 }

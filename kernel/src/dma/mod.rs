@@ -58,6 +58,8 @@ mod limits;
 mod mapping;
 mod memory;
 mod mixed;
+mod own_memory;
+mod owner;
 mod ranges;
 mod ring;
 
@@ -67,8 +69,10 @@ pub use domain::{Access, Direct, DmaDomain, Domain, Domains};
 pub use lend::{lend, lend_mut};
 pub use limits::DmaLimits;
 pub use mapping::{DmaError, DmaMapping, Transfer, map};
-pub use memory::{BufferError, Memory, Owner, Phyrs};
+pub use memory::{BufferError, Memory, Phyrs};
 pub use mixed::Mixed;
+pub use own_memory::with_own_memory;
+pub use owner::Owner;
 pub use ranges::{DmaRanges, Pieces};
 pub use ring::DmaMemory;
 

@@ -1,54 +1,39 @@
-//! What one device sees: free bus addresses, and the page tables for those that are not.
+//! What the devices of a domain see: free bus addresses, and what is at those that are not.
 //!
 //! Memory in many pieces is put side by side. Bus addresses are whole pages, so two pieces become
 //! one range if they meet at the edges of pages, and stay apart where they do not. All that belongs to one
 //! mapping lies in one *window*, from the first page to the last.
 
-use super::hardware::Capabilities;
 use super::iova::{Addresses, PAGE, Want};
-use super::table::{NoMemory, Tables};
+use super::translation::Translation;
 use crate::dma::{Access, DmaError};
 use phyr::{DmaAddr, DmaList, DmaRange, Phyr, PhyrList};
 
-/// The bus as one device sees it.
+/// The bus as the devices of one domain see it.
 #[derive(Debug)]
-pub(super) struct Space {
-    tables: Tables,
+pub(super) struct Space<T: Translation> {
+    translation: T,
     addresses: Addresses,
 }
 
-impl Space {
-    /// Nothing but what the device must always see.
-    pub(super) fn new(
-        capabilities: Capabilities,
-        taken: &[DmaRange],
-        always: &[Phyr],
-    ) -> Result<Self, NoMemory> {
-        let addresses = Addresses::new(capabilities.addresses(), taken).ok_or(NoMemory)?;
-        let tables = Tables::new(capabilities)?;
-        let mut space = Self { tables, addresses };
-        for memory in always {
-            // Firmware knows it at the same address.
-            let memory = memory.align_outer(PAGE).ok_or(NoMemory)?;
-            let bus = memory.to_same_bus_range();
-            space.tables.map(bus, memory, Access::Both)?;
-        }
-        Ok(space)
+impl<T: Translation> Space<T> {
+    /// All of these addresses, but for those that are taken. `None` if there is no memory to note them.
+    pub(super) fn new(translation: T, addresses: DmaRange, taken: &[DmaRange]) -> Option<Self> {
+        let addresses = Addresses::new(addresses, taken)?;
+        Some(Self {
+            translation,
+            addresses,
+        })
     }
 
-    pub(super) fn root(&self) -> Phyr {
-        self.tables.root()
+    pub(super) fn translation(&self) -> &T {
+        &self.translation
     }
 
     /// How many bytes of bus addresses are free.
     #[cfg(test)]
     pub(super) fn free_bytes(&self) -> u64 {
         self.addresses.bytes()
-    }
-
-    #[cfg(test)]
-    pub(super) fn tables(&self) -> &Tables {
-        &self.tables
     }
 
     /// Makes memory visible. After an error there is nothing of it.
@@ -70,15 +55,15 @@ impl Space {
         for phyr in list {
             build.link(phyr, access)?;
         }
-        Ok(build.finish())
+        build.finish()
     }
     // ANCHOR_END: map
 
-    /// Makes memory invisible. Its addresses stay taken, because the IOMMU may remember them, until
+    /// Makes memory invisible. Its addresses stay taken, because an IOMMU may remember them, until
     /// [`free`](Self::free).
     pub(super) fn hide(&mut self, list: &DmaList) -> Option<DmaRange> {
         let window = window_of(list)?;
-        self.tables.clear(window);
+        self.translation.clear(window);
         Some(window)
     }
 
@@ -127,21 +112,20 @@ fn want(list: &PhyrList, last: DmaAddr) -> Result<Want, DmaError> {
 }
 
 /// A mapping in the making. What is not finished is undone.
-struct Build<'a> {
-    space: &'a mut Space,
+struct Build<'a, T: Translation> {
+    space: &'a mut Space<T>,
     window: Option<DmaRange>,
     /// The next free page of the window.
     next: DmaAddr,
     ranges: DmaList,
 }
 
-impl Build<'_> {
+impl<T: Translation> Build<'_, T> {
     /// Adds a piece of memory behind those that are there.
     fn link(&mut self, phyr: Phyr, access: Access) -> Result<(), DmaError> {
         let pages = phyr.align_outer(PAGE).ok_or(DmaError::NoAddresses)?;
         let bus = DmaRange::new(self.next, pages.len()).map_err(|_| DmaError::NoAddresses)?;
-        let mapped = self.space.tables.map(bus, pages, access);
-        mapped.map_err(|NoMemory| DmaError::OutOfMemory)?;
+        self.space.translation.map(bus, pages, access)?;
         let offset = phyr.addr().get() - pages.addr().get();
         let range = bus.sub(offset, phyr.len()).ok_or(DmaError::NoAddresses)?;
         let pushed = self.ranges.push(range);
@@ -151,21 +135,18 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> DmaList {
+    fn finish(mut self) -> Result<DmaList, DmaError> {
+        self.space.translation.commit()?;
         self.window = None;
-        core::mem::take(&mut self.ranges)
+        Ok(core::mem::take(&mut self.ranges))
     }
 }
 
-impl Drop for Build<'_> {
+impl<T: Translation> Drop for Build<'_, T> {
     fn drop(&mut self) {
         if let Some(window) = self.window {
-            self.space.tables.clear(window);
+            self.space.translation.clear(window);
             self.space.addresses.free(window);
         }
     }
 }
-
-#[cfg(test)]
-#[path = "space_tests.rs"]
-mod tests;

@@ -226,3 +226,38 @@ fn d9_behind_an_iommu_28_bits_reach_everything() {
     let iommu = machine().iommu.as_ref().unwrap();
     assert_eq!(iommu.take_faults(), []);
 }
+
+/// One phyr of 64 KiB is cut to what the device takes at once. It copies the same 2 KiB to each piece.
+#[vm_test(machine = "edu")]
+fn d10_64_kib_in_one_phyr_are_cut_to_what_the_device_takes() {
+    const LEN: usize = 64 << 10;
+    // Wherever it begins.
+    const START: usize = PAGE - 1;
+    let edu = Edu::claim();
+    let mut source = Frames::allocate(PAGE as u64).unwrap();
+    pattern::fill(seed(), 0, source.bytes_mut());
+    let source = source.into_memory().part(0..ROOM).unwrap();
+    let mapping = map(Buffer::to_device(source), &edu.domain(), &LIMITS).unwrap();
+    drop(edu.load(mapping));
+    let mut frames = Frames::allocate((LEN + 2 * PAGE) as u64).unwrap();
+    frames.bytes_mut().fill(CANARY);
+    let phyr = frames.phyr();
+    let memory = frames.into_memory().part(START..START + LEN).unwrap();
+    let mapping = map(Buffer::from_device(memory), &edu.domain(), &LIMITS).unwrap();
+    let ranges = mapping.ranges();
+    assert_eq!((ranges.len(), ranges.bytes()), (LEN / ROOM, LEN as u64));
+    let mut cursor = ranges.cursor();
+    while let Some(range) = cursor.next(u64::MAX) {
+        edu.copy_range(range, INSIDE, Access::Write);
+    }
+    let memory = mapping.unmap().into_memory().whole();
+    let bytes = memory.bytes();
+    for piece in bytes[START..START + LEN].chunks(ROOM) {
+        assert_eq!(pattern::first_difference(seed(), 0, piece), None);
+    }
+    let mut around = bytes[..START].iter().chain(&bytes[START + LEN..]);
+    assert!(around.all(|byte| *byte == CANARY));
+    // The host sees the same bytes.
+    let sum: u64 = bytes.iter().map(|byte| u64::from(*byte)).sum();
+    assert_eq!(host::sum(phyr), sum);
+}

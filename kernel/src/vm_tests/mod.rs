@@ -6,6 +6,7 @@
 //! guest memory and disks from outside.
 
 mod bare;
+mod bare_disk;
 mod boot;
 mod confined;
 mod control;

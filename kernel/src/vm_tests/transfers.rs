@@ -319,3 +319,13 @@ fn a8_memory_is_described_by_as_few_phyrs_as_there_can_be() {
     };
     assert_eq!(pieces.phyrs().len(), 3);
 }
+
+/// One phyr of 64 KiB, and a controller that takes two pages at a time: QEMU counts the commands.
+#[vm_test(machine = "nvme,size=16M,mdts=1,trace=pci_nvme_read")]
+fn d10_64_kib_in_one_phyr_are_commands_that_the_controller_takes() {
+    let disk = disk();
+    disk.read_now(0, &mut [0; 512]).unwrap();
+    vm_test::control::trace_mark();
+    read_between_canaries(&*disk, 8, 64 << 10);
+    assert_eq!(vm_test::control::trace_count("pci_nvme_read"), 8);
+}

@@ -75,7 +75,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "pin-ignored",
         mistake: "memory is unmapped, and freed, although it is pinned",
-        file: "kernel/src/memory/address_space/mod.rs",
+        file: "kernel/src/memory/address_space/state.rs",
         find: "        if let Some(pinned) = self.pins.first_in(range) {\n            return Err(SpaceError::Pinned(pinned.range));\n        }\n        self.forget(range, gone)\n",
         replace: "        self.forget(range, gone)\n",
         tests: &[vm!("c3_a_pin_blocks_unmap_free_and_reuse")],

@@ -10,7 +10,7 @@ use crate::error::{Failure, Waiting};
 use crate::platform::{Platform, Registers};
 use crate::watch::Watch;
 use phyr::DmaAddr;
-use virtio_spec::{FeatureBits, le128};
+use virtio_spec::{F, FeatureBits, le128};
 
 /// Offsets of the registers.
 mod register {
@@ -124,6 +124,10 @@ impl<P: Platform> Common<'_, P> {
             offered |= u128::from(word) << (32 * select);
         }
         let offered = B::from_bits_retain(le128::from_ne(offered));
+        let wishes = match self.0.has_bus_addresses() {
+            true => wishes.requiring(F::ACCESS_PLATFORM),
+            false => *wishes,
+        };
         let chosen = wishes.choose(offered).map_err(Failure::Features)?;
         for select in 0..FEATURE_WORDS {
             registers.write32(register::DRIVER_FEATURE_SELECT, select);

@@ -18,6 +18,8 @@ impl DeviceKind {
     pub const NET: Self = Self(1);
     /// A block device.
     pub const BLOCK: Self = Self(2);
+    /// An IOMMU.
+    pub const IOMMU: Self = Self(23);
 
     /// A persistent memory device.
     pub const PMEM: Self = Self(27);

@@ -62,6 +62,12 @@ impl<B: FeatureBits + Copy> Negotiation<B> {
         }
     }
 
+    /// The same driver where it also has to have `more`, and knows how to use it.
+    #[must_use]
+    pub fn requiring(self, more: F) -> Self {
+        Self::new(self.implemented, self.required.into().union(more).into())
+    }
+
     /// Chooses from what a device offers.
     pub fn choose(&self, offered: B) -> Result<Chosen<B>, FeatureError> {
         let offered: F = offered.into();
@@ -178,6 +184,15 @@ mod tests {
         let missing = FeatureError::Missing(net::F::MAC.into());
         assert_eq!(driver.choose(offered), Err(missing));
         assert!(driver.choose(offered | net::F::MAC).is_ok());
+    }
+
+    #[test]
+    fn a_platform_may_require_more_than_the_driver() {
+        let driver = block().requiring(F::ACCESS_PLATFORM);
+        let missing = FeatureError::Missing(F::ACCESS_PLATFORM);
+        assert_eq!(driver.choose(blk::F::VERSION_1), Err(missing));
+        let chosen = driver.choose(blk::F::all()).expect("enough");
+        assert_eq!((chosen.word(0), chosen.word(1)), (1 << 9 | 1 << 28, 3));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! What can be decided without touching a device is in `capability`, `features` and `status`;
 //! `common` has the accesses.
 
+mod access;
 mod blocks;
 mod capability;
 mod common;
@@ -19,6 +20,7 @@ mod device;
 mod features;
 mod status;
 
+pub use access::uses_bus_addresses;
 pub use blocks::{Blocks, shared_memory};
 pub use capability::{Capability, CapabilityError, Kind, Notify};
 pub(crate) use common::{Common, Rings};

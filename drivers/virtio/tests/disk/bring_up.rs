@@ -3,7 +3,7 @@
 use crate::model::world::bring_up;
 use crate::model::{Device, Machine, World, bits};
 use virtio::transport::{FeatureError, StatusError};
-use virtio::{ConfigError, Error, Failure, Waiting};
+use virtio::{ConfigError, Error, Failure, Platform, Waiting};
 
 fn failure(machine: &Machine) -> Failure {
     match bring_up(machine, |_| {}) {
@@ -97,6 +97,24 @@ fn a_legacy_device_is_refused() {
         failure(&machine),
         Failure::Features(FeatureError::Missing(_))
     ));
+}
+
+#[test]
+fn a_device_that_goes_past_the_iommu_is_given_no_bus_addresses() {
+    let past = |device: &mut Device| device.offered &= !(1 << 33);
+    let machine = device(past);
+    machine.has_iommu.set(true);
+    let missing = FeatureError::Missing(virtio_spec::F::ACCESS_PLATFORM);
+    assert_eq!(failure(&machine), Failure::Features(missing));
+    assert_eq!(machine.device.borrow().status, 0, "it is left reset");
+    assert!(!virtio::transport::uses_bus_addresses(machine.common()));
+    // Where there is none, it is a device like any other.
+    machine.has_iommu.set(false);
+    assert!(bring_up(&machine, |_| {}).is_ok());
+    let machine = device(|device| device.offered |= 1 << 33);
+    machine.has_iommu.set(true);
+    assert!(bring_up(&machine, |_| {}).is_ok());
+    assert!(virtio::transport::uses_bus_addresses(machine.common()));
 }
 
 #[test]

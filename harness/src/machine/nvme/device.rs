@@ -64,6 +64,9 @@ impl Nvme {
         if self.interface == Interface::ModernVirtio {
             text += ",disable-legacy=on";
         }
+        if self.asks_iommu {
+            text += ",iommu_platform=on";
+        }
         let numbers = [
             ("num-queues", self.queues),
             ("vectors", self.vectors.map(u32::from)),

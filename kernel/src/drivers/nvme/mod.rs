@@ -99,7 +99,7 @@ pub async fn probe(
 ) -> Result<Arc<Hub>, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let registers = device.registers(REGISTERS).map_err(ProbeError::Device)?;
-    let domain = device.domain().map_err(ProbeError::Device)?;
+    let mut domain = device.domain().map_err(ProbeError::Device)?;
     let messages = match device.messages() {
         Ok(messages) => Some(messages),
         Err(error) => {
@@ -125,8 +125,8 @@ pub async fn probe(
     let controller = Controller::new(platform, options).await;
     let controller = controller.map_err(ProbeError::Driver)?;
     let name = Name::numbered("nvme");
-    let is_taken = options.controller_memory || !domain.is_direct();
-    let own = Own::open(&bars, &controller, &name, is_taken).await;
+    let is_taken = options.controller_memory;
+    let own = Own::open(&bars, &controller, &name, is_taken, &mut domain).await;
     drop(bars);
     let hub = Arc::new(Hub::new(
         name,

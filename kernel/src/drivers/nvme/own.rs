@@ -1,13 +1,15 @@
 //! Memory that a controller has, given out to whoever wants to do I/O with it.
 //!
 //! - `nvme0cmb` is the controller memory buffer. The controller is told where it is on the bus, so that it
-//!   takes these addresses for its own and does not go out to the bus for them.
+//!   takes these addresses for its own and does not go out to the bus for them. Behind an IOMMU that is where
+//!   the IOMMU shows it ([`with_own_memory`]).
 //! - `nvme0pmr` is the persistent memory region, switched on.
 //!
 //! What a controller says of its memory may be anything, so it is checked against its base address
 //! registers. What does not hold is said on the console, and that memory is nobody's.
 
 use super::hub::Controller;
+use crate::dma::{Domain, with_own_memory};
 use crate::lock::Mutex;
 use crate::memory::regions::{self, Kind, Persist, PersistError, Persisting, Provider};
 use crate::pci::device::{BarPart, Bars, DeviceError};
@@ -18,7 +20,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use phyr::{DmaAddr, DmaRange, Phyr};
+use phyr::{DmaRange, Phyr};
 
 /// What a controller has of its own, for as long as the controller is there.
 #[derive(Default)]
@@ -49,13 +51,14 @@ impl Persist for Lasting {
 const NOT_IN_ORDER: &str = "the controller says that its persistent memory is not in order";
 
 impl Own {
-    /// Opens what there is. Not the memory buffer, if it `is_taken`: where queues lie in it, or where the
-    /// device sees other addresses than the CPU, so that some other memory may be at the buffer's.
+    /// Opens what there is. Not the memory buffer if it `is_taken`: where queues lie in it. Where the controller
+    /// is behind an IOMMU, `domain` becomes one that knows the buffer.
     pub(super) async fn open(
         bars: &Bars<Ecam>,
         controller: &Controller,
         hub: &str,
         is_taken: bool,
+        domain: &mut Domain,
     ) -> Self {
         let mut own = Self::default();
         if let Some(memory) = controller.memory_buffer().filter(|_| !is_taken) {
@@ -63,10 +66,7 @@ impl Own {
             if let Some(phyr) = own.offer(bars, memory, name, Kind::Controller)
                 && phyr.is_aligned(4096)
             {
-                // The bus address of a base address register is its physical one.
-                let base = DmaAddr::new(phyr.addr().get());
-                controller.open_memory_buffer(base);
-                own.buffer = DmaRange::new(base, phyr.len()).ok();
+                own.tell(controller, phyr, domain);
             }
         }
         if let Some(memory) = controller.enable_persistent_memory().await {
@@ -79,6 +79,32 @@ impl Own {
             }
         }
         own
+    }
+
+    /// Tells the controller where its buffer is on the bus.
+    fn tell(&mut self, controller: &Controller, phyr: Phyr, domain: &mut Domain) {
+        let bus = if domain.is_direct() {
+            // The bus address of a base address register is its physical one.
+            phyr.to_same_bus_range()
+        } else {
+            // SAFETY: it is the provider's that has just been made; its claim is kept by the controller's
+            // driver, which the domain does not outlive.
+            match unsafe { with_own_memory(domain, phyr) } {
+                Ok((bus, with)) => {
+                    *domain = with;
+                    bus
+                }
+                Err(error) => {
+                    println!("a controller does not reach its own buffer: {error}");
+                    if let Some(unreached) = self.providers.pop() {
+                        regions::remove(&unreached);
+                    }
+                    return;
+                }
+            }
+        };
+        controller.open_memory_buffer(bus.addr());
+        self.buffer = Some(bus);
     }
 
     /// Gives out a piece of memory. Returns where it is, if it is where the controller says.

@@ -5,7 +5,7 @@ use crate::block::{
     BlockDevice, BlockError, Completion, Durability, Geometry, Limits, Operation, Ranges, Refusal,
     Request, Space, Ticket,
 };
-use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Transfer};
+use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Domain, Transfer};
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
 use virtio::blk::Properties;
@@ -80,17 +80,17 @@ impl Drive {
 
 /// Puts the memory of a request on the bus. If that fails, the request still has it.
 #[inline]
-fn put_on_bus(operation: &mut Operation) -> Result<Option<Transfer>, BlockError> {
+fn put_on_bus(operation: &mut Operation, domain: &Domain) -> Result<Option<Transfer>, BlockError> {
     Ok(Some(match operation {
-        Operation::Read(buffer) => map(buffer)?.into(),
-        Operation::Write(buffer, _) => map(buffer)?.into(),
+        Operation::Read(buffer) => map(buffer, domain)?.into(),
+        Operation::Write(buffer, _) => map(buffer, domain)?.into(),
         _ => return Ok(None),
     }))
 }
 
 #[inline]
-fn map<D: Direction>(buffer: &mut Buffer<D>) -> Result<DmaMapping<D>, BlockError> {
-    dma::map_without_io(buffer.take(), &super::DOMAIN, &LIMITS).map_err(|(error, back)| {
+fn map<D: Direction>(buffer: &mut Buffer<D>, domain: &Domain) -> Result<DmaMapping<D>, BlockError> {
+    dma::map_without_io(buffer.take(), domain, &LIMITS).map_err(|(error, back)| {
         *buffer = back;
         error.into()
     })
@@ -147,7 +147,7 @@ impl BlockDevice for Drive {
                 let failure = self.disk.failure().unwrap_or(virtio::Failure::Gone);
                 return Err(block_error(virtio::Error::Dead(failure)).into());
             };
-            let data = put_on_bus(&mut request.operation)?;
+            let data = put_on_bus(&mut request.operation, &self.domain)?;
             let bounced = data.as_ref().map_or(0, |data| data.ranges().bounced());
             if bounced > 0 {
                 self.bounced.fetch_add(bounced, Ordering::Relaxed);

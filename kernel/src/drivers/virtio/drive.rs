@@ -12,6 +12,7 @@ use super::platform::VirtioPlatform;
 use super::queue::{Access, Bell, Local, Messages, Queue, QueueCounters, Way};
 use crate::block::{BlockDevice, Limits};
 use crate::cores::{self, CoreId, PerCore};
+use crate::dma::Domain;
 use crate::executor::{self, Task};
 use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
@@ -44,6 +45,8 @@ pub struct Drive {
     pub(super) name: Name,
     address: PciAddress,
     pub(super) disk: Disk,
+    /// Where the device finds memory.
+    pub(super) domain: Domain,
     /// As it was found, with as many blocks as there can be: `blocks` is what counts.
     pub(super) properties: Properties,
     pub(super) blocks: AtomicU64,
@@ -79,7 +82,7 @@ enum Told {
 }
 
 impl Drive {
-    pub(super) fn new(address: PciAddress, disk: Disk) -> Self {
+    pub(super) fn new(address: PciAddress, disk: Disk, domain: Domain) -> Self {
         let found = disk.properties();
         let mut properties = found;
         properties.blocks = u64::MAX / u64::from(found.block_size);
@@ -87,6 +90,7 @@ impl Drive {
             name: Name::lettered("vd"),
             address,
             disk,
+            domain,
             properties,
             blocks: AtomicU64::new(found.blocks),
             limits: limits(&found),

@@ -1,20 +1,21 @@
-//! virtio devices: what the `virtio` crate asks of its platform, disks, and persistent memory.
+//! virtio devices: what the `virtio` crate asks of its platform, disks, persistent memory, and IOMMUs.
 //!
 //! - `platform` is a device's place in the machine;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`drive`] is a disk with a queue on each core;
 //! - `device` is the same as a block device;
-//! - [`module`] is persistent memory.
+//! - [`module`] is persistent memory;
+//! - `iommu` brings IOMMUs up.
 
 mod device;
 pub mod drive;
+pub(crate) mod iommu;
 pub mod module;
 pub mod net;
 pub mod platform;
 pub mod queue;
 
 use crate::cores;
-use crate::dma::Domain;
 use crate::interrupts::Interrupt;
 use crate::memory::regions::PlaceError;
 use crate::pci::Function;
@@ -25,10 +26,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use drive::{Disk, Drive};
-
-/// A virtio device goes past the IOMMU, and uses physical addresses, unless its driver accepts
-/// VIRTIO_F_ACCESS_PLATFORM (virtio 1.2, section 6.1). This one does not yet.
-const DOMAIN: Domain = Domain::DIRECT;
 
 use platform::VirtioPlatform;
 use queue::Messages;
@@ -120,9 +117,10 @@ pub async fn probe(
     let opened = open(owners, function)?;
     let mut options = virtio::blk::Options::default();
     options.config_vector = opened.config_vector;
+    let domain = opened.platform.domain().clone();
     let disk = Disk::new(opened.platform, opened.notify, options).await;
     let disk = disk.map_err(ProbeError::Driver)?;
-    let drive = Arc::new(Drive::new(function.address, disk));
+    let drive = Arc::new(Drive::new(function.address, disk, domain));
     let started = drive.start(opened.messages, opened.first_entry).await;
     started.map_err(ProbeError::Driver)?;
     Ok(drive)

@@ -1,15 +1,16 @@
 //! What the driver crate asks of the machine.
 
 use crate::cores;
-use crate::dma::DmaMemory;
+use crate::dma::{DmaMemory, Domain};
 use crate::interrupts::Interrupt;
 use crate::mmio::RegisterWindow;
 use crate::pci::device::{Device, DeviceError};
 use crate::pci::ecam::Ecam;
+use crate::println;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
 use phyr::{DmaAddr, DmaRange};
-use virtio::transport::Blocks;
+use virtio::transport::{Blocks, uses_bus_addresses};
 
 /// One device's place in the machine.
 pub struct VirtioPlatform {
@@ -18,25 +19,52 @@ pub struct VirtioPlatform {
     common: Registers,
     notify: Registers,
     config: Registers,
+    /// Where the device finds memory.
+    domain: Domain,
     /// For changes of the configuration.
     interrupt: Option<Interrupt>,
 }
 
 impl VirtioPlatform {
-    pub(super) fn new(
+    pub(crate) fn new(
         device: Device<Ecam>,
         blocks: &Blocks,
         interrupt: Option<Interrupt>,
     ) -> Result<Self, DeviceError> {
         let window = |part| device.window(part).map(Registers);
+        let common = window(blocks.common)?;
         Ok(Self {
-            common: window(blocks.common)?,
+            domain: domain(&device, &common)?,
+            common,
             notify: window(blocks.notify.block())?,
             config: window(blocks.device)?,
             device,
             interrupt,
         })
     }
+
+    /// Where the device finds memory.
+    pub(super) fn domain(&self) -> &Domain {
+        &self.domain
+    }
+}
+
+/// Where a device finds memory: behind the IOMMU, if there is one and the device asks it.
+///
+/// One that does not ask goes past it. That is for the hypervisor to decide, and a driver can only know it: the
+/// device gets the physical addresses that it wants, and it is said that nothing keeps it from the rest.
+fn domain(device: &Device<Ecam>, common: &Registers) -> Result<Domain, DeviceError> {
+    // Also one that goes past is in a domain: an IOMMU may let no interrupt through of those that are in none.
+    let domain = device.domain()?;
+    if domain.is_direct() || uses_bus_addresses(common) {
+        return Ok(domain);
+    }
+    println!(
+        "{}: this virtio device goes past the IOMMU, and reaches all memory (it does not offer \
+         VIRTIO_F_ACCESS_PLATFORM; QEMU's option is iommu_platform=on)",
+        device.function().address
+    );
+    Ok(Domain::DIRECT)
 }
 
 /// A block of the device's registers.
@@ -122,8 +150,12 @@ unsafe impl virtio::Platform for VirtioPlatform {
         &self.config
     }
 
+    fn has_bus_addresses(&self) -> bool {
+        !self.domain.is_direct()
+    }
+
     fn allocate(&self, bytes: usize) -> Result<Shared, virtio::OutOfMemory> {
-        DmaMemory::allocate(bytes as u64, &super::DOMAIN, DmaAddr::new(u64::MAX))
+        DmaMemory::allocate(bytes as u64, &self.domain, DmaAddr::new(u64::MAX))
             .map(Shared)
             .map_err(|_| virtio::OutOfMemory)
     }

@@ -2,8 +2,10 @@
 
 use crate::memory::frames::Frames;
 use crate::memory::paging::Cache;
+use crate::memory::regions::{Provider, Region, RegionError};
 use crate::memory::scattered::{self, Scattered};
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use phyr::{ListError, PhyrList};
 
@@ -30,6 +32,23 @@ pub unsafe trait Backing: Send + Sync + 'static {
     fn cache(&self) -> Cache {
         Cache::WriteBack
     }
+
+    /// Whose memory it is, if it is no RAM.
+    fn provider(&self) -> Option<&Arc<Provider>> {
+        None
+    }
+
+    /// It is about to be mapped. From now on it is not taken back, until it is
+    /// [let go](Self::let_go), or dropped.
+    ///
+    /// # Errors
+    /// If it was taken back before.
+    fn hold(&self) -> Result<(), RegionError> {
+        Ok(())
+    }
+
+    /// It is not mapped after all.
+    fn let_go(&self) {}
 }
 
 // SAFETY: frames are RAM that belongs to the value alone and is write-back everywhere.
@@ -51,5 +70,31 @@ unsafe impl Backing for Vec<Frames> {
 unsafe impl Backing for Box<Scattered> {
     fn phyrs(&self) -> Result<PhyrList, ListError> {
         Scattered::phyrs(self)
+    }
+}
+
+// SAFETY: a region is linear memory that belongs to the value alone, among those whom the kernel knows; there are
+// no references to the bytes. The CPU is shown it nowhere but for copies, with the provider's cache mode.
+// Its device may vanish, which takes the memory out of the machine, but gives the addresses to nobody else.
+unsafe impl Backing for Region {
+    fn phyrs(&self) -> Result<PhyrList, ListError> {
+        Ok(PhyrList::from(self.phyr()))
+    }
+
+    fn cache(&self) -> Cache {
+        Region::provider(self).cache()
+    }
+
+    fn provider(&self) -> Option<&Arc<Provider>> {
+        Some(Region::provider(self))
+    }
+
+    /// A program may reach it at any time, as a device may that was told of it.
+    fn hold(&self) -> Result<(), RegionError> {
+        self.tell().map(drop)
+    }
+
+    fn let_go(&self) {
+        self.withdraw();
     }
 }

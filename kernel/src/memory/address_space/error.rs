@@ -1,6 +1,7 @@
 //! Why an address space was not changed, or memory not pinned.
 
 use crate::memory::paging::MapError;
+use crate::memory::regions::RegionError;
 use crate::memory::virt::{VirtAddr, VirtError, VirtRange};
 use core::fmt;
 use phyr::ListError;
@@ -28,6 +29,8 @@ pub enum SpaceError {
     Tables(MapError),
     /// The owner could not say where its memory is.
     List(ListError),
+    /// The memory was taken back by whoever has given it out.
+    Region(RegionError),
 }
 
 impl fmt::Display for SpaceError {
@@ -43,6 +46,7 @@ impl fmt::Display for SpaceError {
             Self::OutOfMemory => f.write_str("no memory to remember a mapping"),
             Self::Tables(error) => error.fmt(f),
             Self::List(error) => error.fmt(f),
+            Self::Region(error) => error.fmt(f),
         }
     }
 }

@@ -30,6 +30,7 @@ mod areas;
 mod backing;
 mod error;
 mod pinned;
+mod state;
 
 pub use backing::Backing;
 pub use error::{PinError, SpaceError};
@@ -37,9 +38,9 @@ pub use pinned::{NoCopy, Pinned};
 
 use super::extents::Request;
 use super::frames::{Frames, window};
-use super::mapping::{self, TableFrames, Tables};
-use super::paging::{Features, LeafCount, MapError, PageTables, Rights};
-use super::pins::{Access, NoRoom, Pins};
+use super::mapping::{self, TableFrames};
+use super::paging::{Features, LeafCount, PageTables, Rights};
+use super::pins::{Access, NoRoom};
 use super::virt::{VirtAddr, VirtRange};
 use super::window::{PAGE, Window};
 use crate::cores::shootdown::AllTlbs;
@@ -47,12 +48,12 @@ use crate::lock::Mutex;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use areas::{Area, Areas};
 use core::fmt;
 use core::num::NonZeroUsize;
 use core::sync::atomic::{AtomicU64, Ordering};
-use phyr::{PhyrList, PhysAddr};
+use phyr::PhysAddr;
 use spin::Once;
+use state::{State, Tree};
 
 /// What a program may map. The first pages stay free, so that a null pointer is one. So does the last
 /// page before the hole: an instruction that ends there would be followed by an address that is none,
@@ -75,8 +76,6 @@ pub const USER: VirtRange = match VirtAddr::new(USER_FIRST) {
     Err(_) => unreachable!(),
 };
 
-type Owner = Arc<dyn Backing>;
-
 /// An address space, and the right to change it.
 pub struct AddressSpace {
     space: Arc<Space>,
@@ -92,22 +91,6 @@ pub(crate) struct Space {
     root: Option<Frames>,
 }
 
-struct State {
-    tree: Tree,
-    areas: Areas<Owner>,
-    pins: Pins,
-    /// The address space is at its end, and waits for its pins.
-    ended: bool,
-}
-
-/// Whose page tables.
-enum Tree {
-    /// Those that all cores use while they are in the kernel.
-    Kernel,
-    /// A program's.
-    Own(Box<Tables>),
-}
-
 /// How much there is of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -117,18 +100,6 @@ pub struct Usage {
     pub pinned: u64,
     /// Pins.
     pub pins: usize,
-}
-
-impl Tree {
-    fn with<R>(&mut self, action: impl FnOnce(&mut Tables) -> R) -> R {
-        match self {
-            Self::Kernel => mapping::with_tables(action),
-            Self::Own(tables) => {
-                mapping::assert_may_change();
-                action(tables)
-            }
-        }
-    }
 }
 
 impl AddressSpace {
@@ -176,16 +147,10 @@ impl AddressSpace {
     }
 
     fn of(bounds: VirtRange, root: Option<Frames>, tree: Tree) -> Self {
-        let state = State {
-            tree,
-            areas: Areas::new(),
-            pins: Pins::new(),
-            ended: false,
-        };
         let space = Arc::new(Space {
             bounds,
             root,
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(tree)),
         });
         Self { space }
     }
@@ -229,19 +194,19 @@ impl AddressSpace {
             Ok(list) => list,
             Err(error) => return Err((SpaceError::List(error), owner)),
         };
-        let mut state = self.space.state.lock();
-        match state.map(self.space.bounds, start, &list, &owner, rights) {
-            Ok(range) => {
-                let owner: Owner = Arc::new(owner);
-                state.areas.insert(Area {
-                    range,
-                    rights,
-                    owner,
-                });
-                Ok(range)
-            }
-            Err(error) => Err((error, owner)),
+        if let Err(error) = owner.hold() {
+            return Err((SpaceError::Region(error), owner));
         }
+        let bounds = self.space.bounds;
+        let mapped = self
+            .space
+            .state
+            .lock()
+            .map(bounds, start, &list, owner, rights);
+        mapped.map_err(|(error, owner)| {
+            owner.let_go();
+            (error, owner)
+        })
     }
 
     /// Unmaps all of `range`, which may be a part of a mapping or several. Owners of which nothing is
@@ -299,21 +264,12 @@ impl AddressSpace {
 
     /// How many leaves of each size map `range`.
     pub fn leaves(&self, range: VirtRange) -> LeafCount {
-        self.space
-            .state
-            .lock()
-            .tree
-            .with(|tables| tables.leaves(range))
+        self.space.state.lock().leaves(range)
     }
 
     /// How much is mapped and pinned.
     pub fn usage(&self) -> Usage {
-        let state = self.space.state.lock();
-        Usage {
-            mapped: state.areas.iter().map(|area| area.range.len()).sum(),
-            pinned: state.pins.bytes(),
-            pins: state.pins.len(),
-        }
+        self.space.state.lock().usage()
     }
 
     /// The root of a program's tables, for CR3. What the kernel's half in it says may be out of date.
@@ -345,9 +301,7 @@ impl AddressSpace {
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         let mut gone = Vec::new();
-        let mut state = self.space.state.lock();
-        state.ended = true;
-        state.sweep(&mut gone);
+        self.space.state.lock().end(&mut gone);
     }
 }
 
@@ -366,189 +320,18 @@ impl fmt::Debug for Space {
 impl Space {
     pub(super) fn unpin(&self, range: VirtRange, access: Access) {
         let mut gone = Vec::new();
-        let mut state = self.state.lock();
-        state.pins.remove(range, access);
-        if state.ended {
-            state.sweep(&mut gone);
-        }
+        self.state.lock().unpin(range, access, &mut gone);
     }
 
     pub(super) fn divide_pin(&self) -> Result<(), NoRoom> {
-        self.state.lock().pins.divide()
+        self.state.lock().divide_pin()
+    }
+
+    pub(super) fn is_one_provider_at(&self, addr: VirtAddr) -> bool {
+        self.state.lock().is_one_provider_at(addr)
     }
 
     pub(super) fn unite_pins(&self) {
-        self.state.lock().pins.unite();
-    }
-}
-
-impl State {
-    /// Maps a list and makes room for its area.
-    fn map(
-        &mut self,
-        bounds: VirtRange,
-        start: Option<VirtAddr>,
-        list: &PhyrList,
-        owner: &impl Backing,
-        rights: Rights,
-    ) -> Result<VirtRange, SpaceError> {
-        if list.is_empty() || list.iter().any(|phyr| !phyr.is_aligned(PAGE)) {
-            return Err(SpaceError::NotPages);
-        }
-        let range = match start {
-            Some(start) => VirtRange::new(start, list.bytes()).map_err(SpaceError::Address)?,
-            None => self.place(bounds, list).ok_or(SpaceError::NoAddresses)?,
-        };
-        if !bounds.contains(range) {
-            return Err(SpaceError::Outside(range));
-        }
-        if !range.is_aligned(PAGE) {
-            return Err(SpaceError::NotPages);
-        }
-        if let Some(area) = self.areas.in_range(range).next() {
-            return Err(SpaceError::Taken(area.range));
-        }
-        self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
-        let cache = owner.cache();
-        let mapped = self.tree.with(|tables| {
-            let mut mapped = 0;
-            for phyr in list {
-                let virt = range.start().checked_add(mapped);
-                let virt = virt.expect("the list is as long as the range");
-                // SAFETY: by the contract of `Backing`, and the owner stays until it is unmapped.
-                if let Err(error) = unsafe { tables.map(virt, phyr, rights, cache) } {
-                    if let Some(done) = range.prefix(mapped) {
-                        // SAFETY: nobody has been told of the range yet.
-                        let undone = unsafe { tables.discard(done) };
-                        undone.expect("it was mapped just now");
-                    }
-                    return Err(error);
-                }
-                mapped += phyr.len();
-            }
-            Ok(())
-        });
-        mapped.map_err(SpaceError::Tables)?;
-        Ok(range)
-    }
-
-    /// Where a list goes that may go anywhere: to where large leaves fit.
-    fn place(&self, bounds: VirtRange, list: &PhyrList) -> Option<VirtRange> {
-        let len = list.bytes();
-        let align = [1 << 30, 1 << 21]
-            .into_iter()
-            .find(|size| len >= *size)
-            .unwrap_or(PAGE);
-        let offset = list.first()?.addr().get() % align;
-        self.areas.place(bounds, len, align, offset)
-    }
-
-    /// Whether all of `range` is mapped, in whole pages.
-    fn check(&self, range: VirtRange) -> Result<(), SpaceError> {
-        if !range.is_aligned(PAGE) {
-            return Err(SpaceError::NotPages);
-        }
-        match self.areas.first_hole(range) {
-            Some(hole) => Err(SpaceError::NotMapped(hole)),
-            None => Ok(()),
-        }
-    }
-
-    // ANCHOR: unmap
-    fn unmap(&mut self, range: VirtRange, gone: &mut Vec<Owner>) -> Result<(), SpaceError> {
-        self.check(range)?;
-        if let Some(pinned) = self.pins.first_in(range) {
-            return Err(SpaceError::Pinned(pinned.range));
-        }
-        self.forget(range, gone)
-    }
-    // ANCHOR_END: unmap
-
-    /// Unmaps what may be unmapped.
-    fn forget(&mut self, range: VirtRange, gone: &mut Vec<Owner>) -> Result<(), SpaceError> {
-        self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
-        let owners = self.areas.in_range(range).count();
-        gone.try_reserve(owners)
-            .map_err(|_| SpaceError::OutOfMemory)?;
-        // SAFETY: it is not pinned, and who uses a virtual address of a program without a pin is the
-        // program. (In the kernel's, who used it was told that it is mapped, not that it stays.)
-        let unmapped = self.tree.with(|tables| unsafe { tables.discard(range) });
-        unmapped.map_err(SpaceError::Tables)?;
-        self.areas.remove(range, |owner| gone.push(owner));
-        Ok(())
-    }
-
-    fn protect(&mut self, range: VirtRange, rights: Rights) -> Result<(), SpaceError> {
-        self.check(range)?;
-        if rights != Rights::ReadWrite
-            && let Some(written) = self.pins.first_written_in(range)
-        {
-            return Err(SpaceError::Pinned(written.range));
-        }
-        self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
-        // SAFETY: as in `forget`; what the owner has may be used in any way.
-        let changed = self
-            .tree
-            .with(|tables| unsafe { tables.protect(range, rights) });
-        changed.map_err(SpaceError::Tables)?;
-        self.areas.set_rights(range, rights);
-        Ok(())
-    }
-
-    // ANCHOR: pin
-    fn pin(
-        &mut self,
-        range: VirtRange,
-        access: Access,
-        entries: usize,
-    ) -> Result<(PhyrList, VirtRange), PinError> {
-        let found = self
-            .tree
-            .with(|tables| tables.translate_up_to(range, entries));
-        let (phyrs, bytes) = found.map_err(|error| match error {
-            MapError::NotMapped(virt) => PinError::NotMapped(virt),
-            MapError::List(error) => PinError::List(error),
-            _ => PinError::OutOfMemory,
-        })?;
-        let front = range.prefix(bytes).unwrap_or(range);
-        if let Some(hole) = self.areas.first_hole(front) {
-            return Err(PinError::NotMapped(hole));
-        }
-        let may = |area: &&Area<Owner>| access == Access::Read || area.rights == Rights::ReadWrite;
-        if let Some(area) = self.areas.in_range(front).find(|area| !may(area)) {
-            return Err(PinError::ReadOnly(area.range));
-        }
-        let added = self.pins.add(front, access);
-        added.map_err(|NoRoom| PinError::OutOfMemory)?;
-        Ok((phyrs, front))
-    }
-    // ANCHOR_END: pin
-
-    /// Unmaps all that has no pin: at the end, and then again whenever a pin ends.
-    fn sweep(&mut self, gone: &mut Vec<Owner>) {
-        let mut next = self.areas.iter().next().map(|area| area.range);
-        while let Some(range) = next {
-            if self.pins.first_in(range).is_none() {
-                // Without memory it stays until the last pin ends, and then it is dropped whole.
-                let _ = self.forget(range, gone);
-            }
-            let behind = self
-                .areas
-                .iter()
-                .find(|area| area.range.start() > range.last());
-            next = behind.map(|area| area.range);
-        }
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        // Nothing is pinned, or somebody would still hold the address space.
-        let Self { tree, areas, .. } = self;
-        for area in areas.iter() {
-            // SAFETY: nobody can name the address space any more, and no core runs in it.
-            let unmapped = tree.with(|tables| unsafe { tables.discard(area.range) });
-            unmapped.expect("an area is mapped, and ends where its leaves end");
-        }
+        self.state.lock().unite_pins();
     }
 }

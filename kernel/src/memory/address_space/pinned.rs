@@ -158,7 +158,8 @@ impl Pinned {
         let (true, true, Ok(range)) = (touch, same, both) else {
             return Err((self, next));
         };
-        let Ok(phyrs) = appended(&self.phyrs, &next.phyrs) else {
+        let joins = self.space.is_one_provider_at(next.range.start());
+        let Ok(phyrs) = appended(&self.phyrs, &next.phyrs, joins) else {
             return Err((self, next));
         };
         let (space, access) = (Arc::clone(&self.space), self.access);
@@ -196,23 +197,30 @@ fn is_ram(phyr: Phyr) -> bool {
     return window().covers(phyr);
 }
 
-/// The first `offset` bytes of a list, and the rest.
+/// The first `offset` bytes of a list, and the rest. What is apart stays so.
 fn divided(list: &PhyrList, offset: u64) -> Result<(PhyrList, PhyrList), ListError> {
     let (mut front, mut back) = (PhyrList::new(), PhyrList::new());
     let mut cursor = list.cursor();
     while let Some(piece) = cursor.next(offset - front.bytes()) {
-        front.push(piece)?;
+        front.push_apart(piece)?;
     }
     while let Some(piece) = cursor.next(u64::MAX) {
-        back.push(piece)?;
+        back.push_apart(piece)?;
     }
     Ok((front, back))
 }
 
-/// Both lists as one.
-fn appended(front: &PhyrList, back: &PhyrList) -> Result<PhyrList, ListError> {
+/// Both lists as one. Whether the entries that meet there may become one is not said by their addresses.
+fn appended(front: &PhyrList, back: &PhyrList, joins: bool) -> Result<PhyrList, ListError> {
     let mut both = front.try_clone()?;
-    back.iter().try_for_each(|phyr| both.push(phyr))?;
+    let mut entries = back.iter();
+    if let Some(first) = entries.next() {
+        match joins {
+            true => both.push(first)?,
+            false => both.push_apart(first)?,
+        }
+    }
+    entries.try_for_each(|phyr| both.push_apart(phyr))?;
     Ok(both)
 }
 
@@ -228,10 +236,14 @@ mod tests {
             list.push(Phyr::new(PhysAddr::new(addr), len).unwrap())
                 .unwrap();
         }
-        for offset in 0..=16 {
+        list.push_apart(Phyr::new(PhysAddr::new(0x3008), 4).unwrap())
+            .unwrap();
+        for offset in 0..=20 {
             let (front, back) = divided(&list, offset).unwrap();
-            assert_eq!((front.bytes(), back.bytes()), (offset, 16 - offset));
-            assert_eq!(appended(&front, &back).unwrap(), list);
+            assert_eq!((front.bytes(), back.bytes()), (offset, 20 - offset));
+            // The last entry is another's.
+            let joins = offset != 16;
+            assert_eq!(appended(&front, &back, joins).unwrap(), list);
         }
     }
 }

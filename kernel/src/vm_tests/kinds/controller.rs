@@ -14,7 +14,7 @@ use crate::memory::frames::Frames;
 use crate::memory::regions::{Kind, Provider};
 use alloc::sync::Arc;
 use alloc::vec;
-use vm_test::{host, pattern, seed, vm_test};
+use vm_test::{control, host, pattern, seed, vm_test};
 
 /// Fills a page on both sides of a part of a buffer.
 fn set_canaries_by_cpu(buffer: &Arc<Provider>, at: u64, len: u64) {
@@ -169,4 +169,50 @@ fn b4_what_is_written_before_the_region_is_on_is_lost() {
     drop(wait(disk.read(5, region)).unwrap());
     host::assert_file_pattern("pmr1", PAGE, 64 * KIB, seed(), 5 * BLOCK);
     check_canaries_within("pmr1", 2 * MIB, PAGE, 64 * KIB);
+}
+
+/// Behind an IOMMU a controller's own buffer is where the IOMMU has it, and the controller knows.
+fn the_buffer_behind_an_iommu() {
+    let disk = disk();
+    through_a_buffer("nvme0cmb", &*disk, 0, &*disk);
+    let buffer = provider("nvme0cmb");
+    let mut mixed = Mixed::new();
+    mixed.push(buffer.claim(4 * PAGE, 64 * KIB).unwrap());
+    mixed.push(Frames::zeroed(8 * KIB).unwrap());
+    mixed.push(buffer.claim(512 * KIB, 12 * KIB).unwrap());
+    assert!(read_mixed(&*disk, mixed) > 1, "in none is RAM, too");
+    assert_eq!(machine().iommu.as_ref().unwrap().take_faults(), []);
+}
+
+#[vm_test(machine = "iommu,nvme,size=16M,cmb=1M", timeout = 60)]
+fn b3_the_controllers_own_buffer_behind_an_iommu() {
+    the_buffer_behind_an_iommu();
+}
+
+#[vm_test(
+    machine = "virtio-iommu,nvme,size=16M,cmb=1M,trace=virtio_iommu_map+virtio_iommu_unmap_done",
+    timeout = 60
+)]
+fn b3_the_controllers_own_buffer_behind_a_virtio_iommu() {
+    the_buffer_behind_an_iommu();
+    let disk = disk();
+    let buffer = provider("nvme0cmb");
+    control::trace_mark();
+    for _ in 0..50 {
+        let mut mixed = Mixed::new();
+        mixed.push(Frames::zeroed(8 * KIB).unwrap());
+        mixed.push(buffer.claim(0, 8 * KIB).unwrap());
+        mixed.push(Frames::zeroed(8 * KIB).unwrap());
+        assert_eq!(read_mixed(&*disk, mixed), 3);
+    }
+    // What is mapped beside the buffer is unmapped, and the buffer stays where it is.
+    let counts = ["virtio_iommu_map", "virtio_iommu_unmap_done"].map(control::trace_count);
+    assert_eq!(counts, [100, 100]);
+}
+
+#[vm_test(machine = "iommu,disks=2,size=16M,cmb=1M", timeout = 60)]
+fn b3_the_buffer_of_another_controller_behind_an_iommu() {
+    let (first, second) = (disk_number(0), disk_number(1));
+    through_a_buffer("nvme1cmb", &*first, 0, &*first);
+    through_a_buffer("nvme0cmb", &*first, 1, &*second);
 }

@@ -64,3 +64,33 @@ fn e4_nothing_reaches_what_was_taken_back() {
     host::assert_file_pattern("ivshmem0", PAGE, 64 * KIB, seed(), 5 * BLOCK);
     check_canaries("ivshmem0", PAGE, 64 * KIB);
 }
+
+/// A board that is not there any more takes nothing, and the disk goes on.
+#[vm_test(machine = "nvme,size=16M,ivshmem=1M", timeout = 60)]
+fn e4_a_board_that_is_torn_out_takes_nothing_and_the_disk_goes_on() {
+    let provider = provider("ivshmem0");
+    host::fill_file("ivshmem0", 0, MIB, canary(), 0);
+    let disk = disk();
+    let region = wait(disk.read(5, provider.claim(PAGE, 4 * KIB).unwrap())).unwrap();
+    host::assert_file_pattern("ivshmem0", PAGE, 4 * KIB, seed(), 5 * BLOCK);
+    drop(region);
+    vm_test::control::monitor("qom-set /machine/peripheral/ivshmem0 realized false");
+    // Nobody has told the kernel. The transfers end, one way or the other, and nothing is where the board was.
+    for block in [100, 200] {
+        let region = provider.claim(512 * KIB, 64 * KIB).unwrap();
+        match wait(disk.read(block, region)) {
+            Ok(region) => {
+                let mut word = [0; 8];
+                region.read(0, &mut word).unwrap();
+                assert_ne!(word, pattern::word(seed(), block * BLOCK / 8));
+            }
+            Err(failed) => drop(failed.memory),
+        }
+    }
+    host::assert_file_pattern("ivshmem0", 512 * KIB, 64 * KIB, canary(), 512 * KIB);
+    wait(provider.revoke());
+    assert_eq!(provider.claim(0, 1).unwrap_err(), ClaimError::Revoked);
+    let frames = wait(disk.read(500, Frames::zeroed(PAGE).unwrap())).unwrap();
+    let wrong = pattern::first_difference(seed(), 500 * BLOCK, frames.bytes());
+    assert_eq!(wrong, None);
+}

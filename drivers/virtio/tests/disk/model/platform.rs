@@ -138,6 +138,8 @@ pub(crate) struct Inner {
     common: Window,
     notify: Window,
     config: Window,
+    /// Addresses of memory are an IOMMU's.
+    pub(crate) has_iommu: Cell<bool>,
     pub(crate) clock: Cell<u64>,
     pub(crate) timers: RefCell<Vec<(u64, Waker)>>,
 }
@@ -163,6 +165,7 @@ impl Machine {
             config: window(Block::Config),
             device,
             ram,
+            has_iommu: Cell::new(false),
             clock: Cell::new(0),
             timers: RefCell::default(),
         }))
@@ -182,6 +185,9 @@ unsafe impl Platform for Machine {
     }
     fn config(&self) -> &Window {
         &self.config
+    }
+    fn has_bus_addresses(&self) -> bool {
+        self.has_iommu.get()
     }
     fn allocate(&self, bytes: usize) -> Result<Shared, OutOfMemory> {
         Ok(Shared {

@@ -57,9 +57,10 @@ pub async fn probe(
     } = super::open(owners, function)?;
     let mut options = virtio::net::Options::default();
     (options.config_vector, options.avoid) = (config_vector, usage.avoid);
+    let domain = platform.domain().clone();
     let card = Card::new(platform, notify, options).await;
     let card = card.map_err(ProbeError::Driver)?;
-    let nic = Arc::new(Nic::new(function.address, card));
+    let nic = Arc::new(Nic::new(function.address, card, domain));
     let started = nic.start(messages, first_entry, usage.pairs.max(1)).await;
     started.map_err(ProbeError::Driver)?;
     Ok(nic)

@@ -97,7 +97,7 @@ struct Ringing {
 }
 
 impl Nic {
-    pub(super) fn new(address: PciAddress, card: Card) -> Self {
+    pub(super) fn new(address: PciAddress, card: Card, domain: Domain) -> Self {
         let properties = card.properties();
         Self {
             name: Name::numbered("net"),
@@ -105,7 +105,7 @@ impl Nic {
             address,
             card,
             properties,
-            domain: crate::drivers::virtio::DOMAIN,
+            domain,
             shape: Once::new(),
             pairs: PerCore::new(|| RefCell::new(None)),
             is_gone: AtomicBool::new(false),

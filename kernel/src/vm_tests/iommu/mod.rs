@@ -1,8 +1,12 @@
-//! The same drivers behind an IOMMU, and what a device may not do there.
+//! The same drivers behind an IOMMU, and what a device may not do there. What is true of any IOMMU is a function
+//! here, and a test for each kind.
 //!
 //! QEMU's controller reports success for a transfer that the IOMMU refused. So nothing here believes a status: content
 //! and canaries say what happened, QEMU's trace says which addresses were used, and the IOMMU's own record says
 //! what was refused.
+
+mod virtio_disks;
+mod virtio_iommu;
 
 use super::held::Controller;
 use super::transfers::{read_of_every_kind, write_and_look};
@@ -64,47 +68,56 @@ fn is_canary(bytes: &[u8], memory: Phyr) -> bool {
     bytes.iter().all(|byte| *byte == CANARY) && host::sum(memory) == sum
 }
 
-#[vm_test(
-    machine = "iommu,nvme,size=16M,trace=vtd_dmar_*+pci_nvme_map_addr",
-    timeout = 60
-)]
-fn d6_64_scattered_pages_are_one_range() {
-    const PAGES: usize = 64;
-    let mut memory = scattered(PAGES);
+/// Lets the controller read into so many pages that do not touch, as one range. Returns the range, and where the
+/// pages are.
+fn scattered_pages_are_one_range(count: usize) -> (DmaRange, Vec<Phyr>) {
+    let mut memory = scattered(count);
     memory.bytes_mut().fill(CANARY);
     let pages = phyrs(memory.bytes());
-    assert_eq!(pages.len(), PAGES, "no two pages touch");
+    assert_eq!(pages.len(), count, "no two pages touch");
     let mut controller = Controller::start();
     let domain = controller.device.domain().unwrap();
     let buffer = Buffer::from_device(Box::new(memory).into_memory());
+    control::trace_mark();
     let mapping = map(buffer, &domain, &DmaLimits::NONE).unwrap();
     let ranges = mapping.ranges();
-    assert_eq!((ranges.len(), ranges.bytes()), (1, (PAGES * PAGE) as u64));
+    assert_eq!((ranges.len(), ranges.bytes()), (1, (count * PAGE) as u64));
     let range = ranges.cursor().peek().unwrap();
-    control::trace_mark();
     read_to(&mut controller, 0, range);
     let memory = mapping.unmap().into_memory();
     assert_eq!(pattern::first_difference(seed(), 0, memory.bytes()), None);
     // QEMU's controller was told of one range, and QEMU's IOMMU found the pages.
     let first = range.addr().get();
-    let told = format!("pci_nvme_map_addr addr 0x{first:x} len 262144");
+    let told = format!("pci_nvme_map_addr addr 0x{first:x} len {}", range.len());
     assert_eq!(control::trace_count(&told), 1);
     assert_eq!(control::trace_count("pci_nvme_map_addr"), 1);
     for (page, phyr) in pages.iter().enumerate() {
         let offset = (page * PAGE) as u64;
         host::assert_pattern(*phyr, seed(), offset);
-        let (bus, phys) = (first + offset, phyr.addr().get());
-        assert_ne!(bus, phys);
-        let found = control::trace_count(&format!(
-            "vtd_dmar_translate iova 0x{bus:x} -> gpa 0x{phys:x} "
-        ));
-        assert!(found >= 1, "{bus:#x} is {phys:#x}");
+        assert_ne!(first + offset, phyr.addr().get());
     }
     assert_eq!(faults(), []);
+    (range, pages)
 }
 
-#[vm_test(machine = "iommu,nvme,size=16M,trace=vtd_dmar_*")]
-fn d7_a_stale_address_faults_and_changes_nothing() {
+#[vm_test(
+    machine = "iommu,nvme,size=16M,trace=vtd_dmar_*+pci_nvme_map_addr",
+    timeout = 60
+)]
+fn d6_64_scattered_pages_are_one_range() {
+    let (range, pages) = scattered_pages_are_one_range(64);
+    for (page, phyr) in pages.iter().enumerate() {
+        let bus = range.addr().get() + (page * PAGE) as u64;
+        let found = control::trace_count(&format!(
+            "vtd_dmar_translate iova 0x{bus:x} -> gpa 0x{:x} ",
+            phyr.addr().get()
+        ));
+        assert!(found >= 1, "{bus:#x} is {phyr}");
+    }
+}
+
+/// Tells the controller of memory again that has been taken off the bus. That is refused for `reason`.
+fn a_stale_address_faults(reason: u8) {
     let mut controller = Controller::start();
     let mapping = mapped(&controller, page_of_canary());
     let stale = mapping.ranges().cursor().peek().unwrap();
@@ -126,12 +139,10 @@ fn d7_a_stale_address_faults_and_changes_nothing() {
         device: (address.bus(), address.device(), address.function()),
         page: stale.addr(),
         read: false,
-        // The entry allows no writing (VT-d, table 7.1).
-        reason: 5,
+        reason,
     };
     assert_eq!(faults().first(), Some(&fault));
     assert_eq!(faults(), []);
-    assert!(control::trace_count("vtd_dmar_fault") >= 1);
     // And the controller goes on.
     let mapping = mapped(&controller, frames);
     let at = mapping.ranges().cursor().peek().unwrap();
@@ -143,8 +154,15 @@ fn d7_a_stale_address_faults_and_changes_nothing() {
     );
 }
 
-#[vm_test(machine = "iommu,nvme,size=16M")]
-fn d5_a_physical_address_is_no_bus_address() {
+#[vm_test(machine = "iommu,nvme,size=16M,trace=vtd_dmar_*")]
+fn d7_a_stale_address_faults_and_changes_nothing() {
+    // The entry allows no writing (VT-d, table 7.1).
+    a_stale_address_faults(5);
+    assert!(control::trace_count("vtd_dmar_fault") >= 1);
+}
+
+/// Tells the controller of memory that is on the bus, where the CPU sees it.
+fn a_physical_address_faults() {
     let mut controller = Controller::start();
     let frames = page_of_canary();
     let phys = frames.phyr();
@@ -160,7 +178,12 @@ fn d5_a_physical_address_is_no_bus_address() {
 }
 
 #[vm_test(machine = "iommu,nvme,size=16M")]
-fn what_a_device_is_to_write_it_cannot_read() {
+fn d5_a_physical_address_is_no_bus_address() {
+    a_physical_address_faults();
+}
+
+/// Has the controller read what it is to write. That is refused for `reason`.
+fn reading_what_is_to_be_written_faults(reason: u8) {
     const WRITE: u64 = 1;
     let mut controller = Controller::start();
     let mut frames = Frames::allocate(PAGE as u64).unwrap();
@@ -172,11 +195,17 @@ fn what_a_device_is_to_write_it_cannot_read() {
     controller.pair.send_with(registers, WRITE, data, [8, 7]);
     controller.pair.wait();
     let fault = faults()[0];
-    assert_eq!((fault.page, fault.read, fault.reason), (at, true, 6));
+    let found = (fault.page, fault.read, fault.reason);
+    assert_eq!(found, (at, true, reason));
 }
 
 #[vm_test(machine = "iommu,nvme,size=16M")]
-fn a_device_without_a_driver_reaches_nothing() {
+fn what_a_device_is_to_write_it_cannot_read() {
+    reading_what_is_to_be_written_faults(6);
+}
+
+/// Starts a controller that has no driver any more. What it wants is refused for `reason`.
+fn without_a_driver_nothing_is_reached(reason: u8) {
     let controller = Controller::start();
     let function = controller.device.function().clone();
     drop(controller);
@@ -203,12 +232,19 @@ fn a_device_without_a_driver_reaches_nothing() {
             break *fault;
         }
     };
-    assert_eq!((fault.page.get(), fault.read), (phyr.addr().get(), true));
-    // There is no entry for it among the devices (VT-d, table 7.1).
-    assert_eq!(fault.reason, 2);
+    assert_eq!(
+        (fault.page.get(), fault.reason),
+        (phyr.addr().get(), reason)
+    );
     registers.write32(0x14, 0);
     while registers.read32(0x1c) & 1 != 0 {}
     assert!(is_canary(frames.bytes(), phyr));
+}
+
+#[vm_test(machine = "iommu,nvme,size=16M")]
+fn a_device_without_a_driver_reaches_nothing() {
+    // There is no entry for it among the devices (VT-d, table 7.1).
+    without_a_driver_nothing_is_reached(2);
 }
 
 /// Reads and writes as they are tested elsewhere.

@@ -8,7 +8,7 @@
 //! an error, and the machine goes on without it. Later it is the end: nobody can tell what devices still reach.
 
 use super::hardware::{Capabilities, Unusable};
-use super::iova::PAGE;
+use super::{Fault, PAGE};
 use crate::lock::Mutex;
 use crate::memory::frames::{Frames, window};
 use crate::memory::window::Window;
@@ -65,20 +65,6 @@ impl fmt::Display for StartError {
             Self::Silent => "it does not answer",
         })
     }
-}
-
-/// Something that a device was not let do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// The bus, device and function that asked.
-    pub device: (u8, u8, u8),
-    /// The page that it wanted.
-    // No page frame: the unit records no more of an address than this.
-    pub page: DmaAddr,
-    /// It wanted to read, not to write.
-    pub read: bool,
-    /// Why not (section 7.1.3).
-    pub reason: u8,
 }
 
 /// An IOMMU that translates.
@@ -287,13 +273,8 @@ impl Unit {
             }
             let page = self.registers.read64(record) & !(PAGE - 1);
             self.registers.write32(record + 12, 1 << 31);
-            let source = high as u16;
             return Some(Fault {
-                device: (
-                    (source >> 8) as u8,
-                    (source >> 3 & 31) as u8,
-                    (source & 7) as u8,
-                ),
+                device: Fault::requester(high as u16),
                 page: DmaAddr::new(page),
                 read: high & READ != 0,
                 reason: (high >> 32) as u8,

@@ -6,9 +6,10 @@
 //! A table stays until all of them go. It could be freed when its last entry is, but then every unmapping would
 //! have to look; and since bus addresses are used again before new ones are, there are few.
 
+use super::PAGE;
 use super::hardware::Capabilities;
-use super::iova::PAGE;
-use crate::dma::Access;
+use crate::dma::{Access, DmaError};
+use crate::iommu::translation::Translation;
 use crate::memory::frames::{Frames, window};
 use crate::memory::window::Window;
 use alloc::vec::Vec;
@@ -81,8 +82,8 @@ impl Tables {
     /// What is there already is not looked at: bus addresses are given to one mapping at a time.
     ///
     /// # Errors
-    /// If there is no memory for a table. Some pages may be mapped then; [`clear`](Self::clear) undoes that.
-    pub(super) fn map(
+    /// If there is no memory for a table. Some pages may be mapped then; [`clear`](Translation::clear) undoes that.
+    pub(super) fn map_pages(
         &mut self,
         bus: DmaRange,
         memory: Phyr,
@@ -141,34 +142,6 @@ impl Tables {
         Ok(below)
     }
 
-    /// Takes every leaf in a range away. The range begins and ends where mappings do. What the IOMMU remembers
-    /// is another matter.
-    pub(super) fn clear(&mut self, bus: DmaRange) {
-        let (mut at, last) = (bus.addr().get(), bus.last().get());
-        while at <= last {
-            let mut table = self.root.phyr().addr();
-            let mut height = self.levels - 1;
-            let entry = loop {
-                let entry = self.entry(table, at, height);
-                let content = entry.load(Ordering::Relaxed);
-                let is_table = content & (READ | WRITE) != 0 && content & LARGE == 0;
-                if height == 0 || !is_table {
-                    break (content != 0).then_some(entry);
-                }
-                table = PhysAddr::new(content & ADDRESS);
-                height -= 1;
-            };
-            if let Some(entry) = entry {
-                self.set(entry, 0);
-            }
-            // Also past what has never been mapped, all of it at once.
-            match (at & !(span(height) - 1)).checked_add(span(height)) {
-                Some(next) => at = next,
-                None => break,
-            }
-        }
-    }
-
     /// Where the device sees memory, by a walk, and in a leaf of how many bytes.
     #[cfg(test)]
     pub(super) fn look(&self, at: u64) -> Option<(u64, u64, u64)> {
@@ -192,5 +165,44 @@ impl Tables {
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.others.len()
+    }
+}
+
+impl Translation for Tables {
+    fn map(&mut self, bus: DmaRange, memory: Phyr, access: Access) -> Result<(), DmaError> {
+        let mapped = self.map_pages(bus, memory, access);
+        mapped.map_err(|NoMemory| DmaError::OutOfMemory)
+    }
+
+    /// What is in the tables is read from there.
+    fn commit(&mut self) -> Result<(), DmaError> {
+        Ok(())
+    }
+
+    /// Takes every leaf in a range away. What the IOMMU remembers is another matter.
+    fn clear(&mut self, bus: DmaRange) {
+        let (mut at, last) = (bus.addr().get(), bus.last().get());
+        while at <= last {
+            let mut table = self.root.phyr().addr();
+            let mut height = self.levels - 1;
+            let entry = loop {
+                let entry = self.entry(table, at, height);
+                let content = entry.load(Ordering::Relaxed);
+                let is_table = content & (READ | WRITE) != 0 && content & LARGE == 0;
+                if height == 0 || !is_table {
+                    break (content != 0).then_some(entry);
+                }
+                table = PhysAddr::new(content & ADDRESS);
+                height -= 1;
+            };
+            if let Some(entry) = entry {
+                self.set(entry, 0);
+            }
+            // Also past what has never been mapped, all of it at once.
+            match (at & !(span(height) - 1)).checked_add(span(height)) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
     }
 }

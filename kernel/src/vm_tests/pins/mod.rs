@@ -3,6 +3,8 @@
 //! What the kernel says is compared with a walk of the page tables that shares no code with it, and
 //! with the host, who sees memory from outside.
 
+mod boards;
+
 use super::programs::{at, range};
 use super::{apart, disk, scattered};
 use crate::block::blocking::wait;

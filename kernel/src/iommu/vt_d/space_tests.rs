@@ -21,13 +21,13 @@ fn list_of(ranges: &[(u64, u64)]) -> PhyrList {
     list
 }
 
-fn space() -> Space {
+fn space() -> Space<Tables> {
     let zero = DmaRange::new(DmaAddr::new(0), PAGE).unwrap();
-    Space::new(hardware(), &[zero], &[]).unwrap()
+    super::space(hardware(), &[zero], &[]).unwrap()
 }
 
 /// Whether a device that goes through the ranges finds the bytes of the phyrs.
-fn check(space: &Space, ranges: &DmaList, phyrs: &PhyrList, rights: u64) {
+fn check(space: &Space<Tables>, ranges: &DmaList, phyrs: &PhyrList, rights: u64) {
     assert_eq!(ranges.bytes(), phyrs.bytes());
     let mut cursor = ranges.cursor();
     for phyr in phyrs {
@@ -38,8 +38,10 @@ fn check(space: &Space, ranges: &DmaList, phyrs: &PhyrList, rights: u64) {
             while left > 0 {
                 let range = cursor.next_within(left, PAGE).unwrap();
                 for offset in [0, range.len() - 1] {
-                    let (phys, found, _) =
-                        space.tables().look(range.addr().get() + offset).unwrap();
+                    let (phys, found, _) = space
+                        .translation()
+                        .look(range.addr().get() + offset)
+                        .unwrap();
                     assert_eq!((phys, found), (at + offset, rights), "{range}");
                 }
                 at += range.len();
@@ -93,28 +95,31 @@ fn long_memory_has_large_pages() {
         (0x7000, PAGE),
         (5 * GIB - (2 << 20), 2 * GIB + (2 << 20) + PAGE),
     ]);
-    let before = space.tables().count();
+    let before = space.translation().count();
     let ranges = space.map(&list, Access::Both, ANYWHERE).unwrap();
     assert_eq!(ranges.len(), 1);
     let first = ranges.first().unwrap().addr().get();
-    let size = |offset| space.tables().look(first + offset).unwrap().2;
+    let size = |offset| space.translation().look(first + offset).unwrap().2;
     assert_eq!(size(0), PAGE);
     assert_eq!(size(PAGE), 2 << 20);
     assert_eq!(size(PAGE + (2 << 20)), GIB);
     assert_eq!(size(PAGE + (2 << 20) + 2 * GIB - 1), GIB);
     assert_eq!(size(PAGE + (2 << 20) + 2 * GIB), PAGE);
     // Two at each end.
-    assert_eq!(space.tables().count() - before, 4);
+    assert_eq!(space.translation().count() - before, 4);
     let window = space.hide(&ranges).unwrap();
-    assert!(space.tables().look(first).is_none());
-    assert!(space.tables().look(first + PAGE + GIB).is_none());
+    assert!(space.translation().look(first).is_none());
+    assert!(space.translation().look(first + PAGE + GIB).is_none());
     space.free(window);
     // Where tables hang now, smaller pages do as well.
     let list = list_of(&[(8 * GIB, GIB)]);
     for _ in 0..3 {
         let ranges = space.map(&list, Access::Both, ANYWHERE).unwrap();
         let at = ranges.first().unwrap().addr().get();
-        assert_eq!(space.tables().look(at + GIB - 1).unwrap().0, 9 * GIB - 1);
+        assert_eq!(
+            space.translation().look(at + GIB - 1).unwrap().0,
+            9 * GIB - 1
+        );
     }
 }
 
@@ -140,7 +145,7 @@ fn e1_what_fails_half_way_leaves_nothing() {
         }
         assert_eq!(space.free_bytes(), free);
         for page in (1..4096).map(|page| (1 << 39) - page * PAGE) {
-            assert_eq!(space.tables().look(page), None);
+            assert_eq!(space.translation().look(page), None);
         }
         failures += 1;
         drop(stock.pop().expect("so many tables are not needed"));
@@ -174,9 +179,12 @@ fn what_firmware_reserved_stays_where_it_is() {
     let arena = host::arena();
     let before = arena.free_bytes();
     let memory = Phyr::new(PhysAddr::new(0x7f_1234), 100).unwrap();
-    let space = Space::new(hardware(), &[memory.to_same_bus_range()], &[memory]).unwrap();
-    assert_eq!(space.tables().look(0x7f_1234), Some((0x7f_1234, 3, PAGE)));
-    assert_eq!(space.tables().look(0x7f_0fff), None);
+    let space = super::space(hardware(), &[memory.to_same_bus_range()], &[memory]).unwrap();
+    assert_eq!(
+        space.translation().look(0x7f_1234),
+        Some((0x7f_1234, 3, PAGE))
+    );
+    assert_eq!(space.translation().look(0x7f_0fff), None);
     drop(space);
     assert_eq!(arena.free_bytes(), before);
 }
@@ -200,7 +208,7 @@ proptest! {
                 let (_, ranges) = held.remove(which % held.len());
                 let window = space.hide(&ranges).unwrap();
                 for page in window.pages(PAGE) {
-                    prop_assert_eq!(space.tables().look(page.addr().get()), None);
+                    prop_assert_eq!(space.translation().look(page.addr().get()), None);
                 }
                 space.free(window);
             } else {
