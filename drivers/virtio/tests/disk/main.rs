@@ -1,4 +1,4 @@
-//! The drivers for disks and persistent memory against a model of a device, which does what it should, or what
+//! The drivers for disks, network cards and persistent memory against a model of a device, which does what it should, or what
 //! it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
@@ -7,6 +7,7 @@
 //! told to by the driver, and the test fails.
 
 mod bring_up;
+mod card;
 mod hostile;
 mod model;
 mod module;

@@ -92,21 +92,21 @@ fn frames_arrive_in_memory_that_must_be_long_enough() {
 
 #[vm_test(machine = "nic=event_idx=off+indirect_desc=off", timeout = 60)]
 fn a_card_without_events_and_tables_carries_frames() {
-    frames_in();
     frames_out();
+    frames_in();
 }
 
 #[vm_test(machine = "nic=vectors=0", timeout = 60)]
 fn queues_without_a_vector_are_polled() {
-    frames_in();
     frames_out();
+    frames_in();
     assert_eq!(card().pair_counters().unwrap().receive.interrupts, 0);
 }
 
 #[vm_test(machine = "nic=vectors=2", timeout = 60)]
 fn two_queues_share_the_only_vector_that_is_left() {
-    frames_in();
     frames_out();
+    frames_in();
     assert!(card().pair_counters().unwrap().receive.interrupts > 0);
 }
 
@@ -282,7 +282,8 @@ fn a_frame_arrives_in_as_many_short_pieces_as_it_needs() {
         assert!(taken < 64);
         carries(&card, seed()).await;
     });
-    assert_eq!(card.pair_counters().unwrap().receive.driver.merged, 3);
+    // And that of the last one, of 914 bytes.
+    assert_eq!(card.pair_counters().unwrap().receive.driver.merged, 4);
 }
 
 /// All that was asked of the card in a turn goes out with one notification, and nobody asks the heap, takes a

@@ -127,8 +127,7 @@ async fn load(card: &Nic) -> NetError {
 }
 
 fn goes_under_load(go: impl Fn()) {
-    let card = card();
-    wait(carries(&card, seed()));
+    wait(async { carries(&card(), seed()).await });
     let before = free_bytes();
     for round in 0..2 {
         let card = net::virtio_cards().swap_remove(0);

@@ -3,6 +3,7 @@
 use super::bits;
 use super::ram::Ram;
 use super::rings::{Queue, Reader};
+use super::wire::Wire;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -29,6 +30,10 @@ pub(crate) enum Mischief {
     Deaf,
     /// It does not interrupt.
     Mute,
+    /// It says that a frame lies in so many pieces of memory.
+    Buffers(u16),
+    /// It writes this byte into the header of a frame, at this place.
+    Header(usize, u8),
 }
 
 /// What kind of device it is.
@@ -37,6 +42,8 @@ pub(crate) enum Part {
     Disk,
     /// Persistent memory, which is somewhere else: what goes through here is flushes.
     Module,
+    /// A network card.
+    Card,
 }
 
 /// A virtio disk, or another device.
@@ -47,6 +54,7 @@ pub(crate) struct Device {
     pub(crate) accepted: u64,
     pub(crate) config: Vec<u8>,
     pub(crate) disk: Vec<u8>,
+    pub(crate) wire: Wire,
     pub(crate) queues: Vec<Queue>,
     /// The device is in the machine, and may reach memory.
     pub(crate) is_present: bool,
@@ -105,6 +113,7 @@ impl Device {
             accepted: 0,
             config: vec![0; 60],
             disk: disk.collect(),
+            wire: Wire::default(),
             queues: vec![Queue::new(64)],
             is_present: true,
             can_dma: false,
@@ -148,6 +157,22 @@ impl Device {
         device.config = vec![0; 16];
         device.set64(0, start);
         device.set64(8, len);
+        device
+    }
+
+    /// A network card with so many pairs of queues.
+    pub(crate) fn card(ram: &Rc<Ram>, pairs: u16) -> Self {
+        let mut device = Self::new(ram, 0);
+        device.part = Part::Card;
+        device.offered = super::wire::USUAL;
+        device.config = vec![0; 12];
+        device.config[..6].copy_from_slice(&[0x52, 0x54, 0, 1, 2, 3]);
+        device.config[6] = 1; // the link is up
+        device.config[8..10].copy_from_slice(&pairs.to_le_bytes());
+        device.config[10..12].copy_from_slice(&1500_u16.to_le_bytes());
+        let queues = 2 * pairs + 1;
+        device.queues = (0..queues).map(|_| Queue::new(64)).collect();
+        device.raised = vec![false; usize::from(queues) + 1];
         device
     }
 

@@ -1,7 +1,7 @@
 //! The device's side of a virtqueue: the model's own, and rust-vmm's.
 
 use super::bits;
-use super::device::{Device, Mischief};
+use super::device::{Device, Mischief, Part};
 use super::ram::Ram;
 use virtio_queue::{Queue as VmmQueue, QueueT};
 
@@ -32,11 +32,11 @@ pub(crate) struct Queue {
     /// Descriptors, avail, used.
     addresses: [u64; 3],
     seen: u16,
-    used: u16,
+    pub(crate) used: u16,
     features: u64,
     vmm: Option<VmmQueue>,
     /// Chains that are being worked on.
-    taken: Vec<(u16, Vec<Piece>)>,
+    pub(crate) taken: Vec<(u16, Vec<Piece>)>,
 }
 
 impl Queue {
@@ -98,7 +98,7 @@ impl Queue {
     }
 
     /// Takes the next available chain.
-    fn take(&mut self, ram: &Ram) -> Option<(u16, Vec<Piece>)> {
+    pub(crate) fn take(&mut self, ram: &Ram) -> Option<(u16, Vec<Piece>)> {
         if let Some(queue) = &mut self.vmm {
             let chain = queue.pop_descriptor_chain(&ram.memory)?;
             let head = chain.head_index();
@@ -181,7 +181,7 @@ impl Queue {
     }
 
     /// Whether the driver wants to be interrupted for what was used since `old`.
-    fn is_interrupt_wanted(&mut self, ram: &Ram, old: u16) -> bool {
+    pub(crate) fn is_interrupt_wanted(&mut self, ram: &Ram, old: u16) -> bool {
         if let Some(queue) = &mut self.vmm {
             return queue.needs_notification(&ram.memory).expect("inside");
         }
@@ -202,7 +202,7 @@ impl Queue {
     }
 
     /// Goes to sleep. Returns whether there is something after all.
-    fn sleep(&mut self, ram: &Ram) -> bool {
+    pub(crate) fn sleep(&mut self, ram: &Ram) -> bool {
         if let Some(queue) = &mut self.vmm {
             return queue.enable_notification(&ram.memory).expect("inside");
         }
@@ -218,6 +218,9 @@ impl Queue {
 impl Device {
     /// Works on a queue until nothing is available.
     pub(crate) fn serve(&mut self, number: usize) -> bool {
+        if self.part == Part::Card {
+            return self.serve_wire(number);
+        }
         let ram = self.ram.clone();
         let mut any = false;
         loop {
@@ -250,13 +253,23 @@ impl Device {
 
     fn answer(&mut self, number: usize, head: u16, pieces: &[Piece]) {
         let written = self.carry_out(pieces);
+        self.say_used(number, head, written);
+    }
+
+    /// Says that a chain was used, or something else.
+    pub(crate) fn say_used(&mut self, number: usize, head: u16, written: u32) {
         let ram = self.ram.clone();
         let queue = |device: &mut Self, id, len| device.queues[number].put(&ram, id, len);
         let id = u32::from(head);
         let about_used = |what| {
             !matches!(
                 what,
-                Mischief::Status(_) | Mischief::Silent | Mischief::Deaf | Mischief::Mute
+                Mischief::Status(_)
+                    | Mischief::Silent
+                    | Mischief::Deaf
+                    | Mischief::Mute
+                    | Mischief::Buffers(_)
+                    | Mischief::Header(..)
             )
         };
         match self.misbehaves(about_used) {

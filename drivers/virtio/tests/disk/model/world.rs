@@ -44,9 +44,18 @@ impl Wake for Flag {
     }
 }
 
-struct Task {
+pub(crate) struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
     flag: Arc<Flag>,
+}
+
+impl Task {
+    pub(crate) fn new(future: impl Future<Output = ()> + 'static) -> Self {
+        Self {
+            future: Box::pin(future),
+            flag: Arc::new(Flag(AtomicBool::new(true))),
+        }
+    }
 }
 
 /// A machine, its disk, and who uses it.
@@ -87,7 +96,7 @@ pub(crate) fn bring_up(
     options.config_vector = Some(0);
     change(&mut options);
     let disk = Disk::new(machine.clone(), notify(), options);
-    run(machine, &RefCell::default(), None, disk)
+    run_alone(machine, disk)
 }
 
 impl World {
@@ -117,14 +126,16 @@ impl World {
     }
 
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        let flag = Arc::new(Flag(AtomicBool::new(true)));
-        let future = Box::pin(future);
-        self.tasks.borrow_mut().push(Task { future, flag });
+        self.tasks.borrow_mut().push(Task::new(future));
     }
 
     pub(crate) fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        let queue = (self.queue.clone(), self.sleeps);
-        run(&self.machine, &self.tasks, Some(queue), future)
+        let turn = |has_worked: bool| {
+            let raised = std::mem::take(&mut self.device().raised[1]);
+            let looks = !self.sleeps || has_worked || raised;
+            looks && self.queue.with(Queue::turn).completed > 0
+        };
+        run(&self.machine, &self.tasks, &turn, future)
     }
 
     /// Memory for a read, in pieces.
@@ -196,13 +207,15 @@ impl World {
 
 /// Runs a future of a machine in which nothing else runs but the device.
 pub(crate) fn run_alone<T>(machine: &Machine, future: impl Future<Output = T>) -> T {
-    run(machine, &RefCell::default(), None, future)
+    run(machine, &RefCell::default(), &|_| false, future)
 }
 
-fn run<T>(
+/// Runs a future, tasks, and what is done once in each turn, which is told whether anything happened before,
+/// and says whether it has done anything.
+pub(crate) fn run<T>(
     machine: &Machine,
     tasks: &RefCell<Vec<Task>>,
-    queue: Option<(Way, bool)>,
+    turn: &dyn Fn(bool) -> bool,
     future: impl Future<Output = T>,
 ) -> T {
     let flag = Arc::new(Flag(AtomicBool::new(true)));
@@ -226,12 +239,7 @@ fn run<T>(
             let poll = task.future.as_mut().poll(&mut Context::from_waker(&waker));
             poll.is_pending()
         });
-        if let Some((queue, sleeps)) = &queue {
-            let raised = std::mem::take(&mut machine.device.borrow_mut().raised[1]);
-            if !sleeps || worked || raised {
-                worked |= queue.with(Queue::turn).completed > 0;
-            }
-        }
+        worked |= turn(worked);
         worked |= machine.device.borrow_mut().work();
         if worked {
             continue;

@@ -1,0 +1,6 @@
+//! The network driver.
+
+mod carrying;
+mod hostile;
+mod setup;
+mod world;
