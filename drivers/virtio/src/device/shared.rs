@@ -141,9 +141,16 @@ impl<P: Platform, K: Kind> Shared<P, K> {
         Common(&self.platform)
     }
 
-    /// Something has happened that needs a reset.
+    /// Something has happened that needs a reset. Of several the first counts; but the end of all use is not
+    /// forgotten for the sake of a device that can be got back.
     pub(crate) fn report(&self, failure: Failure) {
-        self.state.lock().trouble.get_or_insert(failure);
+        {
+            let trouble = &mut self.state.lock().trouble;
+            match failure {
+                Failure::ShutDown => *trouble = Some(failure),
+                failure => _ = trouble.get_or_insert(failure),
+            }
+        }
         self.nudge();
     }
 

@@ -181,6 +181,21 @@ fn a_device_that_was_only_kept_from_memory_does_not_get_it_back() {
 }
 
 #[test]
+fn a_shutdown_is_not_forgotten_for_the_sake_of_earlier_trouble() {
+    let world = world();
+    let mut reset = Box::pin({
+        let disk = world.disk.clone();
+        async move { disk.reset().await }
+    });
+    // It is asked for, and nobody has looked yet.
+    let asked = reset.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(asked.is_pending());
+    let disk = world.disk.clone();
+    world.run(async move { disk.shutdown().await });
+    assert_eq!(world.run(reset), Err(Error::Dead(Failure::ShutDown)));
+}
+
+#[test]
 fn a_dropped_request_leaves_its_memory_to_the_device() {
     let world = world();
     world.device().mischief = Some((Mischief::Silent, u32::MAX));

@@ -46,7 +46,7 @@ fn a_frame_in_two_pieces_needs_no_table_and_one_notification() {
 fn what_cannot_be_sent_comes_back() {
     let world = World::new(|_| {});
     let refused = |sending: Sending<Data>| {
-        let refused = world.tx().send(sending).err().expect("refused");
+        let refused = world.tx().send(sending).expect_err("refused");
         drop(refused.frame);
         refused.error
     };
@@ -67,7 +67,7 @@ fn what_cannot_be_sent_comes_back() {
     unknown.offload = offload(1, 52);
     assert_eq!(refused(unknown), Error::Request(RequestError::Unsupported));
     // And memory to receive in.
-    let supply = |data: Data| world.rx().supply(data).err().expect("refused").0;
+    let supply = |data: Data| world.rx().supply(data).expect_err("refused").0;
     assert_eq!(supply(world.target(&[127])), length);
     assert_eq!(supply(world.target(&[100; 9])), pieces);
     let source = world.source(&[2000], &frame(2000, 0));
@@ -88,8 +88,7 @@ fn a_full_queue_says_so_and_a_tag_keeps_its_place() {
     let full = world
         .tx()
         .send(world.plain(&frame(60, 0)))
-        .err()
-        .expect("full");
+        .expect_err("full");
     assert_eq!(full.error, Error::Full);
     drop(full);
     world.idle();

@@ -13,7 +13,6 @@ pub(crate) use data::Data;
 pub(crate) use device::{Device, Mischief};
 pub(crate) use platform::Machine;
 pub(crate) use rings::Reader;
-pub(crate) use wire::Wire;
 pub(crate) use world::World;
 
 /// A queue of at most so many entries.
