@@ -77,6 +77,8 @@ pub(crate) struct Model {
     ready_at: Option<u64>,
     /// When SHST will say that the shutdown is complete.
     shut_down_at: Option<u64>,
+    /// It was asked to delete a queue, and has answered with an error.
+    keeps_queues: bool,
 
     submission: BTreeMap<u16, SubmissionQueue>,
     completion: BTreeMap<u16, CompletionQueue>,
@@ -198,6 +200,7 @@ impl Model {
             shst: 0,
             ready_at: None,
             shut_down_at: None,
+            keeps_queues: false,
             submission: BTreeMap::new(),
             completion: BTreeMap::new(),
             fetched: Vec::new(),
@@ -322,6 +325,7 @@ impl Model {
         self.cfs = false;
         self.shst = 0;
         self.shut_down_at = None;
+        self.keeps_queues = false;
         self.stuck_head = None;
         self.paused_until = None;
         self.reset_features();

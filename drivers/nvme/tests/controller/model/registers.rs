@@ -167,7 +167,7 @@ impl Model {
             self.ready_at = Some(self.clock + self.config.ready_delay);
         }
         if new.shn() != 0 && old.shn() == 0 {
-            if self.submission.len() > 1 {
+            if self.submission.len() > 1 && !self.keeps_queues {
                 self.offence("shut down with I/O queues");
             }
             self.shst = 1;

@@ -107,6 +107,8 @@ impl Model {
         };
         if !status.is_success() {
             self.log_error(&fetched, status);
+            let is_deletion = matches!(fetched.entry.cdw0.opcode(), 0x00 | 0x04);
+            self.keeps_queues |= fetched.queue == 0 && is_deletion;
         }
         if fetched.queue != 0 && self.misbehave(&fetched, status) {
             return;
