@@ -9,7 +9,8 @@ use core::fmt;
 
 /// Why a request, or a call, did not do what it was asked to do.
 ///
-/// Whatever the variant, the device is done with a request's memory when the request is over.
+/// The device is done with a request's memory when the request is over, whatever the variant, but for
+/// [`Lost`](Error::Lost): there the memory does not come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -22,7 +23,7 @@ pub enum Error {
     /// The controller answered a command with an error status. It goes on working.
     Command(CommandError),
     /// The controller failed while it had commands of the request, and they may not be sent
-    /// again: they have been too often, or it is not known whether they were executed. What a
+    /// again: they were sent too often already, or it is not known whether they were executed. What a
     /// write has changed on the disk is unknown. The controller itself may be back already.
     Failed(Failure),
     /// The controller failed for good, or was shut down. Nothing was sent. A

@@ -12,16 +12,12 @@
 //!
 //! A transfer is a [`DmaList`](phyr::DmaList): bus ranges in order, of any length. The
 //! driver never splits it into pages before the last moment, when a command describes its
-//! memory by [PRPs](https://nvmexpress.org/specifications/). A list is only numbers, so it
-//! comes from a type that vouches for it: a [`Target`] to read into, or a [`Source`] to write
-//! from. All that is needed from the machine is one short trait, [`Platform`]. So the whole
-//! driver also runs on a host against a model of a controller, which can be made to
-//! misbehave in every way.
+//! memory by [PRPs](https://nvmexpress.org/specifications/) or by a scatter gather list.
 //!
-//! A request brings its memory as a value whose type vouches for it, [`Memory`], and the
-//! driver owns that value until the device is done. All that is needed from the machine is one
-//! short trait, [`Platform`]. So the whole driver also runs on a host against a model of a
-//! controller, which can be made to misbehave in every way.
+//! A list is only numbers. So a request brings its memory as a value whose type vouches for it,
+//! [`Memory`], and the driver owns that value until the device is done. All that is needed from
+//! the machine is one short trait, [`Platform`]. So the whole driver also runs on a host against a
+//! model of a controller, which can be made to misbehave in every way.
 //!
 //! There is one [`Queue`] for each core, which nobody else uses, and one [`Controller`], which
 //! brings them up and gets them back after a failure. A queue is driven by calls; `reach`

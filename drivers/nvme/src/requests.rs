@@ -121,7 +121,7 @@ impl Namespace {
     ///
     /// The result of the request is the block where that was. An append is one command, and
     /// so has at most [`Zoned::append_bytes`](crate::zones::Zoned::append_bytes). It is never
-    /// sent twice.
+    /// done twice: it is sent again only if the controller says that it could not begin.
     pub fn append(&self, zone: u64, blocks: u64) -> Result<Operation, RequestError> {
         self.writable()?;
         let zoned = self.zone(zone)?;

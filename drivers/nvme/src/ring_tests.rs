@@ -116,6 +116,9 @@ fn heads_are_accepted_exactly_between_head_and_tail() {
     for entries in 2..6_u16 {
         for start in 0..entries {
             for pushed in 0..entries {
+                // Full and empty are told apart by the one entry that is never used.
+                let is_full = ring_at(entries, start, pushed).is_full();
+                assert_eq!(is_full, pushed == entries - 1);
                 for sq_head in 0..entries + 2 {
                     let mut ring = ring_at(entries, start, pushed);
                     let expected = (0..=pushed).any(|step| (start + step) % entries == sq_head);

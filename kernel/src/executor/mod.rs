@@ -20,6 +20,8 @@
 mod alarms;
 mod counters;
 mod doze;
+#[cfg(all(phyros, feature = "vm-tests"))]
+mod halting;
 mod home;
 mod idle;
 mod inbox;

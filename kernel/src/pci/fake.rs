@@ -14,6 +14,8 @@ pub(super) struct Fake {
     pub(super) behind: Vec<(u8, u8, Fake)>,
     /// The function is a port with a slot.
     pub(super) has_slot: bool,
+    /// What was written, in order: which word, and what.
+    pub(super) written: Vec<(usize, u32)>,
 }
 
 /// The words of a port's slot registers: what it can, and control with status.
@@ -36,6 +38,7 @@ impl Fake {
             masks: [0; 6],
             behind: Vec::new(),
             has_slot: false,
+            written: Vec::new(),
         }
     }
 
@@ -131,6 +134,7 @@ impl Fake {
         }
         let bars = if self.is_bridge() { 4..6 } else { 4..10 };
         if let Some(value) = value {
+            self.written.push((word, value));
             self.words[word] = if bars.contains(&word) {
                 let mask = self.masks[word - 4];
                 value & mask | self.words[word] & !mask & 0xf

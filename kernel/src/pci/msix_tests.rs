@@ -93,6 +93,22 @@ fn every_entry_is_masked_before_the_function_is_not() {
     assert_eq!(off, FUNCTION_MASKED);
 }
 
+/// From when messages are on until all entries are masked, nothing is sent.
+#[test]
+fn the_function_is_masked_before_messages_are_on() {
+    let device = device(3, 0x2000, 0x3000);
+    let _msix = start(&device, &Memory::default()).unwrap();
+    let nodes = device.claim().owners.config.0.lock();
+    let written = nodes[0].2.written.iter();
+    let written = written.filter(|(word, _)| *word == WORD);
+    let written: Vec<u32> = written
+        .map(|(_, control)| control & (ENABLED | FUNCTION_MASKED))
+        .collect();
+    let expected = [FUNCTION_MASKED, ENABLED | FUNCTION_MASKED, ENABLED];
+    assert_eq!(written, expected);
+    drop(nodes);
+}
+
 #[test]
 fn an_entry_is_masked_while_it_changes() {
     let device = device(4, 0x2000, 0x3000);

@@ -179,11 +179,10 @@ fn a_timer_that_rings_too_early_is_armed_again() {
     block_on(caller);
 }
 
-/// The timer rings at every possible moment around the instruction that halts: the alarm is a few
-/// microseconds away when the core begins to look for work, and a microsecond is 1000 instructions.
-/// A wake-up that is lost is a test that hangs.
+/// Alarms that are a few microseconds away when the core begins to look for work: some are due before it has
+/// armed its timer for them, and others while it is halted.
 #[vm_test(machine = "icount", timeout = 60)]
-fn no_interrupt_is_lost_on_the_way_to_the_halt() {
+fn alarms_of_any_nearness_ring() {
     let before = halts();
     for busy in 0..3000_u64 {
         let end = Instant::now() + Duration::from_micros(2);

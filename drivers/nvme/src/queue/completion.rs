@@ -1,8 +1,8 @@
 //! From completions to results.
 //!
 //! Every completion is looked at by itself: a batch of a hundred may have one error in the
-//! middle. A command that failed is sent again if the controller allows it, and if it has not
-//! been too often. A request is over when no command of it is out and no more will be.
+//! middle. A command that failed is sent again if the controller allows it, if it has not been
+//! too often, and if it does no harm to do it twice. A request is over when no command of it is out and no more will be.
 
 use super::table::Stage;
 use super::{Body, Mode, Ticket};
@@ -10,6 +10,7 @@ use crate::error::{CommandError, Error, Failure, RequestError, Violation};
 use crate::memory::Memory;
 use crate::operation::Done;
 use crate::platform::Platform;
+use crate::retry::Meaning;
 use crate::status::Status;
 use crate::wire::CompletionEntry;
 use core::task::{Context, Poll};
@@ -58,7 +59,10 @@ impl<P: Platform, B: Memory> Body<P, B> {
             return;
         };
         let retry = status.retry_after(self.shared.retry_delays());
+        // Nobody knows how much of it was done, unless it was not even begun.
+        let is_harmless = active.operation.idempotent || status.meaning() == Meaning::Busy;
         let may_again = retry.is_some()
+            && is_harmless
             && command.tries < self.shared.options.retries
             && active.error.is_none()
             && !active.is_abandoned;

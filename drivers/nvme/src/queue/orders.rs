@@ -1,7 +1,7 @@
 //! What a queue does when the controller is in trouble, and before that: a look at the clock.
 //!
-//! A command has no timer. The queue counts *scans*, some seconds apart, and each command
-//! knows before which one it was sent. So a command that has seen sixteen scans has been out
+//! A command has no timer. The queue counts *scans*, sixteen in the time that a command may take,
+//! and each command knows before which one it was sent. So a command that has seen sixteen scans has been out
 //! for at least fifteen times the pause between two, also if the core was late.
 //!
 //! A command that is out for too long goes through three stages, and at each the completion

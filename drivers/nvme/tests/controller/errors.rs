@@ -40,6 +40,29 @@ fn an_error_names_block_status_and_retry() {
     );
 }
 
+/// Each command of a long request has a slot. All of them come back, whichever command fails.
+#[test]
+fn nothing_is_lost_where_commands_fail() {
+    let bench = Bench::new(config());
+    let bus = bench.pages(64);
+    let target = list(&[(bus, 64 * 4096)]);
+    for block in 0..64 {
+        let bad = status(2, 0x81).with_dnr(true);
+        bench.machine.model().bad_blocks.insert(block, bad);
+        assert!(bench.read(1, 0, &target).is_err());
+        assert!(bench.queue.borrow().is_idle(), "{block}");
+        bench.machine.model().bad_blocks.remove(&block);
+        if block > 0 {
+            let two = [block - 1, block].map(|block| (block, bad));
+            bench.machine.model().bad_blocks.extend(two);
+            assert!(bench.read(1, 0, &target).is_err());
+            assert!(bench.queue.borrow().is_idle(), "{block}");
+            bench.machine.model().bad_blocks.clear();
+        }
+    }
+    bench.read(1, 0, &target).expect("it still works");
+}
+
 /// Code 0 of another type than 0 is an error.
 #[test]
 fn the_status_code_type_counts() {

@@ -5,7 +5,7 @@ use crate::model::{Bench, Config, Data, Mischief, status};
 use nvme::{Access, Error, Failure, Options, Request, Violation, Waiting, execute};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 pub(crate) fn config() -> Config {
     let mut config = Config::with_disk(4096, 12).mdts(1).mqes(15);
@@ -173,6 +173,24 @@ fn a_lost_interrupt_costs_time_and_nothing_else() {
     assert_eq!(bench.counters().aborts, 0);
 }
 
+/// Whoever does nothing but scan sees an answer that is there, and blames nobody.
+#[test]
+fn a_scan_looks_for_answers_first() {
+    let bench = bench(config());
+    let before = pages(&bench);
+    let request = read(&bench, 0, 1);
+    let mut queue = bench.queue.borrow_mut();
+    let ticket = queue.submit(request, Waker::noop()).expect("room");
+    queue.ring();
+    bench.machine.model().pass(1000);
+    queue.scan();
+    let mut cx = Context::from_waker(Waker::noop());
+    let done = queue.poll(&ticket, &mut cx).map(|done| done.result);
+    assert_eq!(done, Poll::Ready(Ok(0)));
+    drop(queue);
+    assert_all_back(&bench, before);
+}
+
 /// Pitfall 19: the device leaves the machine. Both ways of reading nothing.
 #[test]
 fn a_device_that_is_gone_ends_all_requests_and_refuses_later_ones() {
@@ -226,6 +244,29 @@ fn a_queue_that_is_dropped_takes_its_memory_from_the_device() {
         machine.tick();
     }
     assert_eq!(machine.model().memory.faults, []);
+}
+
+/// As above, and the controller stays. Its device is cut off before the queue's memory goes.
+#[test]
+fn a_queue_that_is_dropped_alone_cuts_the_device_off() {
+    let mut config = config();
+    config.granted = (64, 64);
+    let mut options = Options::default();
+    options.queues = 2;
+    let bench = Bench::with_options(config, options);
+    bench.machine.model().config.latency = 1000;
+    let queue = bench.run(bench.controller.queue::<Data>(None));
+    let mut queue = queue.expect("two queues were asked for");
+    let ticket = queue.submit(read(&bench, 0, 5), Waker::noop());
+    let ticket = ticket.expect("there is room");
+    queue.turn();
+    queue.abandon(ticket);
+    assert!(bench.machine.model().memory.dma);
+    drop(queue);
+    assert!(!bench.machine.model().memory.dma);
+    bench.machine.model().pass(2000);
+    assert_eq!(bench.machine.model().memory.faults, []);
+    bench.machine.model().forgives = true;
 }
 
 /// Errors that may pass are tried again; others are not.

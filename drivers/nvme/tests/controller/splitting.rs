@@ -17,6 +17,12 @@ fn limits_are_the_smallest_of_all_bounds() {
     assert_eq!(limit(10, 12), 4 << 20);
     assert_eq!(limit(20, 12), 4 << 20);
     assert_eq!(limit(255, 12), 4 << 20);
+    // A list describes more than a command can count, in blocks of 512 bytes.
+    let with_lists = |shift| limits(Config::with_disk(64, shift).mdts(0).sgls(1));
+    assert_eq!(with_lists(9).max_transfer_bytes, 32 << 20);
+    assert_eq!(with_lists(12).max_transfer_bytes, 256 << 20);
+    let pages = |mdts| limits(Config::with_disk(64, 12).mdts(mdts)).max_pages;
+    assert_eq!([0, 1, 9, 10].map(pages), [1024, 3, 513, 1024]);
     let limits = limits(Config::default());
     assert_eq!((limits.alignment, limits.edge_alignment), (4, 4096));
     assert_eq!(limits.commands, 63);

@@ -2,7 +2,7 @@
 
 use crate::model::{Bench, Config, Data, Fate, Mischief, Then};
 use nvme::admin::LogPage;
-use nvme::{Access, Error, Failure, Options, Request, Waiting};
+use nvme::{Access, Error, Failure, Options, Request, Waiting, execute};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -43,6 +43,39 @@ fn memory_of_a_device_that_cannot_be_stopped_is_never_used_again() {
         machine.tick();
     }
     assert_eq!(machine.model().memory.faults, []);
+}
+
+/// Registers read as zeros, like those of a controller that has been disabled. But this one is there, has the
+/// command, and nobody can keep it from memory.
+#[test]
+fn a_device_whose_registers_are_out_of_reach_is_not_believed_to_have_stopped() {
+    const READ: u8 = 0x02;
+    let bench = bench();
+    let fate = Fate::of_next(READ, Then::Hold);
+    bench.machine.model().fates.push(fate);
+    let namespace = bench.namespace(1).expect("it is there");
+    let operation = namespace.read(0, 1).expect("a read");
+    let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
+    let request = Request::with_data(operation, data);
+    let (queue, done) = (bench.queue.clone(), Rc::new(RefCell::new(None)));
+    let out = done.clone();
+    bench.executor.spawn(async move {
+        *out.borrow_mut() = Some(execute(queue, request).await);
+    });
+    bench.sleep(10_000);
+    bench.machine.model().ignores_stop = true;
+    bench.machine.model().is_out_of_reach = true;
+    bench.sleep(3_000_000);
+    let done = done.take().expect("it has ended");
+    assert_eq!(done.result, Err(Error::Lost(Failure::NotReady)));
+    assert!(done.data.is_none());
+    bench.machine.model().let_go();
+    for _ in 0..1000 {
+        bench.machine.tick();
+    }
+    assert_eq!(bench.machine.model().memory.faults, []);
+    assert_eq!(bench.controller.lost(), 1);
+    bench.machine.model().forgives = true;
 }
 
 /// A shutdown is confirmed, but nobody can keep the device from memory. It goes on with an admin

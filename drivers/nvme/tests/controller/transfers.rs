@@ -1,8 +1,9 @@
 //! Reading, writing, flushing: the right bytes, in the right place, and no other byte.
 
 use crate::allocation;
-use crate::model::{Bench, CANARY, Config, disk, list};
-use nvme::{Error, RequestError, Unmappable};
+use crate::model::{Bench, CANARY, Config, Data, disk, list};
+use nvme::{Access, Error, Request, RequestError, Unmappable};
+use std::task::{Context, Waker};
 
 #[test]
 fn a_read_brings_the_blocks_and_touches_nothing_else() {
@@ -207,6 +208,38 @@ fn doorbells_are_rung_once_for_a_batch() {
     assert_eq!(after.submission_doorbells - before.submission_doorbells, 1);
     assert_eq!(after.completion_doorbells - before.completion_doorbells, 1);
     assert_eq!(after.bytes - before.bytes, 126 * 4096);
+}
+
+#[test]
+fn doorbells_are_rung_once_for_many_requests() {
+    let bench = Bench::new(Config::with_disk(4096, 12));
+    let disk = bench.namespace(1).expect("a namespace");
+    let mut queue = bench.queue.borrow_mut();
+    let doorbells = || bench.machine.model().doorbells;
+    let before = doorbells();
+    let tickets: Vec<_> = (0..63)
+        .map(|block| {
+            let read = disk.read(block, 1).expect("a read");
+            let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
+            let request = Request::with_data(read, data);
+            queue.submit(request, Waker::noop()).expect("room")
+        })
+        .collect();
+    assert_eq!(doorbells() - before, 0, "the batch may become longer");
+    queue.ring();
+    queue.ring();
+    assert_eq!(doorbells() - before, 1);
+    bench.machine.model().pass(1000);
+    assert_eq!(queue.turn().completed, tickets.len());
+    assert_eq!(
+        doorbells() - before,
+        2,
+        "all answers are given back at once"
+    );
+    for ticket in tickets {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(queue.poll(&ticket, &mut cx).is_ready());
+    }
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Zoned namespaces.
 
-use crate::model::{Bench, Config, Data, ZoneState, list, zoned_disk};
+use crate::model::{Bench, Config, Data, Fate, Then, ZoneState, list, status, zoned_disk};
 use nvme::admin::CommandSet;
 use nvme::nvm::{Filter, ZoneAction};
 use nvme::zones::{State, Zone};
-use nvme::{Access, Error, Meaning, Namespace, Request, RequestError, Unusable};
+use nvme::{Access, Error, Meaning, Namespace, Options, Request, RequestError, Unusable};
 
 /// Eight zones of 64 blocks, of which 48 can be written.
 fn bench() -> (Bench, Namespace) {
@@ -142,6 +142,33 @@ fn appends_say_where_they_went() {
         namespace.append(129, 8),
         Err(RequestError::NoZone { block: 129 })
     );
+}
+
+/// An append that was stopped may have been done, and the blocks would be there twice. One that was not begun
+/// is sent again.
+#[test]
+fn an_append_is_not_done_twice() {
+    const APPEND: u8 = 0x7d;
+    let aborted = status(0, 0x07);
+    let internal = status(0, 0x06);
+    let not_ready = status(0, 0x82);
+    for (told, times) in [(aborted, 1), (internal, 1), (not_ready, 2)] {
+        let config = Config::with_everything().put(1, zoned_disk(8, 64, 48));
+        let bench = Bench::with_options(config, Options::default());
+        let fate = Fate::of_next(APPEND, Then::End(told));
+        bench.machine.model().fates.push(fate);
+        let namespace = bench.namespace(1).expect("a namespace");
+        let append = namespace.append(128, 8).expect("an append");
+        let memory = list(&[(bench.pages(1), 4096)]);
+        let data = Data::lent(&memory, Access::TO_DEVICE);
+        let done = bench.execute(Request::with_data(append, data));
+        match done.result {
+            Ok(block) => assert_eq!((block, times), (128, 2), "{told}"),
+            Err(Error::Command(error)) => assert_eq!((error.status, times), (told, 1)),
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(bench.commands().len(), times, "{told}");
+    }
 }
 
 /// An append goes to one place, so it is one command or none.

@@ -47,6 +47,33 @@ fn a_device_that_breaks_a_rule_is_reset_and_the_request_is_sent_again() {
     }
 }
 
+/// Of two requests, the first is said to be done twice. The second one is not forgotten for it.
+#[test]
+fn a_request_that_is_done_is_not_done_again() {
+    let world = world();
+    let start = world.machine.clock.get();
+    // The first slot's chain starts with the first descriptor.
+    world.device().mischief = Some((Mischief::UsedId(0), 2));
+    let tickets = [5, 9].map(|block| {
+        let operation = world.disk.properties().read_blocks(block, 1);
+        let request = Request::with_data(operation.expect("inside"), world.target(&[512]));
+        let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
+        (block as usize, ticket.expect("there is room"))
+    });
+    for (block, ticket) in tickets {
+        let done = world.run(std::future::poll_fn(|cx| {
+            world.queue.0.borrow_mut().poll(&ticket, cx)
+        }));
+        assert_eq!(done.result, Ok(()));
+        let data = done.data.expect("it comes back").bytes();
+        assert!(data == world.device().disk[block * 512..][..512]);
+    }
+    assert_eq!(world.disk.resets(), 1);
+    let took = world.machine.clock.get() - start;
+    assert!(took < 1_000_000, "{took}: there was nothing to wait for");
+    world.end();
+}
+
 #[test]
 fn a_device_that_does_not_stop_lying_costs_the_request() {
     let world = world();

@@ -3,7 +3,7 @@
 use crate::model::{Data, Device, Reader, World, bits};
 use proptest::prelude::*;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::{Context, Waker};
 use virtio::blk::{Operation, Request};
 use virtio::{Access, Error, RequestError};
 
@@ -236,6 +236,40 @@ fn a_queue_that_sleeps_is_interrupted() {
             assert!(took < 1_000_000, "{took} microseconds");
             world.end();
         }
+    }
+}
+
+/// The device uses a chain after the driver has looked, and before the driver has asked to be
+/// interrupted for it: it does not interrupt. So the driver looks once more.
+#[test]
+fn what_is_used_while_an_interrupt_is_asked_for_is_found() {
+    for reader in [Reader::Own, Reader::RustVmm] {
+        let world = world(|device| device.reader = reader);
+        let properties = world.disk.properties();
+        let submit = |block| {
+            let read = properties.read_blocks(block, 1).expect("inside");
+            let request = Request::with_data(read, world.target(&[512]));
+            let mut queue = world.queue.0.borrow_mut();
+            queue.submit(request, Waker::noop()).expect("room")
+        };
+        world.queue.0.borrow_mut().arm();
+        let first = submit(3);
+        world.queue.0.borrow_mut().turn();
+        assert!(world.device().work());
+        assert!(std::mem::take(&mut world.device().raised[1]));
+        let second = submit(4);
+        let event = world.device().queues[0].used_event();
+        let device = world.machine.device.clone();
+        let used_late = move || assert!(device.borrow_mut().work());
+        world.machine.ram.before_write(event, used_late);
+        let turn = world.queue.0.borrow_mut().turn();
+        assert!(!world.device().raised[1], "nobody has asked for it");
+        assert_eq!((turn.completed, turn.outstanding), (2, 0), "{reader:?}");
+        for ticket in [first, second] {
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(world.queue.0.borrow_mut().poll(&ticket, &mut cx).is_ready());
+        }
+        world.end();
     }
 }
 

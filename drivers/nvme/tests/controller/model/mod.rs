@@ -141,6 +141,8 @@ pub(crate) struct Model {
     /// What all registers read as.
     pub(crate) all_ones: bool,
     pub(crate) all_zeros: bool,
+    /// Registers read as zeros and take no writes, but the device is there and goes on.
+    pub(crate) is_out_of_reach: bool,
     silent: bool,
     /// It has misbehaved, so what the driver says of completions is not to be judged.
     misbehaved: bool,
@@ -242,6 +244,7 @@ impl Model {
             fatal_on_enable: false,
             all_ones: false,
             all_zeros: false,
+            is_out_of_reach: false,
             silent: false,
             misbehaved: false,
             stuck_head: None,
@@ -295,6 +298,7 @@ impl Model {
     pub(crate) fn repair(&mut self) {
         self.all_ones = false;
         self.all_zeros = false;
+        self.is_out_of_reach = false;
         self.silent = false;
         self.misbehaved = false;
         self.never_ready = false;

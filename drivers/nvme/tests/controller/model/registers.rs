@@ -43,7 +43,7 @@ impl Model {
                 _ => *left -= 1,
             }
         }
-        self.all_ones || self.all_zeros
+        self.all_ones || self.all_zeros || self.is_out_of_reach
     }
 
     pub(crate) fn read32(&mut self, offset: usize) -> u32 {

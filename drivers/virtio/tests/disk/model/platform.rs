@@ -116,7 +116,8 @@ unsafe impl SharedMemory for Shared {
         u16::from_le_bytes(bytes)
     }
     fn store16(&self, offset: usize, value: u16) {
-        self.ram.write(self.place(offset, 2), &value.to_le_bytes());
+        let place = self.place(offset, 2);
+        self.ram.driver_writes(place, &value.to_le_bytes());
     }
     fn load64(&self, offset: usize) -> u64 {
         let mut bytes = [0; 8];

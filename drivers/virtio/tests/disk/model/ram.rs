@@ -2,13 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Where it starts on the bus. Below, nothing is.
 const BASE: u64 = 0x1_0000_0000;
 const BYTES: u64 = 256 << 20;
 
-#[derive(Debug)]
 pub(crate) struct Ram {
     pub(crate) memory: GuestMemoryMmap,
     /// Start and length of what belongs to somebody.
@@ -16,6 +16,14 @@ pub(crate) struct Ram {
     next: Cell<u64>,
     /// Accesses of the device to what belongs to nobody.
     wild: Cell<u64>,
+    /// What happens, once, in the moment before the driver writes to an address.
+    before: RefCell<Option<(u64, Box<dyn FnOnce()>)>>,
+}
+
+impl fmt::Debug for Ram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ram of which {} bytes belong to somebody", self.live())
+    }
 }
 
 impl Ram {
@@ -26,7 +34,22 @@ impl Ram {
             live: RefCell::default(),
             next: Cell::new(BASE + 0x1000),
             wild: Cell::new(0),
+            before: RefCell::default(),
         }
+    }
+
+    /// Lets something happen, once, in the moment before the driver writes to an address.
+    pub(crate) fn before_write(&self, at: u64, what: impl FnOnce() + 'static) {
+        *self.before.borrow_mut() = Some((at, Box::new(what)));
+    }
+
+    /// The driver writes.
+    pub(crate) fn driver_writes(&self, start: u64, bytes: &[u8]) {
+        let due = self.before.borrow_mut().take_if(|(at, _)| *at == start);
+        if let Some((_, what)) = due {
+            what();
+        }
+        self.write(start, bytes);
     }
 
     /// Gives out memory, zeroed, never the same twice.

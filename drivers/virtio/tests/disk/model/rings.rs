@@ -93,6 +93,11 @@ impl Queue {
         }
     }
 
+    /// Where the driver says after which entry it wants to be interrupted.
+    pub(crate) fn used_event(&self) -> u64 {
+        self.addresses[1] + 4 + 2 * u64::from(self.size)
+    }
+
     fn half(&self, ram: &Ram, address: u64) -> u16 {
         u16::from_le_bytes(ram.get(address))
     }
@@ -189,7 +194,7 @@ impl Queue {
         if self.features & bits::EVENT_IDX == 0 {
             return self.half(ram, avail) & 1 == 0;
         }
-        let event = self.half(ram, avail + 4 + 2 * u64::from(self.size));
+        let event = self.half(ram, self.used_event());
         // By walking, not by the formula that the driver uses.
         let mut index = old;
         while index != self.used {

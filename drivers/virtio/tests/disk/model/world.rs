@@ -190,8 +190,10 @@ impl World {
         assert!(data == self.device().disk[start..][..bytes as usize]);
     }
 
-    /// Ends the use of the device. All memory is back, and none was touched that was nobody's.
+    /// Ends the use of the device. All memory and all places in the queue are back, and no memory was
+    /// touched that was nobody's.
     pub(crate) fn end(self) {
+        assert!(self.queue.0.borrow().is_idle(), "a slot is missing");
         let ram = self.machine.ram.clone();
         let disk = self.disk.clone();
         self.run(async move { disk.shutdown().await });
