@@ -1,0 +1,13 @@
+//! Devices that are asked for something now and then: what they have in common.
+//!
+//! Their requests are rare and not in a hurry, so one lock is no cost, whoever waits looks at the queue himself,
+//! and nobody is interrupted. A device that breaks a rule, or does not answer, is out of use from then on:
+//! there is nothing in it that would be worth getting back.
+//!
+//! [`lane`] is a queue whose chains own what they were given, [`device`] is the way there and the end, and the wait.
+
+mod device;
+mod lane;
+
+pub(crate) use device::{Asked, LanePlan, Plain, Plan};
+pub(crate) use lane::{Piece, Pieces};
