@@ -115,11 +115,20 @@ impl<P: Platform, T> Plain<P, T> {
     }
 
     /// Sends a chain, and waits until the device is done with it. Dropping that leaves it to the device; what was
-    /// kept is [loose](Self::loose) then.
-    pub(crate) async fn ask(&self, lane: usize, pieces: &Pieces, kept: T) -> Asked<T> {
+    /// kept is [loose](Self::loose) then. Where that is in the way, `settle` gets it.
+    pub(crate) async fn ask(
+        &self,
+        lane: usize,
+        pieces: &Pieces,
+        kept: T,
+        settle: impl Fn(T),
+    ) -> Asked<T> {
         let mut watch = Watch::new(&self.platform, self.timeout);
         let mut kept = kept;
         let mut flight = loop {
+            while let Some(loose) = self.loose() {
+                settle(loose);
+            }
             match self.send(lane, pieces, kept) {
                 Ok(flight) => break flight,
                 Err((Error::Full, back)) => kept = back,
@@ -142,12 +151,19 @@ impl<P: Platform, T> Plain<P, T> {
     /// What was kept with a request for which nobody waits any more, and that is over.
     pub(crate) fn loose(&self) -> Option<T> {
         let mut state = self.state.lock();
+        if state.over.is_none()
+            && let Err(failure) = state.lanes.iter_mut().try_for_each(Lane::reap)
+        {
+            drop(state);
+            self.end(failure);
+            state = self.state.lock();
+        }
         let over = state.over;
         if over.is_some_and(|over| !over.is_stopped) {
             return None;
         }
-        let State { lanes, .. } = &mut *state;
-        lanes.iter_mut().find_map(|lane| lane.loose(over.is_some()))
+        let mut lanes = state.lanes.iter_mut();
+        lanes.find_map(|lane| lane.loose(over.is_some()))
     }
 
     /// Ends the use of the device: it is left reset, and without a way to memory.

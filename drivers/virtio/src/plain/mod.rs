@@ -10,4 +10,4 @@ mod device;
 mod lane;
 
 pub(crate) use device::{Asked, LanePlan, Plain, Plan};
-pub(crate) use lane::{Piece, Pieces};
+pub(crate) use lane::Pieces;

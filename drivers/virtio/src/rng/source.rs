@@ -88,7 +88,6 @@ impl<P: Platform, D: Memory> Source<P, D> {
     /// [`RequestError::Pieces`] and [`RequestError::Access`], if the memory does not suit, or what became of the
     /// device. The memory may have any content.
     pub async fn fill(&self, data: D) -> Result<Filled<D>, Unfilled<D>> {
-        while self.plain.loose().is_some() {}
         let pieces = match self.pieces(&data) {
             Ok(pieces) => pieces,
             Err(error) => {
@@ -98,7 +97,7 @@ impl<P: Platform, D: Memory> Source<P, D> {
                 });
             }
         };
-        match self.plain.ask(0, &pieces, data).await {
+        match self.plain.ask(0, &pieces, data, drop).await {
             Ok((data, 0)) => Err(Unfilled {
                 data: Some(data),
                 error: Error::Device(DeviceError::Short { written: 0 }),
