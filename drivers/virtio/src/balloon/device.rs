@@ -144,26 +144,10 @@ impl<P: Platform, S: Surrendered, R: Memory> Balloon<P, S, R> {
     }
 
     fn pieces(&self, free: &R) -> Result<Pieces, RequestError> {
-        if !self.can_report() {
-            return Err(RequestError::Unsupported);
-        }
-        // The content goes, as if the device wrote it.
-        if free.access() != Access::FromDevice {
-            return Err(RequestError::Access);
-        }
-        let ranges = free.ranges();
-        let mut cursor = ranges.cursor();
-        let mut pieces = Pieces::new();
-        while let Some(range) = cursor.next(u64::MAX) {
-            let offset = ranges.bytes() - cursor.remaining() - range.len();
-            let pushed = pieces.push(range, Access::FromDevice);
-            if pieces.count() > self.most_ranges() || pushed.is_err() {
-                return Err(RequestError::Pieces { offset });
-            }
-        }
-        match pieces.count() {
-            0 => Err(RequestError::Length),
-            _ => Ok(pieces),
+        match self.can_report() {
+            // The content goes, as if the device wrote it.
+            true => Pieces::of(free, Access::FromDevice, self.most_ranges()),
+            false => Err(RequestError::Unsupported),
         }
     }
 
@@ -361,10 +345,6 @@ fn pages_of(memory: &impl Surrendered) -> u32 {
 /// Writes numbers down for the device. What is written there stays until it has answered.
 fn numbers_for_device(words: &impl SharedMemory, numbers: Numbers) -> Pieces {
     let bytes = numbers.write(words);
-    let mut pieces = Pieces::new();
     let range = DmaRange::new(words.bus().addr(), bytes);
-    let range = range.expect("a part of a range");
-    let pushed = pieces.push(range, Access::ToDevice);
-    pushed.expect("there is room for one");
-    pieces
+    Pieces::one(range.expect("a part of a range"), Access::ToDevice)
 }

@@ -1,6 +1,7 @@
 //! The way to a device that answers, its end, and the wait for an answer.
 
-use super::lane::{Lane, Pieces, Ticket};
+use super::lane::{Lane, Ticket};
+use super::pieces::Pieces;
 use crate::error::{Error, Failure, Waiting};
 use crate::lock::Mutex;
 use crate::platform::{Platform, Registers};

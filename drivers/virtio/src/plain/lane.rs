@@ -3,60 +3,13 @@
 //! A slot is a fixed number of descriptors side by side. What was kept with a chain stays in its slot whatever
 //! becomes of whoever sent it, and comes back from there.
 
-use crate::chain::{NEXT, WRITE, descriptor};
+use super::pieces::Pieces;
 use crate::error::{Failure, Violation};
-use crate::memory::Access;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
 use crate::split::{Layout, Split, Used};
 use crate::transport::Rings;
 use alloc::vec::Vec;
-use phyr::{DmaAddr, DmaRange};
-
-/// Most pieces of a chain.
-pub(super) const MOST: usize = 16;
-
-/// A piece of a chain, and what the device may do there. It is not longer than a descriptor can say.
-pub(crate) type Piece = (DmaRange, Access);
-
-/// The pieces of a chain, in order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pieces {
-    list: [Option<Piece>; MOST],
-    count: u16,
-    /// Bytes that the device may write.
-    writable: u32,
-}
-
-impl Pieces {
-    pub(crate) const fn new() -> Self {
-        Self {
-            list: [None; MOST],
-            count: 0,
-            writable: 0,
-        }
-    }
-
-    /// Adds one, if there is room, and if the bytes of all together can be counted in a word. What the device
-    /// writes comes behind what it reads.
-    pub(crate) fn push(&mut self, range: DmaRange, access: Access) -> Result<(), Full> {
-        let len = u32::try_from(range.len()).map_err(|_| Full)?;
-        let slot = self.list.get_mut(usize::from(self.count)).ok_or(Full)?;
-        if access == Access::FromDevice {
-            self.writable = self.writable.checked_add(len).ok_or(Full)?;
-        }
-        *slot = Some((range, access));
-        self.count += 1;
-        Ok(())
-    }
-
-    pub(crate) fn count(&self) -> u16 {
-        self.count
-    }
-}
-
-/// There is no room for another piece.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+use phyr::DmaAddr;
 
 /// What a slot is at this moment.
 #[derive(Debug)]
@@ -134,28 +87,17 @@ impl<M: SharedMemory, T> Lane<M, T> {
     /// Sends a chain, of at least one piece and of no more than fit, or gives back what was to be kept with it, if
     /// all slots are taken. The flag says whether the device has to be notified.
     pub(super) fn send(&mut self, pieces: &Pieces, kept: T) -> Result<(Ticket, bool), T> {
-        debug_assert!((1..=self.pieces).contains(&pieces.count));
+        debug_assert!((1..=self.pieces).contains(&pieces.count()));
         let free = |slot: &Slot<T>| matches!(slot, Slot::Free);
         let Some(free) = self.slots.iter().position(free) else {
             return Err(kept);
         };
         let head = self.pieces * free as u16;
-        let last = head + pieces.count - 1;
-        for (at, (range, access)) in (head..).zip(pieces.list.iter().flatten()) {
-            let write = match access {
-                Access::FromDevice => WRITE,
-                Access::ToDevice => 0,
-            };
-            let (next, flags) = match at == last {
-                true => (0, write),
-                false => (at + 1, write | NEXT),
-            };
-            let words = descriptor(range.addr().get(), range.len() as u32, flags, next);
-            self.split.describe(at, words);
-        }
+        let split = &self.split;
+        pieces.write(head, |number, words| split.describe(number, words));
         self.slots[free] = Slot::Sent {
             kept,
-            most: pieces.writable,
+            most: pieces.writable(),
             is_awaited: true,
         };
         self.split.push(head);

@@ -4,10 +4,12 @@
 //! and nobody is interrupted. A device that breaks a rule, or does not answer, is out of use from then on:
 //! there is nothing in it that would be worth getting back.
 //!
-//! [`lane`] is a queue whose chains own what they were given, [`device`] is the way there and the end, and the wait.
+//! `pieces` is a chain before it is sent, `lane` a queue whose chains own what they were given, and `device` the way there
+//! and the end, and the wait.
 
 mod device;
 mod lane;
+mod pieces;
 
 pub(crate) use device::{Asked, LanePlan, Plain, Plan};
-pub(crate) use lane::Pieces;
+pub(crate) use pieces::Pieces;

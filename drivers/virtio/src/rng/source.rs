@@ -1,6 +1,6 @@
 //! A device that fills memory with random bytes.
 
-use crate::error::{DeviceError, Error, Failure, RequestError};
+use crate::error::{DeviceError, Error, Failure};
 use crate::memory::{Access, Memory};
 use crate::plain::{LanePlan, Pieces, Plain, Plan};
 use crate::platform::Platform;
@@ -85,10 +85,12 @@ impl<P: Platform, D: Memory> Source<P, D> {
     /// it is given back by a later call.
     ///
     /// # Errors
-    /// [`RequestError::Pieces`] and [`RequestError::Access`], if the memory does not suit, or what became of the
+    /// [`RequestError::Pieces`](crate::RequestError::Pieces) and
+    /// [`RequestError::Access`](crate::RequestError::Access), if the memory does not suit, or what became of the
     /// device. The memory may have any content.
     pub async fn fill(&self, data: D) -> Result<Filled<D>, Unfilled<D>> {
-        let pieces = match self.pieces(&data) {
+        let most = self.plain.most_pieces(0);
+        let pieces = match Pieces::of(&data, Access::FromDevice, most) {
             Ok(pieces) => pieces,
             Err(error) => {
                 return Err(Unfilled {
@@ -104,27 +106,6 @@ impl<P: Platform, D: Memory> Source<P, D> {
             }),
             Ok((data, bytes)) => Ok(Filled { data, bytes }),
             Err((error, data)) => Err(Unfilled { data, error }),
-        }
-    }
-
-    fn pieces(&self, data: &D) -> Result<Pieces, RequestError> {
-        if data.access() != Access::FromDevice {
-            return Err(RequestError::Access);
-        }
-        let ranges = data.ranges();
-        let mut cursor = ranges.cursor();
-        let most = self.plain.most_pieces(0);
-        let mut pieces = Pieces::new();
-        while let Some(range) = cursor.next(u64::MAX) {
-            let offset = ranges.bytes() - cursor.remaining() - range.len();
-            let pushed = pieces.push(range, Access::FromDevice);
-            if pieces.count() > most || pushed.is_err() {
-                return Err(RequestError::Pieces { offset });
-            }
-        }
-        match pieces.count() {
-            0 => Err(RequestError::Length),
-            _ => Ok(pieces),
         }
     }
 
