@@ -9,6 +9,7 @@
 //! | `memory.check` | address, length, seed, offset | number of equal bytes at the start |
 //! | `memory.sum` | address, length | sum of the bytes |
 //! | `memory.sha256` | address, length | the digest, as text |
+//! | `memory.backed` | | bytes of all RAM for which the host has memory |
 //! | `disk.check` | disk, at, length, seed, offset | number of equal bytes at the start |
 //! | `disk.read` | disk, at, address, length | 0; memory holds a copy |
 //! | `disk.sha256` | disk, at, length | the digest, as text |
@@ -205,6 +206,7 @@ impl Host {
                     .read_in_pieces(address, len, |at, piece| same.look(at, piece))?;
                 number(same.equal)
             }
+            ("memory.backed", &[]) => number(self.ram.backed()?),
             ("memory.sum", &[address, len]) => {
                 let mut sum = 0_u64;
                 self.ram.read_in_pieces(address, len, |_, piece| {

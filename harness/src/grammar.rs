@@ -44,6 +44,8 @@
 //! | `ivshmem=SIZE`, `ivshmem=SIZE+SIZE` | boards with so much memory, shared with the host, each a file |
 //! | `nvdimm=SIZE`, `nvdimm=SIZE+SIZE` | modules of persistent memory, each a file |
 //! | `pmem=SIZE`, `pmem=SIZE+SIZE` | virtio devices of persistent memory, each a file |
+//! | `entropy` | a source of entropy, whose bytes are those of a file: at first the pattern of the test's seed |
+//! | `balloon` | a memory balloon that wants to know what is free |
 //! | `unshared` | files behind memory that keep what they had: what is written is the machine's alone, and gone with it |
 //! | `nic`, `nic=PROPERTIES` | a network card whose other end is the harness; with these properties of QEMU's, for example `mrg_rxbuf=off+host_mtu=9000`, or `modern`, or `port`: behind a root port |
 //! | `nics=N` | so many of them, 1 to 4 |
@@ -76,7 +78,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
      nic[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    iommu[=PROPERTIES], virtio-iommu, edu, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
+    iommu[=PROPERTIES], virtio-iommu, edu, entropy, balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
 
 /// A machine as a test asks for it.
@@ -106,6 +108,8 @@ pub struct Needs {
     pub modules: Vec<u64>,
     /// Bytes of each virtio device of persistent memory.
     pub pmem: Vec<u64>,
+    /// There is a source of entropy.
+    pub entropy: bool,
     /// The files behind memory keep what they had.
     pub unshared: bool,
     /// Number of network cards.
@@ -153,6 +157,7 @@ impl Default for Needs {
             shared: Vec::new(),
             modules: Vec::new(),
             pmem: Vec::new(),
+            entropy: false,
             unshared: false,
             cards: 0,
             card: Card {
@@ -215,6 +220,8 @@ impl Needs {
                     | "iommu"
                     | "virtio-iommu"
                     | "edu"
+                    | "entropy"
+                    | "balloon"
                     | "ivshmem"
                     | "nvdimm"
                     | "pmem"

@@ -8,7 +8,7 @@
 //! goes on at 4 GiB.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -71,6 +71,14 @@ impl Ram {
         } else {
             bail!("not all of [{address:#x}..{end:#x}) is RAM")
         }
+    }
+
+    /// How many bytes there is memory for on the host. The others have never been touched, or were given back, and read
+    /// as zeros.
+    pub fn backed(&self) -> Result<u64> {
+        /// Bytes of a block, by stat(2), whatever the file system's are.
+        const BLOCK: u64 = 512;
+        Ok(self.file.metadata()?.blocks() * BLOCK)
     }
 
     /// Reads guest memory.

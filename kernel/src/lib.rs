@@ -62,6 +62,7 @@ pub mod net;
 #[cfg(phyros)]
 mod panic;
 pub mod pci;
+pub mod random;
 pub mod storage;
 pub mod time;
 #[cfg(phyros)]
@@ -80,8 +81,8 @@ pub const BOOT_CONFIG: BootloaderConfig = {
     config
 };
 
-/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, boards of memory, and tasks
-/// that look after the slots. Call it once, first.
+/// Starts the system: CPU tables, memory, heap, clock, PCI, interrupts, cores, boards of memory,
+/// sources of entropy, balloons, and tasks that look after the slots. Call it once, first.
 #[cfg(phyros)]
 pub fn start(info: &'static mut bootloader_api::BootInfo) {
     cores::init_boot();
@@ -103,5 +104,6 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
     if let Some(pci) = &machine::machine().pci {
         pci::hotplug::start(pci);
         drivers::boards::start(pci);
+        drivers::helpers::start(pci);
     }
 }

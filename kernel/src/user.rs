@@ -12,7 +12,7 @@
 
 use crate::arch::ring3::{self, Context, Event, Fault, General};
 use crate::executor;
-use crate::memory::address_space::AddressSpace;
+use crate::memory::address_space::{AddressSpace, PinError};
 use crate::memory::virt::VirtAddr;
 use crate::time;
 use alloc::boxed::Box;
@@ -45,6 +45,8 @@ pub enum Stop {
     Fault(Fault),
     /// It has used up its time.
     OutOfTime,
+    /// It writes to what it shares with others, and there is no memory for a copy. It goes on with the same write.
+    NoMemory,
     /// Without a timer nobody could stop it, so it does not run.
     NoTimer,
 }
@@ -81,6 +83,11 @@ impl Program {
         &self.space
     }
 
+    /// Its memory, of which the program is no more.
+    pub fn into_space(self) -> AddressSpace {
+        self.space
+    }
+
     /// Lets it run until it wants something or must not go on.
     pub async fn run(&mut self) -> Stop {
         loop {
@@ -96,7 +103,12 @@ impl Program {
             self.time = self.time.saturating_sub(used);
             match event {
                 Event::Interrupt => yield_now().await,
-                Event::Fault(fault) => return Stop::Fault(fault),
+                Event::Fault(fault) => match self.breaks_sharing(fault) {
+                    // It tries that write again.
+                    Ok(true) => {}
+                    Ok(false) => return Stop::Fault(fault),
+                    Err(_) => return Stop::NoMemory,
+                },
                 Event::Call => {
                     let General {
                         rax: number,
@@ -112,6 +124,15 @@ impl Program {
                     return Stop::Call { number, arguments };
                 }
             }
+        }
+    }
+
+    /// Whether it was only refused a write because others still show the memory, and now it has a copy.
+    fn breaks_sharing(&self, fault: Fault) -> Result<bool, PinError> {
+        let refused = fault.refused_write().map(VirtAddr::new);
+        match refused {
+            Some(Ok(addr)) => self.space.written_at(addr),
+            _ => Ok(false),
         }
     }
 

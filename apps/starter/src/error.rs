@@ -58,6 +58,8 @@ pub enum Error {
     Copy(String),
     /// Something that was written may not last: where, and why.
     Flush(String, String),
+    /// The hypervisor was not told what is free, and why.
+    Balloon(String),
     /// The file is no picture that can be shown, and why.
     Picture(String, String),
     /// The disk holds something, and would be overwritten.
@@ -135,7 +137,7 @@ impl fmt::Display for Error {
                 f,
                 "`{text}` is no place: write NAME:OFFSET, or NAME:OFFSET+LENGTH, as in nvme0n1:4K+1M"
             ),
-            Self::Copy(why) => f.write_str(why),
+            Self::Copy(why) | Self::Balloon(why) => f.write_str(why),
             Self::Picture(path, why) => write!(f, "{path}: {why}"),
             Self::InUse(name) => write!(
                 f,

@@ -24,6 +24,9 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     use shell::session::{Outcome, Session};
 
     kernel::start(info);
+    for balloon in kernel::drivers::helpers::balloons() {
+        kernel::executor::spawn(async move { balloon.tend().await }).detach();
+    }
     let machine = machine::Machine;
     let mut terminal = Terminal::new(Console);
     let mut session = Session::new(&machine);

@@ -107,6 +107,18 @@ pub trait System {
     /// Why not, in words.
     fn show(&self, region: Region, picture: &Shown) -> Result<(), String>;
 
+    /// Random bytes, and what they come from, in words.
+    fn random(&self, bytes: &mut [u8]) -> String;
+
+    /// The memory balloons.
+    fn balloons(&self) -> Vec<Balloon>;
+
+    /// Tells the hypervisor of all memory that is free. Returns how many phyrs that were, and how many bytes.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn report_free(&self) -> Result<(u64, u64), String>;
+
     /// Begins a job. Returns its number.
     fn start(&self, stress: Stress) -> usize;
 
@@ -115,6 +127,19 @@ pub trait System {
 
     /// Waits until a job has ended. `None` if there is no such job.
     fn wait(&self, number: usize) -> Option<Job>;
+}
+
+/// A memory balloon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Balloon {
+    /// Where it is.
+    pub address: PciAddress,
+    /// Bytes that are in it.
+    pub inside: u64,
+    /// Bytes that the hypervisor wants in it.
+    pub wanted: u64,
+    /// It wants to know what is free.
+    pub reports: bool,
 }
 
 /// A picture in memory: lines without a gap, four bytes a pixel.

@@ -21,7 +21,7 @@
 //! 2. `split`, `chain`: the split virtqueue, which keeps a trusted copy of everything that it must
 //!    not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`], [`pmem`] and [`iommu`].
+//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`] and [`balloon`].
 //!
 //! # Rules
 //!
@@ -46,6 +46,7 @@
 extern crate alloc;
 
 mod atomics;
+pub mod balloon;
 pub mod blk;
 mod chain;
 mod device;
@@ -55,8 +56,10 @@ mod link;
 pub mod lock;
 mod memory;
 pub mod net;
+mod plain;
 mod platform;
 pub mod pmem;
+pub mod rng;
 mod split;
 #[cfg(test)]
 mod split_tests;

@@ -61,6 +61,12 @@ pub fn assert_pattern(memory: Phyr, seed: u64, offset: u64) {
     );
 }
 
+/// For how many bytes of the machine's RAM the host has memory. What was never touched, or was given back, is not
+/// among them.
+pub fn backed() -> u64 {
+    call("memory.backed", &[])
+}
+
 /// Checks that `len` bytes of a disk's image hold the pattern's bytes from `offset` on.
 ///
 /// Disks are counted from 0 in the order of the machine's description; `at` is in bytes.

@@ -3,10 +3,14 @@
 use std::path::Path;
 
 use anyhow::Result;
+use vm_test::pattern;
 
 use super::Needs;
 use crate::disk;
 use crate::machine::{Accel, Backing, Card, Interface, Machine, Memory, Namespace, Nvme};
+
+/// Bytes that a source of entropy has.
+const ENTROPY: usize = 4 << 20;
 
 impl Needs {
     /// Bytes of each disk: what the test says, or what its content needs.
@@ -56,6 +60,13 @@ impl Needs {
         machine.stores.shared = all("ivshmem", &self.shared)?;
         machine.stores.modules = all("nvdimm", &self.modules)?;
         machine.stores.pmem = all("virtio-pmem", &self.pmem)?;
+        if self.entropy {
+            let file = folder.join("entropy0");
+            let mut bytes = vec![0; ENTROPY];
+            pattern::fill(seed, 0, &mut bytes);
+            std::fs::write(&file, bytes)?;
+            machine.stores.entropy = Some(file);
+        }
         machine.stores.display = self.display;
         machine.stores.hole = self.hole;
         machine.cards = (0..self.cards)

@@ -51,6 +51,10 @@ impl Needs {
             "iommu" => self.iommu = Some(Vec::new()),
             // What comes before it does not notice it.
             "virtio-iommu" => self.devices.insert(0, "virtio-iommu-pci"),
+            "balloon" => self
+                .devices
+                .push("virtio-balloon-pci,free-page-reporting=on"),
+            "entropy" => self.entropy = true,
             "edu" => self.devices.push("edu"),
             "nic" => self.cards = self.cards.max(1),
             "display" => self.display = Some(16 << 20),

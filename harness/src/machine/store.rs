@@ -10,6 +10,7 @@
 //! | the second module of persistent memory | `nvdimm1` | `nvdimm1` |
 //! | the first virtio device of persistent memory | `virtio-pmem0` | `virtio-pmem0` |
 //! | the persistent memory of controller 0 | (`nvme0`) | `pmr0` |
+//! | a source of entropy, whose bytes are those of a file | `entropy` | `entropy0` |
 //! | a screen | `display` | |
 //! | a hole | `hole` | |
 
@@ -40,6 +41,8 @@ pub struct Stores {
     pub modules: Vec<Backing>,
     /// Virtio devices of persistent memory.
     pub pmem: Vec<Backing>,
+    /// A source of entropy: its bytes are those of this file, from the start.
+    pub entropy: Option<PathBuf>,
     /// A screen with so much memory, which is a power of two.
     pub display: Option<u64>,
     /// A board that says that it has 1 MiB of memory, and has none.
@@ -58,6 +61,8 @@ impl Stores {
         let mut all = named("ivshmem", &self.shared);
         all.extend(named("nvdimm", &self.modules));
         all.extend(named("virtio-pmem", &self.pmem));
+        let entropy = self.entropy.iter();
+        all.extend(entropy.map(|file| ("entropy0".to_owned(), file.clone())));
         all
     }
 
@@ -111,6 +116,10 @@ pub(super) fn add_all(line: &mut Line, machine: &Machine) {
         add_backing(line, &format!("lasting{index}"), backing);
         let device = format!("virtio-pmem-pci,id=virtio-pmem{index},memdev=lasting{index}");
         line.add("-device", &device);
+    }
+    if let Some(file) = &stores.entropy {
+        line.add("-object", &object("rng-random,id=bytes,filename=", file));
+        line.add("-device", "virtio-rng-pci,id=entropy,rng=bytes");
     }
     if let Some(bytes) = stores.display {
         let bytes = size::show(bytes);

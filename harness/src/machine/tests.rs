@@ -166,6 +166,7 @@ fn memory_besides_ram_reaches_the_command_line() {
         shared: vec![backing("a", 1 << 20), backing("b", 8 << 30)],
         modules: vec![backing("c,d", 64 << 20)],
         pmem: vec![backing("e", 32 << 20)],
+        entropy: Some("f".into()),
         display: Some(16 << 20),
         hole: true,
     };
@@ -175,6 +176,7 @@ fn memory_besides_ram_reaches_the_command_line() {
     let line = line(&machine);
     for part in [
         "-machine q35,memory-backend=ram,nvdimm=on -m 128M,slots=2,maxmem=224M",
+        "-object rng-random,id=bytes,filename=f -device virtio-rng-pci,id=entropy,rng=bytes",
         "memory-backend-file,id=shared1,share=off,size=8G,mem-path=b",
         "ivshmem-plain,id=ivshmem1,memdev=shared1",
         "id=module0,share=on,size=64M,mem-path=c,,d",

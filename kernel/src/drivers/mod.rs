@@ -2,6 +2,7 @@
 
 pub mod boards;
 pub mod display;
+pub mod helpers;
 mod ivshmem;
 pub mod nvme;
 pub mod virtio;

@@ -72,6 +72,11 @@ impl Frames {
         with_allocator(|allocator| allocator.allocate(request)).map(|phyr| Self { phyr })
     }
 
+    /// Allocates exactly this range, if it is free.
+    pub fn take(range: Phyr) -> Result<Self, AllocError> {
+        with_allocator(|allocator| allocator.allocate_at(range)).map(|phyr| Self { phyr })
+    }
+
     /// Allocates `len` bytes, filled with zeros.
     pub fn zeroed(len: u64) -> Result<Self, AllocError> {
         let mut frames = Self::allocate(len)?;

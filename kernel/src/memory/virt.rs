@@ -165,6 +165,16 @@ impl VirtRange {
         self.start.0 <= other.start.0 && other.last().0 <= self.last().0
     }
 
+    /// What both ranges have.
+    #[must_use]
+    pub fn intersect(self, other: Self) -> Option<Self> {
+        let start = self.start.0.max(other.start.0);
+        let last = self.last().0.min(other.last().0);
+        let len = last.checked_sub(start)?.checked_add(1)?;
+        // Both ends lie in one of them, so they are in the same half.
+        Self::new(VirtAddr(start), len).ok()
+    }
+
     /// The first `len` bytes, if the range has so many (and `len` is not 0).
     #[must_use]
     pub const fn prefix(self, len: u64) -> Option<Self> {

@@ -5,6 +5,7 @@
 //! Results of DMA are checked by content, with canaries around them, and by the host, who sees
 //! guest memory and disks from outside.
 
+mod balloon;
 mod bare;
 mod bare_disk;
 mod boot;
@@ -18,6 +19,7 @@ mod deep_stream;
 mod disks;
 mod durability;
 mod edu;
+mod entropy;
 mod executor;
 mod guest;
 mod held;

@@ -39,7 +39,7 @@ global_asm!(
 .section .rodata.programs, "a"
 .balign 16
 .global programs, programs_end
-.global program_read, program_only_read, program_loop, program_load, program_store, program_jump
+.global program_read, program_only_read, program_fill, program_loop, program_load, program_store, program_jump
 .global program_store_code, program_cli, program_cr3, program_divide, program_undefined
 .global program_syscall, program_int, program_iretq, program_hostile
 programs:
@@ -103,6 +103,16 @@ program_only_read:
     mov eax, {read}
     int {call}
     mov rdi, rax
+    xor esi, esi
+    jmp program_exit
+
+// (address, distance, times, word): writes the word so many times, so far apart, and exits.
+program_fill:
+    mov [rdi], rcx
+    add rdi, rsi
+    dec rdx
+    jnz program_fill
+    xor edi, edi
     xor esi, esi
     jmp program_exit
 
@@ -220,7 +230,7 @@ macro_rules! entries {
 }
 
 entries! {
-    program_read program_only_read program_loop program_load program_store program_jump
+    program_read program_only_read program_fill program_loop program_load program_store program_jump
     program_store_code program_cli program_cr3 program_divide program_undefined program_syscall
     program_int program_iretq program_hostile
 }

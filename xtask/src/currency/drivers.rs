@@ -38,7 +38,7 @@ pub(super) const INTERFACES: [&str; 5] = [
 ];
 
 /// Files of drivers with loops over ranges, and why.
-pub(super) const EMITTERS: [(&str, &str); 6] = [
+pub(super) const EMITTERS: [(&str, &str); 7] = [
     ("drivers/nvme/src/prp.rs", "the ranges become PRPs"),
     (
         "drivers/nvme/src/sgl.rs",
@@ -59,6 +59,10 @@ pub(super) const EMITTERS: [(&str, &str); 6] = [
     (
         "drivers/virtio/src/chain.rs",
         "the ranges become a chain of descriptors",
+    ),
+    (
+        "drivers/virtio/src/plain/pieces.rs",
+        "so do those of devices that are asked now and then",
     ),
 ];
 

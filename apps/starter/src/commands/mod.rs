@@ -11,6 +11,7 @@ use crate::system::System;
 use crate::text::name::Name;
 use alloc::string::{String, ToString};
 
+mod balloon;
 mod bench;
 mod cat;
 mod clear;
@@ -31,6 +32,7 @@ mod panic;
 mod phyrs;
 mod picture;
 mod poweroff;
+mod random;
 mod sha256sum;
 mod time;
 mod translate;
@@ -84,6 +86,8 @@ pub const ALL: &[Command] = &[
     p2p::COMMAND,
     flush::COMMAND,
     picture::COMMAND,
+    random::COMMAND,
+    balloon::COMMAND,
     iostress::COMMAND,
     jobs::COMMAND,
     wait::COMMAND,

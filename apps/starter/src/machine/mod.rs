@@ -12,6 +12,8 @@ use kernel::block::{self, BlockDevice, Completion, Counters};
 use kernel::cores::CoreId;
 use kernel::drivers::boards;
 use kernel::drivers::display::{Display, Frame};
+use kernel::drivers::helpers;
+use kernel::drivers::virtio::balloon;
 use kernel::machine::machine;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::frames::{Frames, with_allocator};
@@ -23,11 +25,11 @@ use kernel::pci::bar::Need;
 use kernel::pci::hotplug::Tree;
 use kernel::pci::{Function, PciAddress};
 use kernel::time::{self, Source};
-use kernel::{arch, cores, executor, interrupts, storage};
+use kernel::{arch, cores, executor, interrupts, random, storage};
 use phyr::{Phyr, PhyrList};
 use shell::disks::{Controller, Rate};
 use shell::jobs::{Job, Stress};
-use shell::system::{Core, FreeMemory, Shown, System, Volume};
+use shell::system::{Balloon, Core, FreeMemory, Shown, System, Volume};
 
 /// The machine that the kernel runs on.
 #[derive(Default)]
@@ -169,6 +171,35 @@ impl System for Machine {
         let display = display.ok_or("its screen is gone")?;
         let shown = display.show(region, frame);
         shown.map(drop).map_err(|(error, _)| error.to_string())
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> String {
+        random::fill(bytes);
+        random::origin().to_string()
+    }
+
+    fn balloons(&self) -> Vec<Balloon> {
+        let balloon = |balloon: Arc<balloon::Balloon>| {
+            let handle = balloon.handle();
+            let bytes = |pages: u32| u64::from(pages) * balloon::UNIT;
+            Balloon {
+                address: balloon.address(),
+                inside: bytes(handle.pages()),
+                wanted: bytes(handle.target().unwrap_or(0)),
+                reports: handle.can_report(),
+            }
+        };
+        helpers::balloons().into_iter().map(balloon).collect()
+    }
+
+    fn report_free(&self) -> Result<(u64, u64), String> {
+        let balloons = helpers::balloons();
+        let asks = |balloon: &&Arc<balloon::Balloon>| balloon.handle().can_report();
+        let balloon = balloons.iter().find(asks);
+        let balloon = balloon.ok_or("no hypervisor asks what is free")?;
+        let reported = executor::block_on(balloon.report_free());
+        let reported = reported.map_err(|error| error.to_string())?;
+        Ok((reported.phyrs, reported.bytes))
     }
 
     fn start(&self, stress: Stress) -> usize {

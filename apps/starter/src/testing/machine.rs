@@ -100,6 +100,7 @@ pub(crate) struct Fake {
     pub(crate) allocated: Cell<Option<Phyr>>,
     pub(crate) clock: Cell<Duration>,
     pub(crate) providers: Vec<Arc<Provider>>,
+    pub(crate) balloons: Vec<system::Balloon>,
     /// Bytes that the CPU has copied: as many as a request has, for each.
     pub(crate) copied: Cell<u64>,
     pub(crate) copies: bool,
@@ -126,6 +127,7 @@ impl Default for Fake {
             allocated: Cell::new(None),
             clock: Cell::new(Duration::from_micros(61_234_567)),
             providers: Vec::new(),
+            balloons: Vec::new(),
             copied: Cell::new(0),
             copies: false,
             jobs: RefCell::default(),
@@ -337,6 +339,24 @@ impl System for Fake {
     }
 
     /// Half of the jobs go well: those of an even seed.
+    fn random(&self, bytes: &mut [u8]) -> String {
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = (index as u8).wrapping_mul(7);
+        }
+        "three dice".into()
+    }
+
+    fn balloons(&self) -> Vec<system::Balloon> {
+        self.balloons.clone()
+    }
+
+    fn report_free(&self) -> Result<(u64, u64), String> {
+        match self.balloons.iter().any(|balloon| balloon.reports) {
+            true => Ok((2, 4 * GIB - 0x2000)),
+            false => Err("nobody asks".into()),
+        }
+    }
+
     fn start(&self, stress: Stress) -> usize {
         let number = self.jobs.borrow().len() + 1;
         let end = if stress.seed.is_multiple_of(2) {

@@ -111,11 +111,8 @@ impl<P: Platform> Common<'_, P> {
         }
     }
 
-    /// Agrees on features.
-    pub(crate) fn negotiate<B: FeatureBits + Copy>(
-        &self,
-        wishes: &Negotiation<B>,
-    ) -> Result<Accepted<B>, Failure> {
+    /// What the device offers.
+    pub(crate) fn offered<B: FeatureBits>(&self) -> B {
         let registers = self.registers();
         let mut offered = 0_u128;
         for select in 0..FEATURE_WORDS {
@@ -123,7 +120,16 @@ impl<P: Platform> Common<'_, P> {
             let word = registers.read32(register::DEVICE_FEATURE);
             offered |= u128::from(word) << (32 * select);
         }
-        let offered = B::from_bits_retain(le128::from_ne(offered));
+        B::from_bits_retain(le128::from_ne(offered))
+    }
+
+    /// Agrees on features.
+    pub(crate) fn negotiate<B: FeatureBits + Copy>(
+        &self,
+        wishes: &Negotiation<B>,
+    ) -> Result<Accepted<B>, Failure> {
+        let registers = self.registers();
+        let offered = self.offered();
         let wishes = match self.0.has_bus_addresses() {
             true => wishes.requiring(F::ACCESS_PLATFORM),
             false => *wishes,

@@ -18,6 +18,10 @@ impl DeviceKind {
     pub const NET: Self = Self(1);
     /// A block device.
     pub const BLOCK: Self = Self(2);
+    /// An entropy device.
+    pub const ENTROPY: Self = Self(4);
+    /// A memory balloon.
+    pub const BALLOON: Self = Self(5);
     /// An IOMMU.
     pub const IOMMU: Self = Self(23);
 

@@ -1,15 +1,17 @@
-//! The drivers for disks, network cards and persistent memory against a model of a device, which does what it should, or what
-//! it is told.
+//! The drivers for disks, network cards, persistent memory, entropy and balloons against a model of a device, which does
+//! what it should, or what it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
 //! everything that a driver must not do, or by rust-vmm's `virtio-queue`, which others have written.
 //! Memory belongs to somebody or to nobody; a device that reaches for memory that is nobody's was
 //! told to by the driver, and the test fails.
 
+mod balloon;
 mod bring_up;
 mod card;
 mod hostile;
 mod model;
 mod module;
 mod recovery;
+mod source;
 mod transfers;

@@ -1,14 +1,17 @@
-//! virtio devices: what the `virtio` crate asks of its platform, disks, persistent memory, and IOMMUs.
+//! virtio devices: what the `virtio` crate asks of its platform, disks, persistent memory, IOMMUs, and helpers.
 //!
 //! - `platform` is a device's place in the machine;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`drive`] is a disk with a queue on each core;
 //! - `device` is the same as a block device;
 //! - [`module`] is persistent memory;
-//! - `iommu` brings IOMMUs up.
+//! - `iommu` brings IOMMUs up;
+//! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon.
 
+pub mod balloon;
 mod device;
 pub mod drive;
+pub mod entropy;
 pub(crate) mod iommu;
 pub mod module;
 pub mod net;

@@ -13,7 +13,10 @@ use alloc::vec::Vec;
 #[derive(Clone, Debug)]
 pub(super) struct Area<O> {
     pub(super) range: VirtRange,
+    /// What the program may do.
     pub(super) rights: Rights,
+    /// Others may show the same memory: it is copied before it is written.
+    pub(super) shared: bool,
     pub(super) owner: O,
 }
 
@@ -38,7 +41,12 @@ impl<O: Clone> Areas<O> {
 
     /// Makes room for two areas more. No change of one range takes more.
     pub(super) fn reserve(&mut self) -> Result<(), NoRoom> {
-        self.list.try_reserve(2).map_err(|_| NoRoom)
+        self.reserve_for(2)
+    }
+
+    /// Makes room for so many areas more.
+    pub(super) fn reserve_for(&mut self, count: usize) -> Result<(), NoRoom> {
+        self.list.try_reserve(count).map_err(|_| NoRoom)
     }
 
     /// The areas that have bytes in `range`, in order.
@@ -111,6 +119,21 @@ impl<O: Clone> Areas<O> {
         for area in &mut self.list[inside] {
             area.rights = rights;
         }
+    }
+
+    /// Says of all areas in `range` whether they are shared. There is [room](Self::reserve).
+    pub(super) fn set_shared(&mut self, range: VirtRange, shared: bool) {
+        let inside = self.cut(range);
+        for area in &mut self.list[inside] {
+            area.shared = shared;
+        }
+    }
+
+    /// The area that has `addr`.
+    pub(super) fn at_mut(&mut self, addr: VirtAddr) -> Option<&mut Area<O>> {
+        let at = self.position(addr);
+        let area = self.list.get_mut(at)?;
+        (area.range.start() <= addr).then_some(area)
     }
 
     fn position(&self, addr: VirtAddr) -> usize {
@@ -198,7 +221,7 @@ mod tests {
                         prop_assert_eq!(areas.in_range(pages(start, len)).next().is_none(), free);
                         if free {
                             let (range, rights) = (pages(start, len), Rights::ReadWrite);
-                            areas.insert(Area { range, rights, owner: number });
+                            areas.insert(Area { range, rights, shared: false, owner: number });
                             model[slots(start, len)].fill(Some((number, rights)));
                         }
                     }
@@ -264,6 +287,7 @@ mod tests {
         areas.insert(Area {
             range,
             rights,
+            shared: false,
             owner: (),
         });
         assert_eq!(place(&areas, 0x20_0000), 0x20_0000);

@@ -18,7 +18,8 @@ use phyr::{ListError, PhyrList};
 ///
 /// 1. *Here*: the phyrs stay memory of this value, and [`phyrs`](Self::phyrs) always answers the same.
 /// 2. *Its own*: nobody else uses them, and there is no reference to the bytes. (The mapping has the
-///    value, and lets nobody at it.) So a program may read and write them, and so may a device.
+///    value, and lets nobody at it; or several have it, as long as none of them writes.) So a program may read
+///    and write them, and so may a device.
 /// 3. *Harmless*: any bytes may be written there, and reading changes nothing.
 /// 4. *Cached in one way*: wherever else the phyrs are mapped, it is with [`cache`](Self::cache).
 pub unsafe trait Backing: Send + Sync + 'static {

@@ -23,6 +23,8 @@ pub enum SpaceError {
     NotMapped(VirtAddr),
     /// These bytes are pinned: wait until whoever uses the memory is done.
     Pinned(VirtRange),
+    /// Only a program's RAM is shared and copied on write: a board's memory, or the kernel's, is not.
+    NotShared(VirtRange),
     /// There is no memory for what must be remembered.
     OutOfMemory,
     /// The page tables could not be changed.
@@ -43,6 +45,9 @@ impl fmt::Display for SpaceError {
             Self::NoAddresses => f.write_str("no virtual addresses are left"),
             Self::NotMapped(virt) => write!(f, "nothing is mapped at {virt}"),
             Self::Pinned(range) => write!(f, "{range} is pinned"),
+            Self::NotShared(range) => {
+                write!(f, "{range} is not a program's RAM, and cannot be shared")
+            }
             Self::OutOfMemory => f.write_str("no memory to remember a mapping"),
             Self::Tables(error) => error.fmt(f),
             Self::List(error) => error.fmt(f),
@@ -62,7 +67,7 @@ pub enum PinError {
     NotMapped(VirtAddr),
     /// What is mapped in this range may not be written.
     ReadOnly(VirtRange),
-    /// There is no memory to remember it.
+    /// There is no memory to remember it, or to copy what is shared.
     OutOfMemory,
     /// There is no memory for the list.
     List(ListError),
@@ -74,7 +79,7 @@ impl fmt::Display for PinError {
             Self::Outside(range) => write!(f, "{range} is not in this address space"),
             Self::NotMapped(virt) => write!(f, "nothing is mapped at {virt}"),
             Self::ReadOnly(range) => write!(f, "{range} may not be written"),
-            Self::OutOfMemory => f.write_str("no memory to remember a pin"),
+            Self::OutOfMemory => f.write_str("no memory to remember a pin, or for a copy"),
             Self::List(error) => error.fmt(f),
         }
     }

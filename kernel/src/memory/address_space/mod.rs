@@ -24,12 +24,14 @@
 //! in other ways (frames in the direct map, the heap, a [`Mapping`](super::Mapping)) is given to a request
 //! by value, and needs no pin.
 //!
-//! There is no copy-on-write. A pin for writing needs a mapping that may be written.
+//! Address spaces can [share](AddressSpace::share) what they show, until one of them writes: copy on write. A pin
+//! for writing needs a mapping that may be written, and breaks the sharing before it answers.
 
 mod areas;
 mod backing;
 mod error;
 mod pinned;
+mod sharing;
 mod state;
 
 pub use backing::Backing;
@@ -96,6 +98,8 @@ pub(crate) struct Space {
 pub struct Usage {
     /// Bytes that are mapped.
     pub mapped: u64,
+    /// Bytes that are mapped, and copied before they are written, if somebody else still shows them.
+    pub shared: u64,
     /// Bytes that are pinned.
     pub pinned: u64,
     /// Pins.
@@ -257,7 +261,13 @@ impl AddressSpace {
         if !self.space.bounds.contains(range) {
             return Err(PinError::Outside(range));
         }
-        let (phyrs, front) = self.space.state.lock().pin(range, access, entries.get())?;
+        let mut gone = Vec::new();
+        let pinned = self
+            .space
+            .state
+            .lock()
+            .pin(range, access, entries.get(), &mut gone);
+        let (phyrs, front) = pinned?;
         let pinned = Pinned::new(Arc::clone(&self.space), front, access, phyrs);
         Ok((pinned, range.without_prefix(front.len())))
     }
@@ -321,6 +331,13 @@ impl Space {
     pub(super) fn unpin(&self, range: VirtRange, access: Access) {
         let mut gone = Vec::new();
         self.state.lock().unpin(range, access, &mut gone);
+        loop {
+            // The lock is free again when the owner is dropped.
+            let aside = self.state.lock().take_unpinned();
+            if aside.is_none() {
+                break;
+            }
+        }
     }
 
     pub(super) fn divide_pin(&self) -> Result<(), NoRoom> {

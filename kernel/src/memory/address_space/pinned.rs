@@ -13,7 +13,9 @@ use phyr::{ListError, Phyr, PhyrList};
 /// Holding one tells you:
 ///
 /// - these phyrs are what the range shows, from its first byte to its last, and go on to be: nobody
-///   can unmap it, map something else there, or take the right to this [`Access`] away;
+///   can unmap it, map something else there, or take the right to this [`Access`] away. (If it is
+///   pinned to be read and shared, there is one who can write: the program, which then
+///   gets a copy, and the phyrs keep what they contain.)
 /// - the memory is not freed and given to others, even if the address space ends meanwhile;
 /// - it does *not* belong to you alone: the program whose memory it is may read and write it at
 ///   the same time, and so may other pins. So there is no `&[u8]` of it.

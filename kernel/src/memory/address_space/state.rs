@@ -2,6 +2,7 @@
 //! changes are made here, behind one lock.
 
 use super::areas::{Area, Areas};
+use super::sharing::{Aside, unwritten};
 use super::{Backing, PinError, SpaceError, Usage};
 use crate::memory::mapping::{self, Tables};
 use crate::memory::paging::{Cache, LeafCount, MapError, Rights};
@@ -13,13 +14,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use phyr::PhyrList;
 
-type Owner = Arc<dyn Backing>;
+pub(super) type Owner = Arc<dyn Backing>;
 
 /// What is behind the lock of an address space.
 pub(super) struct State {
-    tree: Tree,
-    areas: Areas<Owner>,
-    pins: Pins,
+    pub(super) tree: Tree,
+    pub(super) areas: Areas<Owner>,
+    pub(super) pins: Pins,
+    /// Memory that is pinned, and was shared, and has lost its addresses to a copy.
+    pub(super) aside: Vec<Aside>,
     /// The address space is at its end, and waits for its pins.
     ended: bool,
 }
@@ -33,7 +36,7 @@ pub(super) enum Tree {
 }
 
 impl Tree {
-    fn with<R>(&mut self, action: impl FnOnce(&mut Tables) -> R) -> R {
+    pub(super) fn with<R>(&mut self, action: impl FnOnce(&mut Tables) -> R) -> R {
         match self {
             Self::Kernel => mapping::with_tables(action),
             Self::Own(tables) => {
@@ -51,6 +54,7 @@ impl State {
             tree,
             areas: Areas::new(),
             pins: Pins::new(),
+            aside: Vec::new(),
             ended: false,
         }
     }
@@ -58,9 +62,15 @@ impl State {
     pub(super) fn usage(&self) -> Usage {
         Usage {
             mapped: self.areas.iter().map(|area| area.range.len()).sum(),
+            shared: self.shared_bytes(),
             pinned: self.pins.bytes(),
             pins: self.pins.len(),
         }
+    }
+
+    fn shared_bytes(&self) -> u64 {
+        let shared = self.areas.iter().filter(|area| area.shared);
+        shared.map(|area| area.range.len()).sum()
     }
 
     pub(super) fn leaves(&mut self, range: VirtRange) -> LeafCount {
@@ -82,6 +92,7 @@ impl State {
                 self.areas.insert(Area {
                     range,
                     rights,
+                    shared: false,
                     owner,
                 });
                 Ok(range)
@@ -150,7 +161,7 @@ impl State {
     }
 
     /// Whether all of `range` is mapped, in whole pages.
-    fn check(&self, range: VirtRange) -> Result<(), SpaceError> {
+    pub(super) fn check(&self, range: VirtRange) -> Result<(), SpaceError> {
         if !range.is_aligned(PAGE) {
             return Err(SpaceError::NotPages);
         }
@@ -196,12 +207,36 @@ impl State {
             return Err(SpaceError::Pinned(written.range));
         }
         self.areas.reserve().map_err(|_| SpaceError::OutOfMemory)?;
-        // SAFETY: as in `forget`; what the owner has may be used in any way.
-        let changed = self
-            .tree
-            .with(|tables| unsafe { tables.protect(range, rights) });
-        changed.map_err(SpaceError::Tables)?;
+        self.protect_tables(range, rights)?;
         self.areas.set_rights(range, rights);
+        Ok(())
+    }
+
+    /// Lets the page tables say these rights, as far as what is shared has them.
+    fn protect_tables(&mut self, range: VirtRange, rights: Rights) -> Result<(), SpaceError> {
+        let Self { tree, areas, .. } = self;
+        let part = |area: &Area<Owner>| range.intersect(area.range).unwrap_or(range);
+        let mut change = |range, rights| {
+            // SAFETY: as in `forget`; what the owner has may be used in any way, and what is shared is not
+            // written.
+            tree.with(|tables| unsafe { tables.protect(range, rights) })
+        };
+        let said = |area: &Area<Owner>, rights| match area.shared {
+            true => unwritten(rights),
+            false => rights,
+        };
+        if rights == unwritten(rights) || !areas.in_range(range).any(|area| area.shared) {
+            return change(range, rights).map_err(SpaceError::Tables);
+        }
+        for (done, area) in areas.in_range(range).enumerate() {
+            if let Err(error) = change(part(area), said(area, rights)) {
+                for area in areas.in_range(range).take(done) {
+                    let undone = change(part(area), said(area, area.rights));
+                    undone.expect("its leaves end where it ends");
+                }
+                return Err(SpaceError::Tables(error));
+            }
+        }
         Ok(())
     }
 
@@ -211,12 +246,21 @@ impl State {
         range: VirtRange,
         access: Access,
         entries: usize,
+        gone: &mut Vec<Owner>,
     ) -> Result<(PhyrList, VirtRange), PinError> {
-        let phyrs = self.translate(range, entries)?;
-        let front = range.prefix(phyrs.bytes()).unwrap_or(range);
-        let may = |area: &&Area<Owner>| access == Access::Read || area.rights == Rights::ReadWrite;
-        if let Some(area) = self.areas.in_range(front).find(|area| !may(area)) {
-            return Err(PinError::ReadOnly(area.range));
+        let mut phyrs = self.translate(range, entries)?;
+        let mut front = range.prefix(phyrs.bytes()).unwrap_or(range);
+        if access == Access::Write {
+            let may = |area: &&Area<Owner>| area.rights == Rights::ReadWrite;
+            if let Some(area) = self.areas.in_range(front).find(|area| !may(area)) {
+                return Err(PinError::ReadOnly(area.range));
+            }
+            if self.areas.in_range(front).any(|area| area.shared) {
+                // The memory that the device is told of is the copy.
+                self.break_sharing(pages_of(front), gone)?;
+                phyrs = self.translate(front, entries)?;
+                front = front.prefix(phyrs.bytes()).unwrap_or(front);
+            }
         }
         let added = self.pins.add(front, access);
         added.map_err(|NoRoom| PinError::OutOfMemory)?;
@@ -323,6 +367,15 @@ impl State {
             next = behind.map(|area| area.range);
         }
     }
+}
+
+/// The pages that `range` is in. All of it is mapped, so they exist.
+fn pages_of(range: VirtRange) -> VirtRange {
+    let before = range.start().get() % PAGE;
+    let len = (before + range.len()).next_multiple_of(PAGE);
+    let start = VirtAddr::new(range.start().get() - before);
+    let pages = start.and_then(|start| VirtRange::new(start, len));
+    pages.unwrap_or(range)
 }
 
 /// Whether two owners have memory of one provider. All RAM is.

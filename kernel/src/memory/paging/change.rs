@@ -96,28 +96,65 @@ impl<'a, W: Window, T: Flush> Change<'a, W, T> {
         }
     }
 
+    /// Puts other memory behind `range`, which `table` covers and which is all mapped. A leaf becomes
+    /// another one in one step: there is no moment at which nothing is mapped.
+    pub(super) fn replace(&mut self, table: Table, level: Level, range: VirtRange, target: Target) {
+        for piece in level.pieces(range) {
+            let target = target.of_piece(piece, range);
+            let index = level.index(piece.start());
+            let entry = table.get(self.window, index);
+            let way = match (entry.content(level), level.below()) {
+                (Content::Table(next, below), _) => Some((next, below)),
+                (Content::Leaf, Some(below))
+                    if !level.leaf_fits(piece, target.start, target.largest) =>
+                {
+                    self.split(table, level, piece, below)
+                }
+                _ => None,
+            };
+            if let Some((next, below)) = way {
+                self.replace(next, below, piece, target);
+            } else {
+                table.set(self.window, index, target.leaf(level));
+                self.report(piece);
+            }
+        }
+    }
+
     /// The table below the entry of `table` that covers `piece`, if the way goes on there. A leaf
     /// of which `piece` is only a part becomes such a table.
     fn open(&mut self, table: Table, level: Level, piece: VirtRange) -> Option<(Table, Level)> {
-        let index = level.index(piece.start());
-        let entry = table.get(self.window, index);
+        let entry = table.get(self.window, level.index(piece.start()));
         match (entry.content(level), level.below()) {
             (Content::Table(next, below), _) => Some((next, below)),
             (Content::Leaf, Some(below)) if !level.is_whole(piece) => {
-                let parts = self.new_table(entry.split(level)?);
-                let way = Entry::table(parts);
-                let way = if entry.is_for_user() {
-                    way.for_user()
-                } else {
-                    way
-                };
-                table.set(self.window, index, way);
-                // Until it is flushed, a CPU may use the old leaf or the parts: they say the same.
-                self.report(piece);
-                Some((parts, below))
+                self.split(table, level, piece, below)
             }
             _ => None,
         }
+    }
+
+    /// Makes a table of the level `below` of the leaf in `table` that covers `piece`. It maps the same.
+    fn split(
+        &mut self,
+        table: Table,
+        level: Level,
+        piece: VirtRange,
+        below: Level,
+    ) -> Option<(Table, Level)> {
+        let index = level.index(piece.start());
+        let entry = table.get(self.window, index);
+        let parts = self.new_table(entry.split(level)?);
+        let way = Entry::table(parts);
+        let way = if entry.is_for_user() {
+            way.for_user()
+        } else {
+            way
+        };
+        table.set(self.window, index, way);
+        // Until it is flushed, a CPU may use the old leaf or the parts: they say the same.
+        self.report(piece);
+        Some((parts, below))
     }
 
     fn report(&mut self, leaf: VirtRange) {

@@ -147,19 +147,8 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
         cache: Cache,
     ) -> Result<VirtRange, MapError> {
         let range = VirtRange::new(virt, phyr.len()).map_err(MapError::Address)?;
-        if !range.is_aligned(PAGE) || !phyr.is_aligned(PAGE) {
-            return Err(MapError::Misaligned);
-        }
-        if phyr.last().get() >> self.features.physical_bits.min(PHYSICAL_BITS) != 0 {
-            return Err(MapError::BeyondPhysical(phyr));
-        }
-        let target = Target {
-            start: phyr.addr(),
-            rights,
-            cache,
-            largest: self.features.largest_leaf(),
-            walker: self.walker,
-        };
+        self.can_map(range, phyr)?;
+        let target = self.target(phyr, rights, cache);
         let tables =
             plan::tables_to_map(&self.window, Some(self.root), Level::Pml4, range, target)?;
         self.change(tables, |change, root| {
@@ -243,6 +232,61 @@ impl<W: Window, S: FrameSource, T: Flush> PageTables<W, S, T> {
         self.change(tables, |change, root| {
             change.protect(root, Level::Pml4, range, rights)
         })
+    }
+
+    /// Puts `phyr` behind `range`, where other memory was, with these rights. Whoever uses the range meanwhile
+    /// finds the one or the other, and when this returns nobody finds the old one any more.
+    ///
+    /// The largest leaves are taken that fit, but none that is larger than what was there.
+    ///
+    /// # Errors
+    ///
+    /// [`Misaligned`](MapError::Misaligned) (also if the two are not equally long),
+    /// [`BeyondPhysical`](MapError::BeyondPhysical), [`NotMapped`](MapError::NotMapped) (a part of the range is
+    /// not), [`Restricted`](MapError::Restricted), [`OutOfTableMemory`](MapError::OutOfTableMemory) (for a
+    /// split). Nothing is changed then.
+    ///
+    /// # Safety
+    ///
+    /// As for [`map`](Self::map), and no reference into the range is used after that.
+    pub unsafe fn replace(
+        &mut self,
+        range: VirtRange,
+        phyr: Phyr,
+        rights: Rights,
+        cache: Cache,
+    ) -> Result<(), MapError> {
+        if range.len() != phyr.len() {
+            return Err(MapError::Misaligned);
+        }
+        self.can_map(range, phyr)?;
+        plan::may_protect(&self.window, self.root, range, rights)?;
+        let target = self.target(phyr, rights, cache);
+        let tables = plan::tables_to_replace(&self.window, self.root, range, target);
+        self.change(tables, |change, root| {
+            change.replace(root, Level::Pml4, range, target)
+        })
+    }
+
+    /// Whether both are pages, and the memory can be said in an entry.
+    fn can_map(&self, range: VirtRange, phyr: Phyr) -> Result<(), MapError> {
+        if !range.is_aligned(PAGE) || !phyr.is_aligned(PAGE) {
+            return Err(MapError::Misaligned);
+        }
+        if phyr.last().get() >> self.features.physical_bits.min(PHYSICAL_BITS) != 0 {
+            return Err(MapError::BeyondPhysical(phyr));
+        }
+        Ok(())
+    }
+
+    const fn target(&self, phyr: Phyr, rights: Rights, cache: Cache) -> Target {
+        Target {
+            start: phyr.addr(),
+            rights,
+            cache,
+            largest: self.features.largest_leaf(),
+            walker: self.walker,
+        }
     }
 
     /// The memory behind `range`, which need not be made of pages, in the order of the virtual

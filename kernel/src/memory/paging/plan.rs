@@ -149,6 +149,45 @@ pub(super) fn tables_to_cut<W: Window>(
     tables
 }
 
+/// How many tables it takes to put other memory behind `range`, which is all mapped.
+pub(super) fn tables_to_replace<W: Window>(
+    window: &W,
+    root: Table,
+    range: VirtRange,
+    target: Target,
+) -> u64 {
+    let mut tables = 0;
+    let counted: Result<(), Infallible> = spots(
+        window,
+        root,
+        Level::Pml4,
+        Entry::UNRESTRICTED,
+        range,
+        &mut |spot| {
+            if spot.leaf.is_some() {
+                let target = target.of_piece(spot.virt, range);
+                tables += tables_to_refine(spot.level, spot.virt, target);
+            }
+            Ok(())
+        },
+    );
+    let Ok(()) = counted;
+    tables
+}
+
+/// How many tables it takes until leaves fit that map `piece`, for which there is one of `level`.
+fn tables_to_refine(level: Level, piece: VirtRange, target: Target) -> u64 {
+    match level.below() {
+        Some(below) if !level.leaf_fits(piece, target.start, target.largest) => {
+            let parts = below.pieces(piece);
+            1 + parts
+                .map(|part| tables_to_refine(below, part, target.of_piece(part, piece)))
+                .sum::<u64>()
+        }
+        _ => 0,
+    }
+}
+
 /// How many tables it takes to split a leaf of `level`, so that `piece` of it is made of whole leaves.
 fn tables_to_split(level: Level, piece: VirtRange) -> u64 {
     match level.below() {

@@ -3,13 +3,14 @@
 //! What the kernel says is compared with a walk of the page tables that shares no code with it, and
 //! with the host, who sees memory from outside.
 
+mod access;
 mod boards;
+mod copies;
+mod parts;
 
 use super::programs::{at, range};
 use super::{apart, disk, scattered};
 use crate::block::blocking::wait;
-use crate::block::{Durability, Operation, Request};
-use crate::dma::{Buffer, Owner};
 use crate::memory::address_space::{AddressSpace, PinError, Pinned, SpaceError};
 use crate::memory::extents;
 use crate::memory::frames::{Frames, window, with_allocator};
@@ -21,7 +22,6 @@ use crate::memory::window::Window;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::Future;
-use core::num::NonZeroUsize;
 use core::task::{Context, Waker};
 use phyr::{Phyr, PhyrList, PhysAddr};
 use vm_test::{control, host, pattern, seed, vm_test};
@@ -305,155 +305,6 @@ fn c3_a_pin_blocks_unmap_free_and_reuse() {
         after >= before + PAGES * PAGE,
         "the last pin keeps the memory"
     );
-}
-
-#[vm_test(machine = "nvme,size=16M", timeout = 60)]
-fn c4_read_and_write_pins_differ() {
-    let device = disk();
-    let space = AddressSpace::new().unwrap();
-    let mut frames = Frames::allocate(4 * PAGE).unwrap();
-    pattern::fill(!seed(), 0, frames.bytes_mut());
-    let mapped = space.map(frames, Rights::ReadOnly).unwrap();
-    // What may not be written is not pinned to be written, and may be pinned to be read.
-    for rights in [Rights::ReadOnly, Rights::ReadExecute] {
-        space.protect(mapped, rights).unwrap();
-        let write = space.pin(mapped, Access::Write).unwrap_err();
-        assert_eq!(write, PinError::ReadOnly(mapped));
-        assert_eq!(space.usage().pins, 0);
-        let mut read = space.pin(mapped, Access::Read).unwrap();
-        assert!(read.copy_from(0, &[1]).is_err());
-    }
-    // A device reads what is pinned to be read, while the program may not write it.
-    space.protect(mapped, Rights::ReadOnly).unwrap();
-    let read = space.pin(mapped, Access::Read).unwrap();
-    let write = Operation::Write(
-        Buffer::to_device(Box::new(read).into_memory()),
-        Durability::Flushed,
-    );
-    let done = wait(device.execute(Request {
-        block: 64,
-        operation: write,
-    }));
-    done.result.unwrap();
-    wait(device.flush()).unwrap();
-    host::assert_disk_pattern(0, 64 * 512, 4 * PAGE, !seed(), 0);
-    drop(done.memory);
-    // A pin to read is content with fewer rights. One to write is not.
-    space.protect(mapped, Rights::ReadWrite).unwrap();
-    let read = space.pin(mapped, Access::Read).unwrap();
-    let written = part(mapped, PAGE + 100, 200);
-    let write = space.pin(written, Access::Write).unwrap();
-    assert_eq!(
-        space.protect(part(mapped, 0, PAGE), Rights::ReadOnly),
-        Ok(())
-    );
-    let refused = space.protect(part(mapped, PAGE, PAGE), Rights::ReadOnly);
-    assert_eq!(refused, Err(SpaceError::Pinned(written)));
-    // A range of which one page may not be written.
-    let refused = space.pin(mapped, Access::Write).unwrap_err();
-    assert_eq!(refused, PinError::ReadOnly(part(mapped, 0, PAGE)));
-    drop(write);
-    assert_eq!(space.protect(mapped, Rights::ReadOnly), Ok(()));
-    drop(read);
-    space.unmap(mapped).unwrap();
-}
-
-#[vm_test(should_panic = "lent to be read")]
-fn c4_a_pin_to_read_is_no_target() {
-    let space = AddressSpace::new().unwrap();
-    let mapped = space.map(apart(2), Rights::ReadWrite).unwrap();
-    let read = space.pin(mapped, Access::Read).unwrap();
-    let _ = Buffer::from_device(Box::new(read).into_memory());
-}
-
-#[vm_test]
-fn c5_partial_unpin() {
-    let space = AddressSpace::new().unwrap();
-    let mapped = space.map(apart(8), Rights::ReadWrite).unwrap();
-    let whole = space.pin(mapped, Access::Write).unwrap();
-    let list = whole.phyrs().try_clone().unwrap();
-    // Where there is nothing to divide, it comes back.
-    let whole = whole.split_at(0).unwrap_err();
-    let whole = whole.split_at(8 * PAGE).unwrap_err();
-    let (front, back) = whole.split_at(3 * PAGE + 100).unwrap();
-    assert_eq!(space.usage().pins, 2);
-    assert_eq!(front.range(), part(mapped, 0, 3 * PAGE + 100));
-    assert_eq!(*front.phyrs(), oracle(&space, front.range()));
-    assert_eq!(*back.phyrs(), oracle(&space, back.range()));
-    // In the wrong order they are not joined, and neither is lost.
-    let (back, front) = back.try_merge(front).unwrap_err();
-    let whole = front.try_merge(back).unwrap();
-    assert_eq!((whole.phyrs(), space.usage().pins), (&list, 1));
-    // A part is unpinned, and may be unmapped; the page that both share may not.
-    let (front, back) = whole.split_at(3 * PAGE + 100).unwrap();
-    drop(front);
-    assert_eq!(space.usage().pinned, 5 * PAGE - 100);
-    assert_eq!(space.unmap(part(mapped, 0, 3 * PAGE)), Ok(()));
-    let shared = space.unmap(part(mapped, 3 * PAGE, PAGE));
-    assert_eq!(shared, Err(SpaceError::Pinned(back.range())));
-    let pinned_front = space.pin(part(mapped, 2 * PAGE, PAGE), Access::Read);
-    assert!(matches!(pinned_front, Err(PinError::NotMapped(_))));
-    // Pins for different things are not one.
-    let (front, back) = back.split_at(PAGE).unwrap();
-    let again = space.pin(back.range(), Access::Read).unwrap();
-    let (front, again) = front.try_merge(again).unwrap_err();
-    drop((back, again));
-    assert_eq!(space.usage().pinned, front.len());
-    drop(front);
-    assert_eq!(space.unmap(part(mapped, 3 * PAGE, 5 * PAGE)), Ok(()));
-    assert_eq!((space.usage().mapped, space.usage().pins), (0, 0));
-}
-
-#[vm_test]
-fn c6_a_full_output_resumes_whole() {
-    let space = AddressSpace::new().unwrap();
-    // Pages 3 to 10 of sixteen, each a mapping of its own, as if they had come one by one.
-    let mut block = aligned(16 * PAGE, 16 * PAGE);
-    let first = block.phyr().addr().checked_add(3 * PAGE).unwrap();
-    (_, block) = block.split_at(3 * PAGE).unwrap();
-    for page in 0..8 {
-        let (front, rest) = block.split_at(PAGE).unwrap();
-        space
-            .map_at(at(DATA + page * PAGE), front, Rights::ReadWrite)
-            .unwrap();
-        block = rest;
-    }
-    let all = range(DATA, 8 * PAGE);
-    let entries = |count| NonZeroUsize::new(count).unwrap();
-    for count in [1, 2] {
-        let (pinned, rest) = space.pin_up_to(all, Access::Write, entries(count)).unwrap();
-        assert_eq!(rest, None);
-        let whole = Phyr::new(first, 8 * PAGE).unwrap();
-        assert_eq!(*pinned.phyrs(), PhyrList::from(whole));
-    }
-    // Behind it, pages that do not touch. With room for two, it takes three times.
-    space
-        .map_at(at(DATA + 8 * PAGE), apart(4), Rights::ReadWrite)
-        .unwrap();
-    let mut rest = Some(range(DATA + 9, 12 * PAGE - 9));
-    let mut pins = Vec::new();
-    while let Some(left) = rest {
-        let (pinned, behind) = space.pin_up_to(left, Access::Write, entries(2)).unwrap();
-        rest = behind;
-        pins.push(pinned);
-    }
-    let lens: Vec<_> = pins
-        .iter()
-        .map(|pin| (pin.phyrs().len(), pin.len()))
-        .collect();
-    assert_eq!(lens, [(2, 9 * PAGE - 9), (2, 2 * PAGE), (1, PAGE)]);
-    let mut pins = pins.into_iter();
-    let first = pins.next().unwrap();
-    let all = pins
-        .try_fold(first, |all, next| all.try_merge(next).ok())
-        .unwrap();
-    assert_eq!(*all.phyrs(), oracle(&space, range(DATA + 9, 12 * PAGE - 9)));
-    assert_eq!(space.usage().pins, 1);
-    // What was not looked at is nobody's mistake until one goes on.
-    let beyond = range(DATA, 13 * PAGE);
-    let (_first, rest) = space.pin_up_to(beyond, Access::Write, entries(2)).unwrap();
-    let refused = space.pin(rest.unwrap(), Access::Write).unwrap_err();
-    assert_eq!(refused, PinError::NotMapped(at(DATA + 12 * PAGE)));
 }
 
 #[vm_test(machine = "ram=4G", timeout = 60)]

@@ -145,6 +145,34 @@ impl Bench<'_> {
         Ok(())
     }
 
+    fn replace(&mut self) -> Result<(), MapError> {
+        let (first, count, part) = self.part(true);
+        let rights = self.any_rights();
+        let shift = if self.random.one_in(2) {
+            self.random.below(1024) * self.unit
+        } else {
+            self.random.below(64) * GIB_1
+        };
+        let start = part.start().get() % (64 * GIB_1) + shift;
+        let memory = phyr(start, count * self.unit);
+        let before = self.tables.leaves(part).total();
+        // SAFETY: it is replaced in a model.
+        let result = unsafe { self.tables.replace(part, memory, rights, Cache::WriteBack) };
+        match (result, self.expected(first, count)) {
+            (Err(MapError::OutOfTableMemory), Ok(_)) => return Err(MapError::OutOfTableMemory),
+            (result, Err(missing)) => assert_eq!(result, Err(missing)),
+            (result, Ok(_)) => {
+                assert_eq!(result, Ok(()));
+                assert!(self.tables.leaves(part).total() >= before);
+                self.made += 1;
+                let page = |page| (start + page * self.unit, rights, Cache::WriteBack);
+                self.model
+                    .extend((0..count).map(|number| (first + number, page(number))));
+            }
+        }
+        Ok(())
+    }
+
     fn translate(&mut self) {
         let (first, count, part) = self.part(true);
         let phyrs = self
@@ -186,10 +214,11 @@ impl Bench<'_> {
             } else {
                 usize::MAX
             };
-            let result = match self.random.below(8) {
+            let result = match self.random.below(10) {
                 0..3 => self.map(),
                 3..5 => self.unmap(),
                 5..7 => self.protect(),
+                7..9 => self.replace(),
                 _ => {
                     self.translate();
                     Ok(())
@@ -208,7 +237,7 @@ impl Bench<'_> {
             }
         }
         assert!(
-            self.made > changes / 3,
+            self.made > changes / 4,
             "{} of {changes} changes were made",
             self.made
         );

@@ -1,6 +1,7 @@
 //! Commands about memory that is no RAM.
 
 use super::{Outcome, error, run};
+use crate::system::Balloon;
 use crate::testing::{Fake, phyr, provider, shown_disk};
 use kernel::memory::regions::Kind;
 use kernel::pci::{Bar, Function, PciAddress};
@@ -177,6 +178,41 @@ fn disks_and_persistent_memory_are_flushed_and_others_are_not() {
         assert_eq!(outcome, Outcome::Failure, "{text}");
         assert!(text.contains(why), "{text}");
     }
+}
+
+#[test]
+fn random_bytes_say_where_they_come_from() {
+    let machine = with_memory();
+    let printed = |script: &str| run(&machine, script).1;
+    assert_eq!(printed("random 3"), "00070e\nfrom three dice\n");
+    assert_eq!(printed("random 0"), "from three dice\n");
+    let lines: Vec<usize> = printed("random 70").lines().map(str::len).collect();
+    assert_eq!(lines, [64, 64, 12, 15]);
+    for script in ["random 1025", "random x", "random 1 2"] {
+        assert!(printed(script).contains("usage: random [BYTES]"));
+    }
+}
+
+#[test]
+fn a_balloon_is_shown_and_told_what_is_free() {
+    let mut machine = with_memory();
+    let (outcome, text) = run(&machine, "balloon");
+    assert_eq!(outcome, Outcome::Success);
+    assert_eq!(text, "the machine has no memory balloon\n");
+    let (outcome, text) = run(&machine, "balloon report");
+    assert_eq!(outcome, Outcome::Failure);
+    assert!(text.contains("nobody asks"), "{text}");
+    machine.balloons.push(Balloon {
+        address: PciAddress::new(0, 0, 3, 0),
+        inside: 64 << 20,
+        wanted: 96 << 20,
+        reports: true,
+    });
+    let (_, text) = run(&machine, "balloon; balloon report");
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = "64 MiB in it, 96 MiB wanted; wants to know what is free";
+    assert!(lines[0].ends_with(shown), "{text}");
+    assert_eq!(lines[1], "2 phyrs reported, 3.9 GiB");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The device: registers, status, and what it does wrong when it is told to.
 
 use super::bits;
+use super::helpers::Helper;
 use super::ram::Ram;
 use super::rings::{Queue, Reader};
 use super::wire::Wire;
@@ -44,6 +45,10 @@ pub(crate) enum Part {
     Module,
     /// A network card.
     Card,
+    /// It fills memory with random bytes.
+    Source,
+    /// A memory balloon.
+    Balloon,
 }
 
 /// A virtio disk, or another device.
@@ -55,6 +60,7 @@ pub(crate) struct Device {
     pub(crate) config: Vec<u8>,
     pub(crate) disk: Vec<u8>,
     pub(crate) wire: Wire,
+    pub(crate) helper: Helper,
     pub(crate) queues: Vec<Queue>,
     /// The device is in the machine, and may reach memory.
     pub(crate) is_present: bool,
@@ -114,6 +120,7 @@ impl Device {
             config: vec![0; 60],
             disk: disk.collect(),
             wire: Wire::default(),
+            helper: Helper::default(),
             queues: vec![Queue::new(64)],
             is_present: true,
             can_dma: false,

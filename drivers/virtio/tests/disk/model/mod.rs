@@ -2,8 +2,9 @@
 
 pub(crate) mod data;
 mod device;
+pub(crate) mod helpers;
 mod platform;
-mod ram;
+pub(crate) mod ram;
 mod requests;
 mod rings;
 mod wire;
@@ -22,6 +23,10 @@ pub(crate) fn queue(most: u16) -> rings::Queue {
 
 /// Virtio feature bits, by their numbers in the specification.
 pub(crate) mod bits {
+    pub(crate) const MUST_TELL_HOST: u64 = 1 << 0;
+    pub(crate) const STATS_VQ: u64 = 1 << 1;
+    pub(crate) const FREE_PAGE_HINT: u64 = 1 << 3;
+    pub(crate) const PAGE_REPORTING: u64 = 1 << 5;
     pub(crate) const SHMEM_REGION: u64 = 1 << 0;
     pub(crate) const SIZE_MAX: u64 = 1 << 1;
     pub(crate) const SEG_MAX: u64 = 1 << 2;

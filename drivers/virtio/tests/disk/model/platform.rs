@@ -52,7 +52,7 @@ impl Window {
                 assert_eq!((bytes, offset), (2, value as usize * MULTIPLIER));
                 device.notify(value as usize);
             }
-            Block::Config => panic!("the configuration is not written"),
+            Block::Config => device.write_config(offset, bytes, value),
         }
     }
 }

@@ -10,9 +10,12 @@ impl Device {
     }
 
     /// Carries a request out. Returns the bytes that were written to memory.
-    pub(crate) fn carry_out(&mut self, pieces: &[Piece]) -> u32 {
-        if self.part == Part::Module {
-            return self.carry_out_flush(pieces);
+    pub(crate) fn carry_out(&mut self, queue: usize, pieces: &[Piece]) -> u32 {
+        match self.part {
+            Part::Module => return self.carry_out_flush(pieces),
+            Part::Source => return self.give_random(pieces),
+            Part::Balloon => return self.take_notice(queue, pieces),
+            Part::Disk | Part::Card => {}
         }
         let (header, rest) = pieces.split_first().expect("a header");
         assert_eq!((header.len, header.is_writable), (16, false), "a header");

@@ -257,7 +257,7 @@ impl Device {
     }
 
     fn answer(&mut self, number: usize, head: u16, pieces: &[Piece]) {
-        let written = self.carry_out(pieces);
+        let written = self.carry_out(number, pieces);
         self.say_used(number, head, written);
     }
 

@@ -1,0 +1,119 @@
+//! Devices that help the kernel: sources of entropy, and memory balloons.
+//!
+//! What is there at boot is brought up before any task runs, and the first entropy goes into the kernel's
+//! [random numbers](crate::random). One task follows what comes and goes later. A balloon does nothing until somebody
+//! [tends](Balloon::tend) it.
+
+use super::virtio::balloon::{self, Balloon};
+use super::virtio::entropy::{self, Entropy, SEED};
+use crate::block::blocking::wait;
+use crate::lock::Mutex;
+use crate::pci::PciAddress;
+use crate::pci::ecam::Ecam;
+use crate::pci::hotplug::{Event, Events, Tree};
+use crate::{executor, println};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer};
+
+/// How long a source may take at the start.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The sources in use.
+static SOURCES: Mutex<Vec<Arc<Entropy>>> = Mutex::new(Vec::new());
+
+/// The balloons in use.
+static BALLOONS: Mutex<Vec<Arc<Balloon>>> = Mutex::new(Vec::new());
+
+/// The sources of entropy that there are at this moment.
+pub fn sources() -> Vec<Arc<Entropy>> {
+    SOURCES.lock().clone()
+}
+
+/// The balloons that there are at this moment.
+pub fn balloons() -> Vec<Arc<Balloon>> {
+    BALLOONS.lock().clone()
+}
+
+/// Brings up what is there, and begins to follow the others.
+pub(crate) fn start(tree: &'static Tree<Ecam>) {
+    let mut events = tree.events();
+    while let Some(event) = events.try_next() {
+        if concerns_us(&event) {
+            wait(follow(tree, event));
+        }
+    }
+    // Without slots nothing comes or goes.
+    if !tree.ports().is_empty() {
+        executor::spawn(follow_all(tree, events)).detach();
+    }
+}
+
+fn concerns_us(event: &Event) -> bool {
+    match event {
+        Event::Arrived(function) => entropy::is_it(function) || balloon::is_it(function),
+        Event::Leaving(_) | Event::Removed(_) => true,
+    }
+}
+
+async fn follow_all(tree: &'static Tree<Ecam>, mut events: Events) {
+    loop {
+        let event = events.next().await;
+        follow(tree, event).await;
+    }
+}
+
+async fn follow(tree: &Tree<Ecam>, event: Event) {
+    match event {
+        Event::Arrived(function) if entropy::is_it(&function) => {
+            match entropy::probe(tree.owners(), &function).await {
+                Ok(source) => {
+                    // One that has nothing to give does not keep the machine from starting.
+                    match select(source.seed(SEED), Timer::after(PATIENCE)).await {
+                        Either::First(Ok(())) => {}
+                        Either::First(Err(error)) => {
+                            println!("{}: it gives no entropy: {error}", function.address);
+                        }
+                        Either::Second(()) => {
+                            println!("{}: it gives no entropy yet", function.address);
+                        }
+                    }
+                    SOURCES.lock().push(source);
+                }
+                Err(error) => println!(
+                    "the entropy device at {} is not used: {error}",
+                    function.address
+                ),
+            }
+        }
+        Event::Arrived(function) if balloon::is_it(&function) => {
+            match balloon::probe(tree.owners(), &function).await {
+                Ok(balloon) => BALLOONS.lock().push(balloon),
+                Err(error) => {
+                    println!("the balloon at {} is not used: {error}", function.address);
+                }
+            }
+        }
+        Event::Arrived(_) => {}
+        Event::Leaving(address) | Event::Removed(address) => leave(address).await,
+    }
+}
+
+async fn leave(address: PciAddress) {
+    let source = take(&SOURCES, |source| source.address() == address);
+    if let Some(source) = source {
+        source.leave();
+    }
+    let balloon = take(&BALLOONS, |balloon| balloon.address() == address);
+    if let Some(balloon) = balloon {
+        balloon.leave().await;
+    }
+}
+
+/// Takes the one out of a list of which this is true.
+fn take<T>(list: &Mutex<Vec<T>>, is_it: impl FnMut(&T) -> bool) -> Option<T> {
+    let mut list = list.lock();
+    let at = list.iter().position(is_it)?;
+    Some(list.remove(at))
+}

@@ -1,0 +1,458 @@
+//! Copy on write: who gets the copy, who keeps the memory, and that there is no more copied than must be.
+
+use super::{DATA, MIB, PAGE, aligned, free, oracle, part, take_everything, walk};
+use crate::block::blocking::wait;
+use crate::block::{Durability, Operation, Request};
+use crate::dma::{Buffer, Owner};
+use crate::memory::address_space::{AddressSpace, PinError, SpaceError};
+use crate::memory::frames::{Frames, window};
+use crate::memory::paging::{LeafCount, Rights};
+use crate::memory::pins::Access;
+use crate::memory::regions;
+use crate::memory::virt::VirtRange;
+use crate::memory::window::Window;
+use crate::user::Stop;
+use crate::vm_tests::disk;
+use crate::vm_tests::programs::{End, Entry, at, program, range, serve, space};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::task::{Context, Waker};
+use phyr::{Phyr, PhysAddr};
+use vm_test::{control, host, pattern, seed, vm_test};
+
+/// A word that is in no pattern.
+const WORD: u64 = 0x5eed_1e55_c0de_f00d;
+
+/// Frames with a pattern.
+fn patterned(mut frames: Frames) -> Frames {
+    pattern::fill(!seed(), 0, frames.bytes_mut());
+    frames
+}
+
+/// Lets a program write [`WORD`] to the first bytes of these pages, and gives its memory back.
+fn write_pages(space: AddressSpace, pages: &[VirtRange]) -> AddressSpace {
+    let mut space = space;
+    for page in pages {
+        let arguments = [page.start().get(), 0, 1, WORD];
+        let mut writer = program(space, Entry::program_fill, arguments);
+        let end = wait(serve(&mut writer, None));
+        assert_eq!(end, End::Exit(0, 0));
+        space = writer.into_space();
+    }
+    space
+}
+
+/// What a range shows.
+fn shown(space: &AddressSpace, range: VirtRange) -> Vec<u8> {
+    let mut bytes = vec![0; range.len() as usize];
+    let pinned = space.pin(range, Access::Read).unwrap();
+    pinned.copy_to(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// The page's bytes are the pattern, but for the first word, if that was written.
+fn assert_page(space: &AddressSpace, mapped: VirtRange, page: u64, written: bool) {
+    let mut bytes = shown(space, part(mapped, page * PAGE, PAGE));
+    if written {
+        assert_eq!(bytes[..8], WORD.to_le_bytes(), "page {page}");
+        let mut word = [0; 8];
+        pattern::fill(!seed(), page * PAGE, &mut word);
+        bytes[..8].copy_from_slice(&word);
+    }
+    let different = pattern::first_difference(!seed(), page * PAGE, &bytes);
+    assert_eq!(different, None, "page {page}");
+}
+
+fn assert_host(space: &AddressSpace, range: VirtRange, offset: u64) {
+    let mut done = offset;
+    for phyr in &oracle(space, range) {
+        host::assert_pattern(phyr, !seed(), done);
+        done += phyr.len();
+    }
+}
+
+#[vm_test(timeout = 60)]
+fn c4_a_write_after_a_clone_is_seen_by_the_writer_alone() {
+    let before = free();
+    let parent = space();
+    let small = patterned(Frames::allocate(8 * PAGE).unwrap());
+    let small = parent.map_at(at(DATA), small, Rights::ReadWrite).unwrap();
+    let large = patterned(aligned(4 * MIB, 2 * MIB));
+    let large = parent
+        .map_at(at(DATA + 4 * MIB), large, Rights::ReadWrite)
+        .unwrap();
+    let (first, all) = (oracle(&parent, small), parent.usage().mapped);
+    let with_parent = free();
+    let child = parent.try_clone().unwrap();
+    assert!(with_parent - free() < 32 * PAGE, "only tables are new");
+    for space in [&parent, &child] {
+        assert_eq!((space.usage().mapped, space.usage().shared), (all, all));
+        assert_eq!(oracle(space, small), first);
+        let (_, user, write) = walk(space.root().unwrap(), DATA).unwrap();
+        assert!(user && !write);
+    }
+    // Two pages, and no more than these.
+    let page = |mapped, number| part(mapped, number * PAGE, PAGE);
+    let shared = free();
+    let child = write_pages(child, &[page(small, 2), page(small, 5), page(small, 2)]);
+    assert_eq!(shared - free(), 2 * PAGE);
+    assert_eq!(child.usage().shared, all - 2 * PAGE);
+    // A page of a leaf of 2 MiB: the leaf is divided, which takes a table.
+    let shared = free();
+    let child = write_pages(child, &[page(large, 700)]);
+    assert_eq!(shared - free(), 2 * PAGE);
+    let divided = LeafCount {
+        mib_2: 1,
+        kib_4: 512,
+        ..LeafCount::default()
+    };
+    assert_eq!(child.leaves(large), divided);
+    assert_eq!(parent.leaves(large).mib_2, 2);
+    for number in 0..8 {
+        assert_page(&child, small, number, matches!(number, 2 | 5));
+        let touches = oracle(&child, page(small, number)) == oracle(&parent, page(small, number));
+        assert_eq!(touches, !matches!(number, 2 | 5));
+    }
+    assert_page(&child, large, 700, true);
+    for number in [699, 701] {
+        assert_page(&child, large, number, false);
+    }
+    assert_host(&parent, small, 0);
+    assert_host(&parent, large, 0);
+    // The parent writes where the child has, and where it has not.
+    let parent = write_pages(parent, &[page(small, 3)]);
+    assert_page(&parent, small, 3, true);
+    assert_page(&child, small, 3, false);
+    // The child ends. The large mapping has one user left, who writes without a copy.
+    drop(child);
+    let alone = free();
+    let parent = write_pages(parent, &[page(large, 1)]);
+    assert_eq!(free(), alone);
+    assert_eq!(parent.leaves(large).mib_2, 2);
+    assert_page(&parent, large, 1, true);
+    assert_page(&parent, large, 0, false);
+    drop(parent);
+    assert_eq!(free(), before);
+}
+
+#[vm_test(machine = "nvme,size=16M", timeout = 60)]
+fn c4_a_pin_for_writing_breaks_the_sharing_first() {
+    const POSITION: u64 = 5 * 4096;
+    let device = disk();
+    // The first read makes the core's queues, which stay.
+    device.read_now(0, &mut [0; 512]).unwrap();
+    let before = free();
+    let parent = AddressSpace::new().unwrap();
+    let frames = patterned(Frames::allocate(8 * PAGE).unwrap());
+    let mapped = parent.map_at(at(DATA), frames, Rights::ReadWrite).unwrap();
+    let child = parent.try_clone().unwrap();
+    let original = oracle(&parent, mapped).first().unwrap();
+    let target = part(mapped, PAGE + 512, 2 * PAGE);
+    // The child pins first, then the parent, whose pages 1 to 3 are shared with nobody then.
+    for (round, space) in [&child, &parent].into_iter().enumerate() {
+        let shared = free();
+        let pinned = space.pin(target, Access::Write).unwrap();
+        assert_eq!(*pinned.phyrs(), oracle(space, target));
+        let copy = pinned.phyrs().first().unwrap();
+        assert_eq!(pinned.phyrs().len(), 1, "a copy is in one piece");
+        assert!(!copy.overlaps(original), "the device is told of the copy");
+        assert_eq!(shared - free(), 3 * PAGE);
+        assert_eq!(space.usage().shared, 5 * PAGE);
+        let read = wait(device.read(POSITION / 512, Box::new(pinned))).unwrap();
+        host::assert_pattern(copy, seed(), POSITION);
+        drop(read);
+        assert_host(space, part(mapped, 0, PAGE + 512), 0);
+        let behind = 3 * PAGE + 512;
+        assert_host(space, part(mapped, behind, 5 * PAGE - 512), behind);
+        if round == 0 {
+            host::assert_pattern(original, !seed(), 0);
+            assert_host(&parent, mapped, 0);
+        }
+    }
+    // As much as fits into the list, and no more than that is copied.
+    let one = core::num::NonZeroUsize::MIN;
+    let front = part(mapped, 0, 8 * PAGE);
+    let (pinned, rest) = child.pin_up_to(front, Access::Write, one).unwrap();
+    assert_eq!((pinned.len(), child.usage().shared), (PAGE, 4 * PAGE));
+    assert_eq!(rest, Some(part(mapped, PAGE, 7 * PAGE)));
+    drop((pinned, parent, child));
+    assert_eq!(free(), before);
+}
+
+/// The disk has been told to write memory, and is held back. Then the program writes there, and the others
+/// end: what the disk gets is what was there when the memory was pinned.
+#[vm_test(machine = "nvme,size=16M,ram=64M", timeout = 60)]
+fn c4_what_is_pinned_for_reading_keeps_its_memory_when_the_sharing_ends() {
+    let device = disk();
+    device.read_now(0, &mut [0; 512]).unwrap();
+    let before = free();
+    let parent = space();
+    let frames = patterned(Frames::allocate(4 * PAGE).unwrap());
+    let mapped = parent.map_at(at(DATA), frames, Rights::ReadWrite).unwrap();
+    let child = parent.try_clone().unwrap();
+    let original = oracle(&parent, mapped).first().unwrap();
+    let shared = free();
+    let pinned = parent.pin(mapped, Access::Read).unwrap();
+    assert_eq!(pinned.phyrs().first(), Some(original));
+    assert_eq!(
+        (free(), parent.usage().shared),
+        (shared, parent.usage().mapped)
+    );
+    control::hold(0);
+    let write = Operation::Write(
+        Buffer::to_device(Box::new(pinned).into_memory()),
+        Durability::Flushed,
+    );
+    let mut writing = Box::pin(device.execute(Request {
+        block: 64,
+        operation: write,
+    }));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(writing.as_mut().poll(&mut context).is_pending());
+    // The writer gets the copy.
+    let pages = [0, 1, 2, 3].map(|page| part(mapped, page * PAGE, PAGE));
+    let parent = write_pages(parent, &pages);
+    assert_eq!(shared - free(), 4 * PAGE);
+    for page in 0..4 {
+        assert_page(&parent, mapped, page, true);
+        assert_page(&child, mapped, page, false);
+    }
+    assert!(
+        !oracle(&parent, mapped)
+            .iter()
+            .any(|phyr| phyr.overlaps(original))
+    );
+    // Nobody shows the memory any more, and all that is free is taken and overwritten.
+    drop(child);
+    let unmapped = parent.unmap(mapped);
+    assert_eq!(unmapped, Err(SpaceError::Pinned(mapped)));
+    drop(parent);
+    let mut all = take_everything(Vec::with_capacity(4096));
+    for frames in &mut all {
+        assert!(
+            !frames.phyr().overlaps(original),
+            "pinned memory was given away"
+        );
+        frames.bytes_mut().fill(0xee);
+    }
+    control::release(0);
+    let done = wait(&mut writing);
+    done.result.unwrap();
+    host::assert_pattern(original, !seed(), 0);
+    drop(all);
+    wait(device.flush()).unwrap();
+    host::assert_disk_pattern(0, 64 * 512, 4 * PAGE, !seed(), 0);
+    drop((done.memory, writing));
+    assert_eq!(free(), before);
+}
+
+#[vm_test(machine = "ivshmem=1M", timeout = 60)]
+fn c4_what_cannot_be_shared_is_refused() {
+    let (one, other) = (space(), space());
+    let frames = patterned(Frames::allocate(4 * PAGE).unwrap());
+    let mapped = one.map_at(at(DATA), frames, Rights::ReadWrite).unwrap();
+    let page = |number| part(mapped, number * PAGE, PAGE);
+    let written = part(mapped, 2 * PAGE + 7, 9);
+    let writing = one.pin(written, Access::Write).unwrap();
+    let refused = one.share(mapped, &other, at(DATA));
+    assert_eq!(refused, Err(SpaceError::Pinned(written)));
+    assert_eq!(one.share(page(1), &other, at(DATA)), Ok(range(DATA, PAGE)));
+    drop(writing);
+    let refusals = [
+        (mapped, DATA, SpaceError::Taken(range(DATA, PAGE))),
+        (
+            range(DATA, 5 * PAGE),
+            0x10_0000,
+            SpaceError::NotMapped(at(DATA + 4 * PAGE)),
+        ),
+        (part(mapped, 8, PAGE), 0x10_0000, SpaceError::NotPages),
+        (mapped, 0x10_0008, SpaceError::NotPages),
+        (mapped, 0, SpaceError::Outside(range(0, 4 * PAGE))),
+    ];
+    for (from, to, error) in refusals {
+        assert_eq!(one.share(from, &other, at(to)), Err(error));
+    }
+    let board = regions::find("ivshmem0").unwrap().claim_all().unwrap();
+    let board = one.map(board, Rights::ReadWrite).unwrap();
+    let refused = one.share(board, &other, at(0x100_0000));
+    assert_eq!(refused, Err(SpaceError::NotShared(board)));
+    assert!(matches!(one.try_clone(), Err(SpaceError::NotShared(_))));
+    let kernel = AddressSpace::kernel();
+    let refused = one.share(mapped, kernel, kernel.bounds().start());
+    assert_eq!(refused, Err(SpaceError::NotShared(mapped)));
+    // Two ranges of one address space; and a right that is given later does not undo the sharing.
+    let twice = one.share(mapped, &one, at(DATA + MIB)).unwrap();
+    for range in [mapped, twice] {
+        one.protect(range, Rights::ReadOnly).unwrap();
+        let read_only = one.pin(part(range, 0, PAGE), Access::Write);
+        assert!(matches!(read_only, Err(PinError::ReadOnly(_))));
+        one.protect(range, Rights::ReadWrite).unwrap();
+        let (_, _, write) = walk(one.root().unwrap(), range.start().get()).unwrap();
+        assert!(!write);
+    }
+    let one = write_pages(one, &[part(twice, PAGE, PAGE)]);
+    assert_page(&one, twice, 1, true);
+    assert_page(&one, mapped, 1, false);
+    let in_other = shown(&other, range(DATA, PAGE));
+    assert_eq!(pattern::first_difference(!seed(), PAGE, &in_other), None);
+    // Where there is no memory for a copy, there is none, and nothing else changes.
+    let mut reader = program(one, Entry::program_fill, [DATA, 0, 1, WORD]);
+    let mut all = take_everything(Vec::with_capacity(4096));
+    assert_eq!(wait(reader.run()), Stop::NoMemory);
+    let pinned = reader.space().pin(mapped, Access::Write);
+    assert_eq!(pinned.unwrap_err(), PinError::OutOfMemory);
+    all.clear();
+    assert_page(reader.space(), mapped, 0, false);
+    assert_eq!(wait(serve(&mut reader, None)), End::Exit(0, 0));
+    assert_page(reader.space(), mapped, 0, true);
+    assert_page(reader.space(), twice, 0, false);
+}
+
+/// A page of the kind that random steps are about: what it should contain.
+type Model = Vec<Option<u64>>;
+
+fn word_at(phys: PhysAddr) -> *mut u64 {
+    window().pointer(phys).cast::<u64>().as_ptr()
+}
+
+/// A program's write, as a CPU makes it.
+fn store(space: &AddressSpace, addr: u64, word: u64) -> (PhysAddr, bool) {
+    let root = space.root().unwrap();
+    let (_, _, direct) = walk(root, addr).unwrap();
+    if !direct {
+        assert_eq!(space.written_at(at(addr)), Ok(true));
+    }
+    let (phys, _, may) = walk(root, addr).unwrap();
+    assert!(may);
+    // SAFETY: it is a page of RAM that the program may write, and there is no program.
+    unsafe { word_at(PhysAddr::new(phys)).write_volatile(word) };
+    (PhysAddr::new(phys), direct)
+}
+
+/// What the memory of a pin should contain, page by page.
+struct Kept {
+    pinned: crate::memory::address_space::Pinned,
+    words: Vec<(PhysAddr, u64)>,
+}
+
+/// Address spaces that share, write, pin and unmap at random, against an array of words.
+#[vm_test(timeout = 120)]
+fn c4_address_spaces_that_share_are_arrays_of_their_own() {
+    const PAGES: u64 = 12;
+    let before = free();
+    let mut number = seed() | 1;
+    let mut next = move |bound: u64| {
+        number = number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(99);
+        (number >> 33) % bound
+    };
+    let spaces = [(); 3].map(|()| AddressSpace::new().unwrap());
+    let mut models: [Model; 3] = [(); 3].map(|()| vec![None; PAGES as usize]);
+    let mut kept: Vec<Kept> = Vec::new();
+    let mut done = [0_u32; 8];
+    for step in 0..4000 {
+        let (index, first) = (next(3) as usize, next(PAGES));
+        let count = 1 + next(PAGES - first);
+        let (space, pages) = (&spaces[index], first as usize..(first + count) as usize);
+        let target = range(DATA + first * PAGE, count * PAGE);
+        let is_mapped = models[index][pages.clone()].iter().all(Option::is_some);
+        let is_free = models[index][pages.clone()].iter().all(Option::is_none);
+        let action = next(8) as usize;
+        match action {
+            0 if is_free => {
+                let mut frames = Frames::zeroed(count * PAGE).unwrap();
+                for (page, slot) in frames.bytes_mut().chunks_mut(4096).zip(pages.clone()) {
+                    page[..8].copy_from_slice(&(step + slot as u64).to_le_bytes());
+                    models[index][slot] = Some(step + slot as u64);
+                }
+                space
+                    .map_at(target.start(), frames, Rights::ReadWrite)
+                    .unwrap();
+            }
+            1 | 2 if is_mapped => {
+                let (into, start) = (next(3) as usize, next(PAGES - count + 1));
+                let slots = start as usize..(start + count) as usize;
+                let room = models[into][slots.clone()].iter().all(Option::is_none);
+                let shared = space.share(target, &spaces[into], at(DATA + start * PAGE));
+                match shared {
+                    Ok(_) => {
+                        assert!(room);
+                        let words = models[index][pages.clone()].to_vec();
+                        models[into][slots].copy_from_slice(&words);
+                    }
+                    Err(SpaceError::Taken(_)) => assert!(!room),
+                    Err(SpaceError::Pinned(_)) => {
+                        let writes = |kept: &Kept| kept.pinned.access() == Access::Write;
+                        assert!(kept.iter().any(writes));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            3 | 4 if models[index][first as usize].is_some() => {
+                let word = step << 8;
+                let (phys, direct) = store(space, DATA + first * PAGE, word);
+                models[index][first as usize] = Some(word);
+                let pins = kept.iter_mut().flat_map(|kept| &mut kept.words);
+                for (_, kept) in pins.filter(|(page, _)| *page == phys) {
+                    assert!(direct, "a pin has the copy");
+                    *kept = word;
+                }
+            }
+            5 if is_mapped => {
+                let access = [Access::Read, Access::Write][next(2) as usize];
+                let mut pinned = space.pin(target, access).unwrap();
+                assert_eq!(*pinned.phyrs(), oracle(space, target));
+                if access == Access::Write {
+                    let word = step << 8 | 1;
+                    pinned.copy_from(0, &word.to_le_bytes()).unwrap();
+                    models[index][first as usize] = Some(word);
+                    let page = pinned.phyrs().first().unwrap().addr();
+                    let pins = kept.iter_mut().flat_map(|kept| &mut kept.words);
+                    pins.filter(|(at, _)| *at == page)
+                        .for_each(|(_, kept)| *kept = word);
+                }
+                let pages = pinned.phyrs().iter().flat_map(|phyr| phyr.pages(PAGE));
+                let words = pages.zip(&models[index][first as usize..]);
+                let words = words
+                    .map(|(page, word): (Phyr, _)| (page.addr(), word.unwrap()))
+                    .collect();
+                kept.push(Kept { pinned, words });
+            }
+            6 if !kept.is_empty() => {
+                drop(kept.swap_remove(next(kept.len() as u64) as usize));
+            }
+            7 if is_mapped => match space.unmap(target) {
+                Ok(()) => models[index][pages].fill(None),
+                Err(error) => assert!(matches!(error, SpaceError::Pinned(_))),
+            },
+            _ => continue,
+        }
+        done[action] += 1;
+        if kept.len() > 6 {
+            kept.remove(0);
+        }
+        for (space, model) in spaces.iter().zip(&models) {
+            for (slot, word) in model.iter().enumerate() {
+                let found = walk(space.root().unwrap(), DATA + slot as u64 * PAGE);
+                // SAFETY: what is mapped is RAM, and there is no program.
+                let found =
+                    found.map(|(phys, ..)| unsafe { word_at(PhysAddr::new(phys)).read_volatile() });
+                assert_eq!(found, *word, "page {slot} after step {step}");
+            }
+        }
+        for Kept { pinned, words } in &kept {
+            for (number, (_, word)) in words.iter().enumerate() {
+                let mut bytes = [0; 8];
+                pinned.copy_to(number as u64 * PAGE, &mut bytes).unwrap();
+                assert_eq!(u64::from_le_bytes(bytes), *word, "a pin, after step {step}");
+            }
+        }
+    }
+    assert!(done.iter().all(|count| *count > 30), "{done:?}");
+    drop(spaces);
+    drop(kept);
+    assert_eq!(free(), before);
+}
