@@ -9,6 +9,9 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 const BASE: u64 = 0x1_0000_0000;
 const BYTES: u64 = 256 << 20;
 
+/// Something that happens once.
+type Event = Box<dyn FnOnce()>;
+
 pub(crate) struct Ram {
     pub(crate) memory: GuestMemoryMmap,
     /// Start and length of what belongs to somebody.
@@ -17,7 +20,7 @@ pub(crate) struct Ram {
     /// Accesses of the device to what belongs to nobody.
     wild: Cell<u64>,
     /// What happens, once, in the moment before the driver writes to an address.
-    before: RefCell<Option<(u64, Box<dyn FnOnce()>)>>,
+    before: RefCell<Option<(u64, Event)>>,
 }
 
 impl fmt::Debug for Ram {
