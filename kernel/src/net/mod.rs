@@ -40,6 +40,7 @@ mod frame;
 mod interface;
 mod offload;
 mod registry;
+pub mod stack;
 mod stream;
 #[cfg(test)]
 mod tests;
