@@ -63,7 +63,9 @@ impl Engine {
         }
         let address = self.iface.get_source_address(&remote.addr);
         let address = address.ok_or(StreamError::Unreachable)?;
-        let ends = self.free_ends(address, remote).ok_or(StreamError::Unreachable)?;
+        let ends = self
+            .free_ends(address, remote)
+            .ok_or(StreamError::Unreachable)?;
         let mut tcp = Box::new(Tcp::new(ends, self.options.receive));
         let (context, socket) = (self.iface.context(), tcp.socket_mut());
         let connected = socket.connect(context, remote, ends.local);
@@ -74,7 +76,11 @@ impl Engine {
 
     /// Whether there is a way to an address.
     pub(super) fn has_way(&self, address: &IpAddress) -> bool {
-        let is_near = self.iface.ip_addrs().iter().any(|cidr| cidr.contains_addr(address));
+        let is_near = self
+            .iface
+            .ip_addrs()
+            .iter()
+            .any(|cidr| cidr.contains_addr(address));
         let routes = self.iface.routes();
         is_near
             || match address {
@@ -133,7 +139,8 @@ impl Engine {
             return;
         };
         tcp.detached = true;
-        if tcp.state() == State::Closed || self.is_gone {
+        let is_settled = self.paths.get(&tcp.ends) != Some(&id);
+        if is_settled || self.is_gone {
             self.remove(id);
             return;
         }
@@ -178,7 +185,8 @@ impl Engine {
                 if segment.ack.is_some() {
                     segment.set_ack(self.device.bytes_mut(), ack);
                 }
-                self.iface.poll_ingress_single(instant(now), &mut self.device, &mut tcp.set);
+                self.iface
+                    .poll_ingress_single(instant(now), &mut self.device, &mut tcp.set);
                 tcp.look_for_end();
                 self.emit(Some(id), true);
             }
@@ -199,7 +207,10 @@ impl Engine {
         }
         let opens = segment.syn && segment.ack.is_none() && !segment.rst && !segment.fin;
         let is_ours = self.iface.has_ip_addr(ends.local.addr);
-        let listening = self.listeners.get(&ends.local.port).filter(|_| opens && is_ours);
+        let listening = self
+            .listeners
+            .get(&ends.local.port)
+            .filter(|_| opens && is_ours);
         let Some(listening) = listening else {
             // The engine says that there is nobody.
             self.other_arrives(now);

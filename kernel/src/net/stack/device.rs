@@ -82,7 +82,10 @@ impl Device {
     /// The memory of the frame that has arrived, for others.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Memory> + use<> {
         (self.gathered, self.is_new) = (None, false);
-        self.arriving.take().into_iter().flat_map(Received::into_pieces)
+        self.arriving
+            .take()
+            .into_iter()
+            .flat_map(Received::into_pieces)
     }
 }
 

@@ -91,7 +91,10 @@ impl Ended {
 
     fn forget_oldest(&mut self) {
         if let Some((until, ends)) = self.order.pop_front()
-            && self.entries.get(&ends).is_some_and(|entry| entry.until == until)
+            && self
+                .entries
+                .get(&ends)
+                .is_some_and(|entry| entry.until == until)
         {
             self.entries.remove(&ends);
         }

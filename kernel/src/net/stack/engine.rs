@@ -14,8 +14,8 @@ use super::segment::{self, ETHERNET, Segment};
 use super::slots::{Id, Slots};
 use super::sums;
 use super::tcp::Tcp;
-use crate::net::{Interface, MacAddress, Offload, Outgoing, Received};
 use crate::dma::Owner;
+use crate::net::{Interface, MacAddress, Offload, Outgoing, Received};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -169,7 +169,11 @@ impl Engine {
     /// Does everything that is to be done at this time.
     pub(super) fn poll(&mut self, now: u64, cx: &mut Context<'_>) -> Turn {
         self.counters.turns += 1;
-        if !self.caller.as_ref().is_some_and(|caller| caller.will_wake(cx.waker())) {
+        if !self
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.will_wake(cx.waker()))
+        {
             self.caller = Some(cx.waker().clone());
         }
         self.follow_card(cx);
@@ -195,7 +199,12 @@ impl Engine {
 
     /// The card's address may change.
     fn follow_card(&mut self, cx: &mut Context<'_>) {
-        while let Poll::Ready(changes) = self.card.interface().clone().poll_changed(self.card_changes, cx) {
+        while let Poll::Ready(changes) = self
+            .card
+            .interface()
+            .clone()
+            .poll_changed(self.card_changes, cx)
+        {
             if changes == self.card_changes {
                 return;
             }
@@ -251,7 +260,8 @@ impl Engine {
             let all: Vec<Id> = self.tcps.iter().map(|(id, _)| id).collect();
             all.into_iter().for_each(|id| self.list(id));
         }
-        self.iface.poll_ingress_single(instant(now), &mut self.device, &mut self.main);
+        self.iface
+            .poll_ingress_single(instant(now), &mut self.device, &mut self.main);
         self.is_main_touched = true;
         self.emit(None, true);
     }
@@ -382,7 +392,9 @@ impl Engine {
         for listening in self.listeners.values_mut() {
             listening.wake();
         }
-        core::mem::take(&mut self.watching).into_iter().for_each(Waker::wake);
+        core::mem::take(&mut self.watching)
+            .into_iter()
+            .for_each(Waker::wake);
     }
 
     /// A number that is hard to guess, if the seed is.

@@ -56,14 +56,14 @@ mod slots;
 mod stack;
 mod sums;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod udp;
 
 pub use connection::Connection;
 pub use connections::ListenError;
 pub use listener::Listener;
-pub use options::{
-    Backlog, ConnectionStatus, Counters, Ipv4, Lease, Options, State, Status,
-};
+pub use options::{Backlog, ConnectionStatus, Counters, Ipv4, Lease, Options, State, Status};
 pub use ping::PingError;
 pub use resolve::ResolveError;
 pub use stack::{Stack, Transport};

@@ -33,7 +33,10 @@ impl Neighbours {
     }
 
     pub(super) fn list(&self) -> Vec<(IpAddr, MacAddress)> {
-        self.0.iter().map(|(address, mac)| (*address, *mac)).collect()
+        self.0
+            .iter()
+            .map(|(address, mac)| (*address, *mac))
+            .collect()
     }
 }
 
@@ -50,7 +53,10 @@ fn introduction(frame: &[u8]) -> Option<(IpAddr, MacAddress)> {
             else {
                 return None;
             };
-            Some((source_protocol_addr.into(), MacAddress(source_hardware_addr.0)))
+            Some((
+                source_protocol_addr.into(),
+                MacAddress(source_hardware_addr.0),
+            ))
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;

@@ -1,9 +1,9 @@
 //! How a stack is to be set up, and what it says of itself.
 
+use crate::net::MacAddress;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use crate::net::MacAddress;
 
 /// How a stack is to be set up.
 #[derive(Debug, Clone, PartialEq, Eq)]

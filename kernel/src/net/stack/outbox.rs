@@ -124,7 +124,11 @@ impl Outbox {
 
     /// Everything before this byte is not needed any more. Memory is freed when no card has it.
     pub(super) fn release(&mut self, before: u64) {
-        while self.pieces.front().is_some_and(|piece| piece.end() <= before) {
+        while self
+            .pieces
+            .front()
+            .is_some_and(|piece| piece.end() <= before)
+        {
             self.pieces.pop_front();
         }
         self.start = before.clamp(self.start, self.end);
@@ -137,7 +141,9 @@ impl Outbox {
     pub(super) fn gather(&self, bytes: &Range<u64>) -> Gathered {
         let mut gathered = Gathered::default();
         let mut parts = Parts::default();
-        let first = self.pieces.partition_point(|piece| piece.end() <= bytes.start);
+        let first = self
+            .pieces
+            .partition_point(|piece| piece.end() <= bytes.start);
         for piece in self.pieces.range(first..) {
             let from = bytes.start.max(piece.start);
             let to = bytes.end.min(piece.end());
@@ -191,7 +197,10 @@ impl Parts {
             return self.first;
         }
         let mut mixed = Mixed::new();
-        self.first.into_iter().chain(self.others).for_each(|part| mixed.push(part));
+        self.first
+            .into_iter()
+            .chain(self.others)
+            .for_each(|part| mixed.push(part));
         Some(mixed.into_memory())
     }
 }
@@ -232,14 +241,28 @@ mod tests {
         outbox.write(&all[10_900..11_000]).unwrap();
         outbox.write(&all[11_000..30_000]).unwrap();
         assert_eq!(outbox.pieces.len(), 5);
-        for (from, to) in [(0, 30_000), (50, 60), (850, 950), (901, 10_901), (10_950, 12_000), (29_999, 30_000)] {
+        for (from, to) in [
+            (0, 30_000),
+            (50, 60),
+            (850, 950),
+            (901, 10_901),
+            (10_950, 12_000),
+            (29_999, 30_000),
+        ] {
             let gathered = outbox.gather(&(from..to));
             assert_eq!(gathered.len() as u64, to - from);
-            assert_eq!(content(gathered), all[from as usize..to as usize], "{from}..{to}");
+            assert_eq!(
+                content(gathered),
+                all[from as usize..to as usize],
+                "{from}..{to}"
+            );
         }
         outbox.release(10_899);
         assert_eq!((outbox.pieces.len(), outbox.len()), (4, 30_000 - 10_899));
-        assert_eq!(content(outbox.gather(&(10_899..11_001))), all[10_899..11_001]);
+        assert_eq!(
+            content(outbox.gather(&(10_899..11_001))),
+            all[10_899..11_001]
+        );
         outbox.release(30_000);
         assert_eq!((outbox.pieces.len(), outbox.len()), (0, 0));
     }

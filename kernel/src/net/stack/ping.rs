@@ -11,9 +11,7 @@ use core::task::Poll;
 use smoltcp::iface::SocketHandle;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::socket::icmp::{Endpoint, PacketBuffer, PacketMetadata, Socket};
-use smoltcp::wire::{
-    Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress,
-};
+use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress};
 
 /// Bytes that are to come back.
 const CONTENT: &[u8; 32] = b"is anybody there? 0123456789abcd";
@@ -46,7 +44,8 @@ struct Asking<'a> {
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.stack.with(|engine| drop(engine.main.remove(self.handle)));
+        self.stack
+            .with(|engine| drop(engine.main.remove(self.handle)));
     }
 }
 
@@ -134,7 +133,9 @@ fn is_answer(bytes: &[u8], from: IpAddress, ident: u16, number: u16) -> bool {
     match from {
         IpAddress::Ipv4(_) => {
             let packet = Icmpv4Packet::new_checked(bytes).ok();
-            let repr = packet.as_ref().and_then(|packet| Icmpv4Repr::parse(packet, &unchecked).ok());
+            let repr = packet
+                .as_ref()
+                .and_then(|packet| Icmpv4Repr::parse(packet, &unchecked).ok());
             matches!(repr, Some(Icmpv4Repr::EchoReply { ident, seq_no, data }) if is_it(ident, seq_no, data))
         }
         IpAddress::Ipv6(address) => {

@@ -110,7 +110,9 @@ impl Stack {
                         return Poll::Pending;
                     }
                     Ok(addresses) if addresses.is_empty() => Err(ResolveError::Unknown),
-                    Ok(addresses) => Ok(addresses.iter().map(|address| (*address).into()).collect()),
+                    Ok(addresses) => {
+                        Ok(addresses.iter().map(|address| (*address).into()).collect())
+                    }
                     Err(GetQueryResultError::Failed) => Err(ResolveError::Unknown),
                 };
                 // The engine has forgotten it.

@@ -15,7 +15,16 @@ use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 fn link_local(mac: MacAddress) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac.0;
     let pair = |high, low| u16::from_be_bytes([high, low]);
-    Ipv6Addr::new(0xfe80, 0, 0, 0, pair(a ^ 2, b), pair(c, 0xff), pair(0xfe, d), pair(e, f))
+    Ipv6Addr::new(
+        0xfe80,
+        0,
+        0,
+        0,
+        pair(a ^ 2, b),
+        pair(c, 0xff),
+        pair(0xfe, d),
+        pair(e, f),
+    )
 }
 
 impl Engine {
@@ -50,7 +59,8 @@ impl Engine {
 
     /// Another IPv4 address, and another way to everybody else.
     fn set_ipv4(&mut self, address: Option<(Ipv4Addr, u8)>, router: Option<Ipv4Addr>) {
-        self.iface.update_ip_addrs(|all| all.retain(|cidr| matches!(cidr, IpCidr::Ipv6(_))));
+        self.iface
+            .update_ip_addrs(|all| all.retain(|cidr| matches!(cidr, IpCidr::Ipv6(_))));
         let address = address.filter(|(address, prefix)| is_for_a_host(*address) && *prefix <= 32);
         if let Some((address, prefix)) = address {
             self.add_address(IpCidr::Ipv4(Ipv4Cidr::new(address, prefix)));
@@ -65,14 +75,22 @@ impl Engine {
     }
 
     fn set_dns(&mut self, servers: Vec<IpAddr>) {
-        let addresses: Vec<IpAddress> = servers.iter().take(3).map(|server| (*server).into()).collect();
-        self.main.get_mut::<dns::Socket<'_>>(self.dns).update_servers(&addresses);
+        let addresses: Vec<IpAddress> = servers
+            .iter()
+            .take(3)
+            .map(|server| (*server).into())
+            .collect();
+        self.main
+            .get_mut::<dns::Socket<'_>>(self.dns)
+            .update_servers(&addresses);
         self.dns_servers = servers;
     }
 
     fn changed(&mut self) {
         self.changes += 1;
-        core::mem::take(&mut self.watching).into_iter().for_each(Waker::wake);
+        core::mem::take(&mut self.watching)
+            .into_iter()
+            .for_each(Waker::wake);
     }
 
     /// Does what the DHCP server says.
@@ -119,7 +137,9 @@ impl Engine {
             interface: interface.name().to_string(),
             mac: MacAddress(mac),
             mtu: self.card.properties().mtu,
-            addresses: addresses.map(|cidr| (cidr.address().into(), cidr.prefix_len())).collect(),
+            addresses: addresses
+                .map(|cidr| (cidr.address().into(), cidr.prefix_len()))
+                .collect(),
             routes,
             neighbours: self.neighbours.list(),
             dns: self.dns_servers.clone(),
@@ -138,7 +158,8 @@ impl Engine {
             unread: 0,
             unacknowledged: 0,
         });
-        let open = self.tcps.iter().map(|(_, tcp)| ConnectionStatus {
+        let open = self.tcps.iter().filter(|(_, tcp)| tcp.state() != tcp::State::Closed);
+        let open = open.map(|(_, tcp)| ConnectionStatus {
             local: tcp.ends.local.into(),
             remote: Some(tcp.ends.remote.into()),
             state: state(tcp.state()),

@@ -88,6 +88,9 @@ mod tests {
         let three = slots.add(3);
         assert_eq!((slots.get(one), slots.get(three)), (None, Some(&3)));
         assert_eq!((slots.len(), slots.get_mut(two)), (2, Some(&mut 2)));
-        assert_eq!(slots.iter().map(|(id, _)| id).collect::<Vec<_>>(), [three, two]);
+        assert_eq!(
+            slots.iter().map(|(id, _)| id).collect::<Vec<_>>(),
+            [three, two]
+        );
     }
 }

@@ -101,8 +101,12 @@ fn carried_with(head: &[u8], behind: usize) -> Option<Carried> {
     let v4 = head.get(14)? >> 4 == 4;
     let address = |at: usize| -> Option<IpAddress> {
         Some(match v4 {
-            true => IpAddress::from(core::net::IpAddr::from(*head.get(at..)?.first_chunk::<4>()?)),
-            false => IpAddress::from(core::net::IpAddr::from(*head.get(at..)?.first_chunk::<16>()?)),
+            true => IpAddress::from(core::net::IpAddr::from(
+                *head.get(at..)?.first_chunk::<4>()?,
+            )),
+            false => IpAddress::from(core::net::IpAddr::from(
+                *head.get(at..)?.first_chunk::<16>()?,
+            )),
         })
     };
     let (source, target, protocol, start) = match v4 {

@@ -184,7 +184,9 @@ impl Tcp {
         }
         // Where it is, seen from the first byte that is not acknowledged: the numbers wrap.
         let una = self.flow.una();
-        let ahead = ack.wrapping_sub(first.wrapping_add(una as u32)).cast_signed();
+        let ahead = ack
+            .wrapping_sub(first.wrapping_add(una as u32))
+            .cast_signed();
         let Some(at) = una.checked_add_signed(i64::from(ahead)) else {
             // Older than everything.
             return Next::Engine(ack);
@@ -234,7 +236,9 @@ impl Tcp {
         }
         self.window_from = segment.seq;
         let window = u64::from(segment.window) << self.shifts[0];
-        let acked = self.flow.acknowledged(at, window, segment.is_pure_ack(), now);
+        let acked = self
+            .flow
+            .acknowledged(at, window, segment.is_pure_ack(), now);
         if acked > 0 {
             self.outbox.release(self.flow.una());
             self.wake_writer();
@@ -264,7 +268,12 @@ impl Tcp {
             return true;
         }
         let is_known = self.told.0 == ack && self.told.1 >= segment.window;
-        if segment.is_pure_ack() && is_known && !is_answer && self.template.is_some() && self.fin_at.is_none() {
+        if segment.is_pure_ack()
+            && is_known
+            && !is_answer
+            && self.template.is_some()
+            && self.fin_at.is_none()
+        {
             // Data that was sent meanwhile has said so.
             return false;
         }

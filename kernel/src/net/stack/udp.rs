@@ -8,9 +8,7 @@ use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use smoltcp::iface::SocketHandle;
-use smoltcp::socket::udp::{
-    BindError, PacketBuffer, PacketMetadata, RecvError, SendError, Socket,
-};
+use smoltcp::socket::udp::{BindError, PacketBuffer, PacketMetadata, RecvError, SendError, Socket};
 
 /// Datagrams that wait, each way.
 const DATAGRAMS: usize = 32;
@@ -63,7 +61,8 @@ impl Stack {
                 port if is_in_use(engine, port) => return Err(UdpError::InUse),
                 port => port,
             };
-            let buffer = || PacketBuffer::new(vec![PacketMetadata::EMPTY; DATAGRAMS], vec![0; BYTES]);
+            let buffer =
+                || PacketBuffer::new(vec![PacketMetadata::EMPTY; DATAGRAMS], vec![0; BYTES]);
             let mut socket = Socket::new(buffer(), buffer());
             let bound = socket.bind(port);
             bound.map_err(|_: BindError| UdpError::InUse)?;
@@ -183,6 +182,7 @@ impl UdpSocket {
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
-        self.stack.with(|engine| drop(engine.main.remove(self.handle)));
+        self.stack
+            .with(|engine| drop(engine.main.remove(self.handle)));
     }
 }
