@@ -158,7 +158,10 @@ impl Engine {
             unread: 0,
             unacknowledged: 0,
         });
-        let open = self.tcps.iter().filter(|(_, tcp)| tcp.state() != tcp::State::Closed);
+        let open = self
+            .tcps
+            .iter()
+            .filter(|(_, tcp)| tcp.state() != tcp::State::Closed);
         let open = open.map(|(_, tcp)| ConnectionStatus {
             local: tcp.ends.local.into(),
             remote: Some(tcp.ends.remote.into()),

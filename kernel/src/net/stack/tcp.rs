@@ -201,8 +201,11 @@ impl Tcp {
             // Of what was never sent. The engine says so.
             return Next::Engine(first.wrapping_add(3));
         }
-        let is_idle = matches!(state, State::Established | State::CloseWait) && behind == 0;
-        match segment.is_pure_ack() && is_idle {
+        // An engine that has sent its FIN would take these for duplicates.
+        let is_waiting = matches!(state, State::FinWait1 | State::Closing | State::LastAck);
+        let is_idle = matches!(state, State::Established | State::CloseWait);
+        let is_no_news = is_idle || is_waiting && !fin_acked;
+        match segment.is_pure_ack() && behind == 0 && is_no_news {
             true => Next::Done,
             false => Next::Engine(first.wrapping_add(u32::from(fin_acked))),
         }

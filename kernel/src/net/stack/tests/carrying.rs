@@ -6,7 +6,7 @@ use crate::dma::{Memory, Owner, Phyrs};
 use crate::executor::block_on;
 use crate::lock::Mutex;
 use crate::memory::frames::{Frames, host};
-use crate::net::stack::{Backlog, Stack};
+use crate::net::stack::{Backlog, Options, Stack};
 use crate::net::{
     Counters, Fate, Interface, Link, Offloads, Outgoing, Properties, Received, Reception, Refused,
     Sent, Stream, Wire,
@@ -99,7 +99,7 @@ fn data_arrives_whatever_becomes_of_frames() {
     let arena = host::arena();
     let free = arena.free_bytes();
     for offloads in [Offloads::NONE, Offloads::ALL] {
-        for seed in 0..4u64 {
+        for seed in 0..8u64 {
             let pair = Pair::new(offloads);
             let mut random = seed.wrapping_mul(0x9e37_79b9) | 1;
             pair.wires[0].set_fate(move |_| {
@@ -113,7 +113,14 @@ fn data_arrives_whatever_becomes_of_frames() {
                     _ => Fate::Arrives,
                 }
             });
-            block_on(talk(&pair, LEN));
+            // Hours are enough.
+            let hours = embassy_time::Duration::from_secs(36_000);
+            let done = block_on(embassy_time::with_timeout(hours, talk(&pair, LEN)));
+            assert!(
+                done.is_ok(),
+                "{seed}: {:?}",
+                pair.stacks.clone().map(|stack| stack.connections())
+            );
             let counters = pair.stacks[0].status().counters;
             assert!(counters.retransmitted > 0, "{seed}");
         }
@@ -230,7 +237,14 @@ fn what_is_sent_leaves_from_where_it_lies_and_is_freed_when_it_is_acknowledged()
         let spy = Arc::new(Spy { wire: one, bodies });
         let stacks = [
             Stack::new(spy.clone(), options(0)).unwrap(),
-            Stack::new(other, options(1)).unwrap(),
+            Stack::new(
+                other,
+                Options {
+                    receive: 1 << 18,
+                    ..options(1)
+                },
+            )
+            .unwrap(),
         ];
         let tasks = [drive(&stacks[0]), drive(&stacks[1])];
         block_on(async {
@@ -270,7 +284,9 @@ fn what_is_sent_leaves_from_where_it_lies_and_is_freed_when_it_is_acknowledged()
             }
             assert!(seen.iter().all(|count| *count >= 1));
             assert!(seen.iter().any(|count| *count >= 2));
-            assert_eq!(bodies.iter().map(|body| body.len()).max(), Some(longest));
+            // Some are several on the wire, if the card can.
+            let most = bodies.iter().map(|body| body.len()).max().unwrap();
+            assert!(most > longest / 2);
         });
         let counters = stacks[0].status().counters;
         assert_eq!(counters.copied_bytes, 0);

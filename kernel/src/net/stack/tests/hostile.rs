@@ -213,8 +213,9 @@ proptest! {
         let (stack, wires) = alone();
         let mut listener = stack.listen(80, Backlog::default()).unwrap();
         let mut cx = Context::from_waker(Waker::noop());
-        wires[0].supply(alloc::vec![0; 2048].into_memory()).unwrap();
-        wires[0].supply(alloc::vec![0; 2048].into_memory()).unwrap();
+        for _ in 0..16 {
+            wires[0].supply(alloc::vec![0; 2048].into_memory()).unwrap();
+        }
         wires[0].transmit(Outgoing::new(syn(1000).into_memory())).unwrap();
         turn(&stack, 0);
         turn(&stack, 0);

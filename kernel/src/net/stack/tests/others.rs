@@ -47,12 +47,13 @@ fn echoes_come_back_or_not() {
     let pair = Pair::new(Offloads::ALL);
     block_on(async {
         let stack = &pair.stacks[0];
-        assert!(stack.ping(address(1), 1, 1_000_000).await.is_ok());
+        // The other end may not be there at once.
+        assert!(stack.ping(address(1), 1, 3_000_000).await.is_ok());
         let v6: IpAddr = "fe80::ff:fe00:3".parse().unwrap();
-        assert!(stack.ping(v6, 2, 1_000_000).await.is_ok());
+        assert!(stack.ping(v6, 2, 3_000_000).await.is_ok());
         let nobody = "10.0.0.9".parse().unwrap();
         assert_eq!(
-            stack.ping(nobody, 3, 1_000_000).await,
+            stack.ping(nobody, 3, 3_000_000).await,
             Err(PingError::TimedOut)
         );
         let nowhere = "11.0.0.9".parse().unwrap();
