@@ -35,6 +35,8 @@
 //! Programs need none of these types: they are written over [`Stream`](super::Stream) and
 //! [`Transport`], and another stack would implement those.
 
+#[cfg(phyros)]
+mod attend;
 mod card;
 mod connection;
 mod connections;
@@ -60,6 +62,8 @@ mod tcp;
 mod tests;
 mod udp;
 
+#[cfg(phyros)]
+pub use attend::{stacks, start, started, way_to};
 pub use connection::Connection;
 pub use connections::ListenError;
 pub use listener::Listener;

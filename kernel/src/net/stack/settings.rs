@@ -34,6 +34,10 @@ impl Engine {
             let address = link_local(self.card.properties().address);
             self.add_address(IpCidr::Ipv6(Ipv6Cidr::new(address, 64)));
         }
+        self.set_up_ipv4();
+    }
+
+    fn set_up_ipv4(&mut self) {
         match self.options.ipv4.clone() {
             Ipv4::Nowhere => {}
             Ipv4::Dhcp => self.dhcp = Some(self.main.add(dhcpv4::Socket::new())),
@@ -47,6 +51,21 @@ impl Engine {
                 self.set_dns(dns);
             }
         }
+    }
+
+    /// Another IPv4 address from now on. Connections that had the old one fail.
+    pub(super) fn configure(&mut self, ipv4: Ipv4) {
+        if let Some(handle) = self.dhcp.take() {
+            self.main.remove(handle);
+        }
+        self.lease = None;
+        self.set_ipv4(None, None);
+        self.set_dns(Vec::new());
+        self.options.ipv4 = ipv4;
+        self.set_up_ipv4();
+        self.touch_main();
+        let all: Vec<_> = self.tcps.iter().map(|(id, _)| id).collect();
+        all.into_iter().for_each(|id| self.list(id));
     }
 
     fn add_address(&mut self, cidr: IpCidr) {

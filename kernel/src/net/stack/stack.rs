@@ -4,7 +4,7 @@ use super::connection::Connection;
 use super::connections::ListenError;
 use super::engine::Engine;
 use super::listener::Listener;
-use super::options::{Backlog, ConnectionStatus, Options, Status};
+use super::options::{Backlog, ConnectionStatus, Ipv4, Options, Status};
 use crate::lock::Mutex;
 use crate::net::{Interface, Stream, StreamError};
 use alloc::string::{String, ToString};
@@ -97,6 +97,11 @@ impl Stack {
         })?;
         connection.opened().await?;
         Ok(connection)
+    }
+
+    /// Another IPv4 address from now on. Connections that had the old one fail.
+    pub fn configure(&self, ipv4: Ipv4) {
+        self.with(|engine| engine.configure(ipv4));
     }
 
     /// How things are.
