@@ -1,7 +1,7 @@
 //! A stack for every network interface that there is, and for those that come.
 
+use super::handle::Stack;
 use super::options::Options;
-use super::stack::Stack;
 use crate::drivers::virtio::net::Usage;
 use crate::executor;
 use crate::lock::Mutex;

@@ -24,7 +24,7 @@ pub(super) struct Card {
     waiting: VecDeque<Outgoing>,
     /// Frames that could not be sent, whatever was tried.
     pub(super) unsendable: u64,
-    /// Frames whose memory the card could not be given, so that it was copied.
+    /// Bytes of frames whose memory the card could not be given, so that it was copied.
     pub(super) copied: u64,
 }
 
@@ -117,7 +117,8 @@ impl Card {
     /// In more pieces than the card takes, or where it does not reach: as one piece of RAM it may go.
     #[cold]
     fn send_copied(&mut self, frame: Outgoing) {
-        let mut bytes = vec![0; frame.len()];
+        let len = frame.len();
+        let mut bytes = vec![0; len];
         let (head, body) = bytes.split_at_mut(frame.head.len());
         let copied = frame.head.copy_to(0, head);
         let copied = copied.and_then(|()| match &frame.body {
@@ -125,10 +126,10 @@ impl Card {
             None => Ok(()),
         });
         let copy = Outgoing::new(bytes.into_memory()).with_offload(frame.offload);
-        match copied.map(|()| self.interface.transmit(copy)) {
-            Ok(Ok(())) => self.copied += 1,
-            // It is kept by who sent it, and is tried again.
-            _ => self.unsendable += 1,
+        // It is kept by who sent it, and is tried again.
+        match copied.is_ok() && self.interface.transmit(copy).is_ok() {
+            true => self.copied += len as u64,
+            false => self.unsendable += 1,
         }
     }
 }

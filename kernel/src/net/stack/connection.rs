@@ -1,8 +1,8 @@
 //! A connection, as programs have it.
 
 use super::engine::Engine;
+use super::handle::Stack;
 use super::slots::Id;
-use super::stack::Stack;
 use super::tcp::Tcp;
 use crate::dma::Memory;
 use crate::net::{Stream, StreamError};

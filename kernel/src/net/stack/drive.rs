@@ -1,7 +1,7 @@
 //! What keeps a stack going: one future, on the core that has the interface's queues.
 
 use super::engine::Turn;
-use super::stack::Stack;
+use super::handle::Stack;
 use crate::executor;
 use core::future::poll_fn;
 use core::task::Poll;

@@ -42,10 +42,6 @@ pub(super) enum Late {
 }
 
 impl Ended {
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     pub(super) fn ends(&self) -> impl Iterator<Item = &Ends> {
         self.entries.keys()
     }

@@ -145,11 +145,6 @@ impl Engine {
         }
     }
 
-    /// There is something to do.
-    pub(super) fn call(&mut self) {
-        self.is_called = true;
-    }
-
     /// A connection is to be looked at.
     pub(super) fn list(&mut self, id: Id) {
         if let Some(tcp) = self.tcps.get_mut(id)

@@ -132,6 +132,7 @@ impl Flow {
         self.retransmitted
     }
 
+    #[cfg(test)]
     pub(super) fn congestion_window(&self) -> u64 {
         self.cwnd
     }

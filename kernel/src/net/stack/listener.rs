@@ -1,7 +1,7 @@
 //! A port that is listened to, as programs have it.
 
 use super::connection::Connection;
-use super::stack::Stack;
+use super::handle::Stack;
 use crate::net::StreamError;
 use core::future::poll_fn;
 use core::task::Poll;

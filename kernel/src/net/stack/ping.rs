@@ -1,7 +1,7 @@
 //! Asking a machine whether it is there.
 
 use super::engine::Engine;
-use super::stack::Stack;
+use super::handle::Stack;
 use crate::executor;
 use alloc::vec;
 use core::fmt;

@@ -1,6 +1,6 @@
 //! Names (DNS).
 
-use super::stack::Stack;
+use super::handle::Stack;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;

@@ -152,6 +152,7 @@ impl Engine {
         let open = self.tcps.iter().map(|(_, tcp)| tcp.flow.retransmitted());
         counters.retransmitted += open.sum::<u64>();
         counters.dropped += self.card.unsendable;
+        counters.copied_bytes += self.card.copied;
         Status {
             interface: interface.name().to_string(),
             mac: MacAddress(mac),

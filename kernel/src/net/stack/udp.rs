@@ -1,7 +1,7 @@
 //! UDP.
 
 use super::engine::Engine;
-use super::stack::Stack;
+use super::handle::Stack;
 use alloc::vec;
 use core::fmt;
 use core::future::poll_fn;
