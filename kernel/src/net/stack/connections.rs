@@ -250,6 +250,10 @@ impl Engine {
         let Some(tcp) = self.tcps.get_mut(id) else {
             return;
         };
+        if self.paths.get(&tcp.ends) != Some(&id) {
+            // It is over, and somebody still holds it.
+            return;
+        }
         if tcp.give_up.is_none() && (tcp.detached || !tcp.is_open()) {
             tcp.give_up = Some(now + if tcp.detached { CLOSING } else { OPENING });
         }

@@ -65,7 +65,8 @@ impl Ended {
         let Some(entry) = self.entries.get(ends).filter(|entry| entry.until > now) else {
             return Late::Unknown;
         };
-        if segment.rst {
+        // An answer to an answer would never end.
+        if segment.rst || segment.is_pure_ack() {
             return Late::Ignore;
         }
         // A new connection begins behind the old one (RFC 9293, 3.6.1).

@@ -252,8 +252,9 @@ impl Engine {
     pub(super) fn other_arrives(&mut self, now: u64) {
         if self.neighbours.observe(self.device.bytes()) {
             // Whoever waits for this neighbour waits no longer.
-            let all: Vec<Id> = self.tcps.iter().map(|(id, _)| id).collect();
-            all.into_iter().for_each(|id| self.list(id));
+            let waiting = self.tcps.iter().filter(|(_, tcp)| !tcp.is_open());
+            let waiting: Vec<Id> = waiting.map(|(id, _)| id).collect();
+            waiting.into_iter().for_each(|id| self.list(id));
         }
         self.iface
             .poll_ingress_single(instant(now), &mut self.device, &mut self.main);
@@ -386,6 +387,11 @@ impl Engine {
         }
         for listening in self.listeners.values_mut() {
             listening.wake();
+        }
+        for (_, socket) in self.main.iter_mut() {
+            if let smoltcp::socket::Socket::Udp(socket) = socket {
+                socket.close();
+            }
         }
         core::mem::take(&mut self.watching)
             .into_iter()

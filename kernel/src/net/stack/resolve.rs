@@ -105,7 +105,11 @@ impl Stack {
                 let dns = engine.dns;
                 let socket = engine.main.get_mut::<Socket<'_>>(dns);
                 let result = match socket.get_query_result(handle) {
+                    Err(GetQueryResultError::Pending) if engine.is_gone => {
+                        return Poll::Ready(Err(ResolveError::Unknown));
+                    }
                     Err(GetQueryResultError::Pending) => {
+                        engine.watching.push(cx.waker().clone());
                         socket.register_query_waker(handle, cx.waker());
                         return Poll::Pending;
                     }

@@ -159,16 +159,21 @@ impl UdpSocket {
     }
 
     /// The next datagram: its length, and who has sent it. What is longer than `into` is cut.
-    pub async fn receive_from(&self, into: &mut [u8]) -> (usize, SocketAddr) {
+    ///
+    /// # Errors
+    /// If the interface is gone.
+    pub async fn receive_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), UdpError> {
         poll_fn(|cx| {
             self.stack.with(|engine| {
+                let is_gone = engine.is_gone;
                 let socket = engine.main.get_mut::<Socket<'_>>(self.handle);
                 match socket.recv() {
                     Ok((bytes, from)) => {
                         let len = bytes.len().min(into.len());
                         into[..len].copy_from_slice(&bytes[..len]);
-                        Poll::Ready((len, from.endpoint.into()))
+                        Poll::Ready(Ok((len, from.endpoint.into())))
                     }
+                    Err(_) if is_gone => Poll::Ready(Err(UdpError::Unreachable)),
                     Err(RecvError::Exhausted | RecvError::Truncated) => {
                         socket.register_recv_waker(cx.waker());
                         Poll::Pending

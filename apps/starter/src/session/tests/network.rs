@@ -200,7 +200,7 @@ fn a_name_is_looked_up() {
         let socket = other.udp(53).unwrap();
         let mut bytes = [0; 512];
         loop {
-            let (len, from) = socket.receive_from(&mut bytes).await;
+            let (len, from) = socket.receive_from(&mut bytes).await.unwrap();
             let mut answer = bytes[..len].to_vec();
             answer[2..4].copy_from_slice(&[0x81, 0x80]);
             answer[7] = 1;

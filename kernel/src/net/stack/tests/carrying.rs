@@ -99,6 +99,7 @@ fn data_arrives_whatever_becomes_of_frames() {
     let arena = host::arena();
     let free = arena.free_bytes();
     for offloads in [Offloads::NONE, Offloads::ALL] {
+        let mut again = 0;
         for seed in 0..8u64 {
             let pair = Pair::new(offloads);
             let mut random = seed.wrapping_mul(0x9e37_79b9) | 1;
@@ -121,9 +122,10 @@ fn data_arrives_whatever_becomes_of_frames() {
                 "{seed}: {:?}",
                 pair.stacks.clone().map(|stack| stack.connections())
             );
-            let counters = pair.stacks[0].status().counters;
-            assert!(counters.retransmitted > 0, "{seed}");
+            let counters = pair.stacks.clone().map(|stack| stack.status().counters);
+            again += counters[0].retransmitted + counters[1].retransmitted;
         }
+        assert!(again > 8);
     }
     assert_eq!(arena.free_bytes(), free);
 }
