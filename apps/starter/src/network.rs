@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::system::System;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use core::net::IpAddr;
 use embassy_futures::select::select;
 use embassy_time::{Duration, Timer};
@@ -22,15 +22,15 @@ pub(crate) fn first(system: &dyn System) -> core::result::Result<Stack, Error> {
 /// The address of a name, and the stack for it.
 pub(crate) fn find(
     system: &dyn System,
-    host: &String,
+    host: &str,
 ) -> core::result::Result<(Stack, IpAddr), Error> {
     let asked = first(system)?;
     let address = block_on(asked.resolve(host));
-    let address = address.map_err(|error| Error::Network(host.clone(), error.to_string()))?;
+    let address = address.map_err(|error| Error::Network(host.to_string(), error.to_string()))?;
     let address = *address.first().ok_or(Error::NoNetwork)?;
     let stacks = system.stacks();
     let near = stacks.iter().find(|stack| stack.is_near(address));
     let found = near.or_else(|| stacks.iter().find(|stack| stack.has_way(address)));
-    let why = || Error::Network(host.clone(), "there is no way there".to_string());
+    let why = || Error::Network(host.to_string(), "there is no way there".to_string());
     Ok((found.ok_or_else(why)?.clone(), address))
 }

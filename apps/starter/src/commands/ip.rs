@@ -9,8 +9,8 @@ use kernel::net::stack::{Ipv4, Stack, Status};
 
 pub(super) const COMMAND: Command = Command {
     name: "ip",
-    usage: "[INTERFACE dhcp | INTERFACE ADDRESS/PREFIX [ROUTER [DNS]]]",
-    about: "show the addresses of network interfaces, or give one another address",
+    usage: "[INTERFACE dhcp|ADDRESS/BITS [ROUTER [DNS]]]",
+    about: "show network addresses, or give another",
     details: "Without arguments it shows, of each interface, its addresses with the number of bits that\n\
               are the same in its whole network, who has lent them, who knows the way to everybody else,\n\
               who knows names, who was met on the link, and what has passed.\n\
