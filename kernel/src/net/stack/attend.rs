@@ -6,7 +6,7 @@ use crate::drivers::virtio::net::Usage;
 use crate::executor;
 use crate::lock::Mutex;
 use crate::net::{self, Interface};
-use crate::{cores, println, time};
+use crate::{cores, println, random};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::future::poll_fn;
@@ -14,7 +14,6 @@ use core::net::IpAddr;
 use core::sync::atomic::{AtomicBool, Ordering};
 use embassy_sync::blocking_mutex::raw::CriticalSectionRawMutex;
 use embassy_sync::watch::Watch;
-use x86_64::instructions::random::RdRand;
 
 /// Somebody has begun.
 static BEGUN: AtomicBool = AtomicBool::new(false);
@@ -90,7 +89,7 @@ fn attend(options: &Options) {
 }
 
 fn set_up(interface: Arc<dyn Interface>, mut options: Options) {
-    options.seed ^= seed();
+    options.seed ^= random::number();
     let name = interface.clone();
     let cores = interface.cores();
     let Some(stack) = Stack::new(interface, options) else {
@@ -110,10 +109,4 @@ fn set_up(interface: Arc<dyn Interface>, mut options: Options) {
         }
         _ => executor::spawn(async move { stack.drive().await }).detach(),
     }
-}
-
-/// What nobody outside can know.
-fn seed() -> u64 {
-    let drawn = RdRand::new().and_then(|random| random.get_u64());
-    drawn.unwrap_or(0) ^ time::now().as_nanos() as u64 ^ crate::arch::cpu::time_stamp()
 }
