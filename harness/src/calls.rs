@@ -52,6 +52,8 @@
 //! | `net.take` | card, address, room | length of the next frame that left, which is there now; 0 if none has |
 //! | `net.send` | card, address, length, more, seed, offset | 1; the guest gets these bytes and so many of the pattern; 0 if the wire is full |
 //! | `net.captured` | card | number of frames that have passed, by QEMU's capture |
+//! | `net.talk` | card, says, hears, seed | 0; the host opens a connection to the guest through the user network |
+//! | `net.heard` | card | 1 if it has said so many bytes of the pattern and heard so many and the end, 0 if not yet |
 //! | `net.plug`, `net.unplug`, `net.remove`, `net.is_gone` | card | as for controllers |
 //!
 //! Words behind ` : ` are text; everything before it is numbers.
@@ -61,6 +63,7 @@ mod control;
 mod layers;
 pub(crate) mod outlasting;
 mod screen;
+mod talk;
 mod trace;
 
 use std::fs::File;

@@ -48,6 +48,7 @@
 //! | `balloon` | a memory balloon that wants to know what is free |
 //! | `unshared` | files behind memory that keep what they had: what is written is the machine's alone, and gone with it |
 //! | `nic`, `nic=PROPERTIES` | a network card whose other end is the harness; with these properties of QEMU's, for example `mrg_rxbuf=off+host_mtu=9000`, or `modern`, or `port`: behind a root port |
+//! | `user-net`, `user-net=PROPERTIES` | a network card on QEMU's user network, with these properties; a port of the host leads to its port 80 |
 //! | `nics=N` | so many of them, 1 to 4 |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
@@ -76,7 +77,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
-     nic[=PROPERTIES], nics=N, \
+     nic[=PROPERTIES], user-net[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], virtio-iommu, edu, entropy, balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot";
@@ -164,6 +165,7 @@ impl Default for Needs {
                 has_port: false,
                 properties: Vec::new(),
                 files: Default::default(),
+                wire: Default::default(),
             },
             display: None,
             hole: false,

@@ -9,7 +9,9 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
-use harness::machine::{self, Accel, Firmware, Interface, Machine, Memory, Namespace, Nvme};
+use harness::machine::{
+    self, Accel, Card, Firmware, Forward, Interface, Machine, Memory, Namespace, Nvme, User, Wire,
+};
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
 use harness::{accel, size, workspace};
@@ -35,6 +37,7 @@ const APP: &str = "starter";
   cargo xtask run --share ~/notes --memory 2G
   cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
   cargo xtask run --slots 1 --qmp /tmp/phyros.qmp
+  cargo xtask run --net user --exec \"ip; ping 10.0.2.2\"
 
 The exit status is 0 if the machine was left in good order and every command of --exec succeeded.
 After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed."
@@ -101,6 +104,16 @@ pub(crate) struct Options {
     )]
     iommu: Option<IommuName>,
 
+    /// What a network card leads to; without it there is none
+    #[arg(long, value_name = "KIND", default_value = "none")]
+    net: NetName,
+
+    /// Lead a TCP port of this computer to one of the machine, for example 8080:80; may be given several times
+    ///
+    /// Only programs on this computer can use it. Implies --net user.
+    #[arg(long, value_name = "PORT:PORT", value_parser = forward)]
+    forward: Vec<Forward>,
+
     /// Let programs speak to QEMU's monitor (QMP) through a socket here
     ///
     /// At the terminal, Ctrl-A C switches to QEMU's monitor for people.
@@ -145,6 +158,14 @@ enum InterfaceName {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum NetName {
+    /// There is no card
+    None,
+    /// QEMU's user network: it lends an address, and opens connections of this computer for those of the machine
+    User,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum AccelName {
     /// KVM if a machine is seen to boot on it, else TCG
     Auto,
@@ -158,6 +179,14 @@ fn block_size(text: &str) -> Result<u32> {
     let size = text.parse().unwrap_or(0);
     ensure!(matches!(size, 512 | 4096), "a block has 512 or 4096 bytes");
     Ok(size)
+}
+
+fn forward(text: &str) -> Result<Forward> {
+    let ports = text.split_once(':').and_then(|(host, guest)| {
+        let (host, guest) = (host.parse().ok()?, guest.parse().ok()?);
+        Some(Forward { host, guest }).filter(|ports| ports.host > 0 && ports.guest > 0)
+    });
+    ports.context("write two ports, this computer's and the machine's, as in 8080:80")
 }
 
 /// Runs the verb; `true` is success.
@@ -250,6 +279,17 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         machine.inputs.push(("opt/phyros/exec".to_owned(), path));
     }
     machine.slots = options.slots;
+    if options.net == NetName::User || !options.forward.is_empty() {
+        machine.cards.push(Card {
+            has_port: false,
+            properties: Vec::new(),
+            files: folder.join("net0"),
+            wire: Wire::User(User {
+                forwards: options.forward.clone(),
+                has_echo: false,
+            }),
+        });
+    }
     match options.iommu {
         None => {}
         Some(IommuName::VtD) => machine.iommu = Some(Vec::new()),

@@ -66,6 +66,12 @@ pub enum Error {
     InUse(String),
     /// A job failed: which, and how.
     Job(String, String),
+    /// There is no network interface.
+    NoNetwork,
+    /// No network interface has this name.
+    NoInterface(String),
+    /// Something on the network is not as it should be: what, and how.
+    Network(String, String),
     /// A command that runs another one cannot run itself.
     Nested,
     /// The output took no more text.
@@ -144,6 +150,13 @@ impl fmt::Display for Error {
                 "{name} holds partitions or a file system; add --overwrite to lose them"
             ),
             Self::Job(what, how) => write!(f, "{what}: {how}"),
+            Self::NoNetwork => f.write_str(
+                "there is no network interface; `cargo xtask run --net user` gives the machine one",
+            ),
+            Self::NoInterface(name) => {
+                write!(f, "there is no network interface `{name}`; `ip` lists them")
+            }
+            Self::Network(what, how) => write!(f, "{what}: {how}"),
             Self::Nested => f.write_str("cannot be nested"),
             Self::Output => f.write_str("the output takes no more text"),
         }

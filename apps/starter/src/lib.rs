@@ -35,6 +35,7 @@ pub mod error;
 pub mod greeting;
 pub mod jobs;
 pub mod mounts;
+mod network;
 pub mod output;
 pub mod session;
 pub mod system;

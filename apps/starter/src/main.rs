@@ -27,6 +27,7 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     for balloon in kernel::drivers::helpers::balloons() {
         kernel::executor::spawn(async move { balloon.tend().await }).detach();
     }
+    kernel::net::stack::start(kernel::net::stack::Options::default());
     let machine = machine::Machine;
     let mut terminal = Terminal::new(Console);
     let mut session = Session::new(&machine);

@@ -16,6 +16,7 @@ use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
 use kernel::memory::regions::{Provider, Region};
 use kernel::memory::virt::VirtRange;
+use kernel::net::stack::Stack;
 use kernel::pci::bar::Need;
 use kernel::pci::{Function, PciAddress};
 use phyr::{Phyr, PhyrList};
@@ -118,6 +119,9 @@ pub trait System {
     /// # Errors
     /// Why not, in words.
     fn report_free(&self) -> Result<(u64, u64), String>;
+
+    /// The stacks of network interfaces, when those that there are have theirs.
+    fn stacks(&self) -> Vec<Stack>;
 
     /// Begins a job. Returns its number.
     fn start(&self, stress: Stress) -> usize;

@@ -59,3 +59,14 @@ pub fn plug(card: u64) {
 pub fn is_gone(card: u64) -> bool {
     call("net.is_gone", &[card]) == 1
 }
+
+/// The host opens a connection to port 80 of the guest, through the user network. It says so many bytes of the
+/// pattern and closes that direction; and is to hear so many bytes of the pattern, and then the end. See [`heard`].
+pub fn talk(card: u64, says: u64, hears: u64, seed: u64) {
+    call("net.talk", &[card, says, hears, seed]);
+}
+
+/// Whether the host has heard everything that it was to hear.
+pub fn heard(card: u64) -> bool {
+    call("net.heard", &[card]) == 1
+}

@@ -8,11 +8,13 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context, Result, ensure};
+use super::talk::Talk;
+
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use vm_test::pattern;
 
-use crate::machine::{Card, Machine};
+use crate::machine::{Card, Machine, Wire};
 use crate::qmp::Remote;
 use crate::ram::Ram;
 
@@ -27,9 +29,18 @@ pub struct Cards {
 
 /// What is known of one card.
 struct End {
-    socket: UnixDatagram,
+    /// `None`: its wire leads elsewhere.
+    socket: Option<UnixDatagram>,
     card: Card,
     plugged: Mutex<Plugged>,
+    talk: Mutex<Option<Talk>>,
+}
+
+impl End {
+    fn socket(&self) -> Result<&UnixDatagram> {
+        let socket = self.socket.as_ref();
+        socket.context("the harness is not at the other end of this card's wire")
+    }
 }
 
 struct Plugged {
@@ -46,9 +57,15 @@ impl Cards {
     /// If there is a socket of that name already.
     pub fn new(remote: Remote, machine: &Machine) -> Result<Self> {
         let end = |(index, card): (usize, &Card)| -> Result<End> {
-            let socket = UnixDatagram::bind(card.host_end())?;
-            socket.set_nonblocking(true)?;
+            let socket = match card.wire {
+                Wire::Harness => Some(UnixDatagram::bind(card.host_end())?),
+                Wire::User(_) => None,
+            };
+            if let Some(socket) = &socket {
+                socket.set_nonblocking(true)?;
+            }
             Ok(End {
+                talk: Mutex::new(None),
                 socket,
                 card: card.clone(),
                 plugged: Mutex::new(Plugged {
@@ -101,6 +118,8 @@ impl Cards {
                 self.plugged(card, |plugged| plugged.is_gone = true)?;
                 0
             }
+            ("net.talk", &[card, says, hears, seed]) => self.talk(card, says, hears, seed)?,
+            ("net.heard", &[card]) => self.heard(card)?,
             ("net.is_gone", &[card]) => self.is_gone(card)?.into(),
             _ => return Ok(None),
         }))
@@ -123,7 +142,7 @@ impl Cards {
     /// The next frame that has left the guest, into its memory. Its length; 0 if there is none.
     fn take(&self, card: u64, address: u64, room: u64, ram: &Ram) -> Result<u64> {
         let mut frame = vec![0; LONGEST];
-        let len = match self.end(card)?.socket.recv(&mut frame) {
+        let len = match self.end(card)?.socket()?.recv(&mut frame) {
             Ok(len) => len,
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error.into()),
@@ -136,7 +155,7 @@ impl Cards {
     /// Sends a frame to the guest. 0 if there is no room on the wire.
     fn send(&self, card: u64, frame: &[u8]) -> Result<u64> {
         let end = self.end(card)?;
-        match end.socket.send_to(frame, end.card.guest_end()) {
+        match end.socket()?.send_to(frame, end.card.guest_end()) {
             Ok(len) => {
                 ensure!(len == frame.len(), "only {len} bytes were sent");
                 Ok(1)
@@ -144,6 +163,26 @@ impl Cards {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Opens a connection to the guest, by the first way in.
+    fn talk(&self, card: u64, says: u64, hears: u64, seed: u64) -> Result<u64> {
+        let end = self.end(card)?;
+        let Wire::User(network) = &end.card.wire else {
+            bail!("network card {card} is on no user network");
+        };
+        let way = network.forwards.first().context("there is no way in")?;
+        let talk = Talk::start(way.host, says, hears, seed);
+        *end.talk.lock().unwrap_or_else(PoisonError::into_inner) = Some(talk);
+        Ok(0)
+    }
+
+    /// Whether the connection has ended, as it should.
+    fn heard(&self, card: u64) -> Result<u64> {
+        let talk = &self.end(card)?.talk;
+        let talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
+        let talk = talk.as_ref().context("nobody talks")?;
+        Ok(u64::from(talk.has_ended()?))
     }
 
     /// Runs a command of the monitor for people that prints only when it fails.

@@ -7,7 +7,7 @@ use vm_test::pattern;
 
 use super::Needs;
 use crate::disk;
-use crate::machine::{Accel, Backing, Card, Interface, Machine, Memory, Namespace, Nvme};
+use crate::machine::{Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Wire};
 
 /// Bytes that a source of entropy has.
 const ENTROPY: usize = 4 << 20;
@@ -69,12 +69,16 @@ impl Needs {
         }
         machine.stores.display = self.display;
         machine.stores.hole = self.hole;
-        machine.cards = (0..self.cards)
-            .map(|index| Card {
-                files: folder.join(format!("net{index}")),
-                ..self.card.clone()
-            })
-            .collect();
+        for index in 0..self.cards {
+            let mut card = self.card.clone();
+            card.files = folder.join(format!("net{index}"));
+            if let Wire::User(network) = &mut card.wire {
+                let (host, guest) = (free_port()?, 80);
+                network.forwards.push(Forward { host, guest });
+                network.has_echo = true;
+            }
+            machine.cards.push(card);
+        }
         let mut disks = 0_u8;
         for index in 0..self.disks + self.spares {
             let mut controller = self.controller.clone();
@@ -114,4 +118,10 @@ impl Needs {
         }
         Ok(machine)
     }
+}
+
+/// A port of the loopback address that nobody has at this moment.
+fn free_port() -> Result<u16> {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
+    Ok(listener.local_addr()?.port())
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::Needs;
 use crate::disk::Content;
-use crate::machine::{Firmware, Interface, Place};
+use crate::machine::{Firmware, Interface, Place, User, Wire};
 use crate::size;
 
 impl Needs {
@@ -57,6 +57,7 @@ impl Needs {
             "entropy" => self.entropy = true,
             "edu" => self.devices.push("edu"),
             "nic" => self.cards = self.cards.max(1),
+            "user-net" => self.take_user_card(""),
             "display" => self.display = Some(16 << 20),
             "hole" => self.hole = true,
             "unshared" => self.unshared = true,
@@ -96,6 +97,7 @@ impl Needs {
             ("cpu-without", value) => self.without = value.split('+').map(str::to_owned).collect(),
             ("nics", value) => return Ok(set(&mut self.cards, value, 1..=4)),
             ("nic", value) => self.take_card(value),
+            ("user-net", value) => self.take_user_card(value),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
             ("spares", value) => {
                 self.controller.place = Place::RootPort;
@@ -109,6 +111,16 @@ impl Needs {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// Takes what a network card on the user network is like.
+    fn take_user_card(&mut self, value: &str) {
+        // Which port of the host it is is known when the machine is made.
+        self.card.wire = Wire::User(User::default());
+        match value {
+            "" => self.cards = self.cards.max(1),
+            value => self.take_card(value),
+        }
     }
 
     /// Takes what a network card is like.

@@ -4,6 +4,9 @@
 //! anything in front of it. So the host sees what leaves the guest, bit for bit, and sends what it likes. QEMU
 //! besides writes down what passes in a file, in the format of libpcap.
 //!
+//! Or it is QEMU's *user network*: QEMU itself plays a router, a DHCP server and a few machines, and opens
+//! connections of the host for those of the guest. A port of the host leads to one of the guest.
+//!
 //! | what | QEMU's name |
 //! |---|---|
 //! | the second card | `net1` |
@@ -23,7 +26,40 @@ pub struct Card {
     pub properties: Vec<String>,
     /// Where the sockets and the capture are: in files whose names start like this.
     pub files: PathBuf,
+    /// What the wire leads to.
+    pub wire: Wire,
 }
+
+/// What the wire of a card leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Wire {
+    /// The harness.
+    #[default]
+    Harness,
+    /// QEMU's user network.
+    User(User),
+}
+
+/// What there is in a user network besides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// Ways in.
+    pub forwards: Vec<Forward>,
+    /// There is somebody at 10.0.2.100, port 7, who echoes what is said to him.
+    pub has_echo: bool,
+}
+
+/// A port of the host, on its loopback address, that leads to one of the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The host's.
+    pub host: u16,
+    /// The guest's.
+    pub guest: u16,
+}
+
+/// Who echoes: `cat` does.
+const ECHO: &str = ",guestfwd=tcp:10.0.2.100:7-cmd:cat";
 
 /// Chassis of the cards' ports: between those of controllers and the empty ones.
 const CHASSIS: usize = 60;
@@ -73,12 +109,17 @@ pub(super) fn add_all(line: &mut Line, cards: &[Card]) {
         line.add("-global", native);
     }
     for (index, card) in cards.iter().enumerate() {
-        let end = |path: &Path| escape(path);
-        let wire = format!("dgram,id=wire{index},local.type=unix,remote.type=unix,local.path=");
-        let (guest, host) = (end(&card.guest_end()), end(&card.host_end()));
-        line.add("-netdev", &join(&[&wire, &guest, &",remote.path=", &host]));
-        let dump = format!("filter-dump,id=dump{index},netdev=wire{index},maxlen=262144,file=");
-        line.add("-object", &join(&[&dump, &end(&card.capture())]));
+        match &card.wire {
+            Wire::Harness => add_wire(line, index, card),
+            Wire::User(network) => {
+                let echo = if network.has_echo { ECHO } else { "" };
+                let mut user = format!("user,id=wire{index}{echo}");
+                for Forward { host, guest } in &network.forwards {
+                    user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
+                }
+                line.add("-netdev", &user);
+            }
+        }
         if card.has_port {
             let chassis = CHASSIS + index;
             let port = format!("pcie-root-port,id=netport{index},chassis={chassis},slot={chassis}");
@@ -87,4 +128,14 @@ pub(super) fn add_all(line: &mut Line, cards: &[Card]) {
         let name = format!("net{index}");
         line.add("-device", &card.device(index, &name));
     }
+}
+
+/// Adds the sockets between QEMU and the harness.
+fn add_wire(line: &mut Line, index: usize, card: &Card) {
+    let end = |path: &Path| escape(path);
+    let wire = format!("dgram,id=wire{index},local.type=unix,remote.type=unix,local.path=");
+    let (guest, host) = (end(&card.guest_end()), end(&card.host_end()));
+    line.add("-netdev", &join(&[&wire, &guest, &",remote.path=", &host]));
+    let dump = format!("filter-dump,id=dump{index},netdev=wire{index},maxlen=262144,file=");
+    line.add("-object", &join(&[&dump, &end(&card.capture())]));
 }

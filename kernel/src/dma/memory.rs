@@ -95,6 +95,8 @@ pub(super) enum Holder {
     Pinned(Box<Pinned>),
     Region(Region),
     Mixed(Box<Mixed>),
+    /// Memory that others may have parts of, too. Nobody writes it.
+    Common(Arc<Memory>),
     /// Bytes at this address, which a function that is still running has borrowed for this.
     Shared(VirtAddr),
     /// Bytes at this address, which a function that is still running has mutably borrowed for this.
@@ -176,7 +178,7 @@ impl Memory {
     #[inline]
     pub(super) fn is_writable(&self) -> bool {
         match &self.holder {
-            Holder::Shared(_) => false,
+            Holder::Shared(_) | Holder::Common(_) => false,
             Holder::Pinned(pinned) => pinned.access() == Access::Write,
             Holder::Mixed(mixed) => mixed.is_writable(),
             _ => true,
@@ -185,16 +187,18 @@ impl Memory {
 
     /// Whether it is RAM, all of it in one piece for the CPU: then it has [bytes](Self::bytes).
     pub fn is_ram(&self) -> bool {
-        !matches!(
-            self.holder,
-            Holder::Region(_) | Holder::Mixed(_) | Holder::Pinned(_)
-        )
+        match &self.holder {
+            Holder::Region(_) | Holder::Mixed(_) | Holder::Pinned(_) => false,
+            Holder::Common(all) => all.is_ram(),
+            _ => true,
+        }
     }
 
     /// Whose memory it is, if it is no RAM and of one kind.
     pub fn provider(&self) -> Option<&Arc<Provider>> {
         match &self.holder {
             Holder::Region(region) => Some(region.provider()),
+            Holder::Common(all) => all.provider(),
             _ => None,
         }
     }
@@ -202,7 +206,11 @@ impl Memory {
     /// Whether any of it may be [I/O only](crate::memory::regions::Kind::is_io_only): RAM in one piece is not.
     #[inline]
     pub(super) fn may_be_io_only(&self) -> bool {
-        matches!(self.holder, Holder::Region(_) | Holder::Mixed(_))
+        match &self.holder {
+            Holder::Region(_) | Holder::Mixed(_) => true,
+            Holder::Common(all) => all.may_be_io_only(),
+            _ => false,
+        }
     }
 
     /// The providers' memory of which some of it is, and that is I/O only.
@@ -212,6 +220,7 @@ impl Memory {
                 alloc::vec![region.provider().phyr()]
             }
             Holder::Mixed(mixed) => mixed.pieces().iter().flat_map(Self::io_only).collect(),
+            Holder::Common(all) => all.io_only(),
             _ => Vec::new(),
         }
     }
@@ -249,6 +258,7 @@ impl Memory {
             Holder::Pinned(pinned) => pinned.len() as usize,
             Holder::Region(region) => region.phyr().len() as usize,
             Holder::Mixed(mixed) => mixed.len(),
+            Holder::Common(all) => all.len(),
             // What is borrowed never leaves the function that borrowed it as a whole.
             Holder::Shared(_) | Holder::Exclusive(_) => return self,
         };
@@ -267,6 +277,7 @@ impl Memory {
             Holder::Frames(frames) => &frames.bytes()[self.start..][..self.len],
             Holder::Scattered(scattered) => &scattered.bytes()[self.start..][..self.len],
             Holder::Bytes(bytes) => &bytes[self.start..][..self.len],
+            Holder::Common(all) => &all.bytes()[self.start..][..self.len],
             Holder::Pinned(_) => panic!("{NOT_ALONE}"),
             Holder::Region(_) | Holder::Mixed(_) => panic!("{NO_RAM}"),
             Holder::Shared(at) | Holder::Exclusive(at) => {
@@ -282,7 +293,7 @@ impl Memory {
     /// The bytes of the part, to be changed.
     ///
     /// # Panics
-    /// If they are borrowed to be read, or not [RAM](Self::is_ram).
+    /// If they are borrowed to be read, [common](super::Common), or not [RAM](Self::is_ram).
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.holder {
             Holder::Frames(frames) => &mut frames.bytes_mut()[self.start..][..self.len],
@@ -291,6 +302,7 @@ impl Memory {
             Holder::Pinned(_) => panic!("{NOT_ALONE}"),
             Holder::Region(_) | Holder::Mixed(_) => panic!("{NO_RAM}"),
             Holder::Shared(_) => panic!("memory that was lent to be read is to be written"),
+            Holder::Common(_) => panic!("memory that others read is to be written"),
             Holder::Exclusive(at) => {
                 let start = core::ptr::with_exposed_provenance_mut::<u8>(at.get() as usize);
                 let start = start.wrapping_add(self.start);
@@ -308,6 +320,7 @@ impl Memory {
         match &self.holder {
             Holder::Region(region) => region.read(part.start as u64, into),
             Holder::Mixed(mixed) => mixed.copy_to(part.start, into),
+            Holder::Common(all) => all.copy_to(part.start, into),
             Holder::Pinned(pinned) => pinned
                 .copy_to(part.start as u64, into)
                 .map_err(|_| RegionError::NoCopy),
@@ -321,7 +334,7 @@ impl Memory {
     /// Copies `from` to the bytes of the part from `offset` on. Any kind of memory can be copied to.
     ///
     /// # Panics
-    /// If it is borrowed to be read.
+    /// If it is borrowed to be read, or [common](super::Common).
     pub fn copy_from(&mut self, offset: usize, from: &[u8]) -> Result<(), RegionError> {
         let part = self.inside(offset, from.len())?;
         match &mut self.holder {
@@ -355,26 +368,32 @@ impl Memory {
             let part = frames.phyr().sub(self.start as u64, self.len as u64);
             return part.map(Phyrs::One).ok_or(BufferError::Empty);
         }
-        self.elsewhere()
+        self.elsewhere(self.start, self.len)
     }
 
-    /// Where memory lies that is no frames in one piece.
-    fn elsewhere(&self) -> Result<Phyrs, BufferError> {
+    /// Where `len` bytes at `start` of what is held lie. They are inside of the part.
+    fn elsewhere(&self, start: usize, len: usize) -> Result<Phyrs, BufferError> {
         match &self.holder {
+            Holder::Frames(frames) => {
+                let part = frames.phyr().sub(start as u64, len as u64);
+                return part.map(Phyrs::One).ok_or(BufferError::Empty);
+            }
+            Holder::Common(all) => return all.elsewhere(all.start + start, len),
             Holder::Pinned(pinned) => {
-                let start = self.start as u64;
-                return part_of(pinned.phyrs(), start..start + self.len as u64);
+                let start = start as u64;
+                return part_of(pinned.phyrs(), start..start + len as u64);
             }
             Holder::Region(region) => {
-                let part = region.phyr().sub(self.start as u64, self.len as u64);
+                let part = region.phyr().sub(start as u64, len as u64);
                 let part = part.ok_or(BufferError::Empty)?;
                 region.tell().map_err(BufferError::Region)?;
                 return Ok(Phyrs::One(part));
             }
-            Holder::Mixed(mixed) => return mixed.phyrs(self.start..self.start + self.len),
+            Holder::Mixed(mixed) => return mixed.phyrs(start..start + len),
             _ => {}
         }
-        let range = VirtRange::of(self.bytes()).ok_or(BufferError::Empty)?;
+        let bytes = &self.bytes()[start - self.start..][..len];
+        let range = VirtRange::of(bytes).ok_or(BufferError::Empty)?;
         if let Some(phyr) = window().phyr(range) {
             return Ok(Phyrs::One(phyr));
         }

@@ -51,6 +51,7 @@
 
 mod bounce;
 mod buffer;
+mod common;
 mod domain;
 mod duties;
 mod lend;
@@ -65,6 +66,7 @@ mod ring;
 
 pub use bounce::{map_or_bounce, map_without_io};
 pub use buffer::{Buffer, Direction, FromDevice, ToDevice};
+pub use common::Common;
 pub use domain::{Access, Direct, DmaDomain, Domain, Domains};
 pub use lend::{lend, lend_mut};
 pub use limits::DmaLimits;

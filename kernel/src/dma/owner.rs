@@ -1,5 +1,6 @@
 //! What programs have, as a request carries it, and back.
 
+use super::common::Common;
 use super::memory::{Holder, Memory};
 use super::mixed::Mixed;
 use crate::memory::address_space::Pinned;
@@ -33,6 +34,7 @@ mod sealed {
     impl Sealed for super::Region {}
     impl Sealed for super::Box<super::Mixed> {}
     impl Sealed for super::Mixed {}
+    impl Sealed for super::Common {}
 }
 
 impl Owner for Memory {
@@ -83,5 +85,19 @@ impl Owner for Mixed {
 
     fn from_memory(memory: Memory) -> Result<Self, Memory> {
         Box::<Self>::from_memory(memory).map(|mixed| *mixed)
+    }
+}
+
+impl Owner for Common {
+    fn into_memory(self) -> Memory {
+        let len = self.len();
+        Memory::of(Holder::Common(self.into_shared()), len)
+    }
+
+    fn from_memory(memory: Memory) -> Result<Self, Memory> {
+        memory.release(|holder| match holder {
+            Holder::Common(all) => Ok(Self::from_shared(all)),
+            other => Err(other),
+        })
     }
 }

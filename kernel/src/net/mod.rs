@@ -32,6 +32,7 @@
 //!
 //! The parts: `interface` is what a driver implements, `frame` and `offload` are the vocabulary,
 //! [`Registry`] knows which interfaces there are, and [`Wire`] is two of them made of memory, for tests.
+//! [`Stream`] is what services are written over: a connection, whatever makes it.
 
 #[cfg(phyros)]
 mod follow;
@@ -39,6 +40,8 @@ mod frame;
 mod interface;
 mod offload;
 mod registry;
+pub mod stack;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -49,6 +52,7 @@ pub use interface::{
 };
 pub use offload::{Checked, Checksum, Offload, Offloads, Segmentation, Segments};
 pub use registry::Registry;
+pub use stream::{Stream, StreamError};
 pub use wire::{Fate, Wire};
 
 use crate::lock::Mutex;

@@ -43,6 +43,7 @@ mod sgl;
 mod sharing;
 mod shootdown;
 mod slow_disks;
+mod stack;
 mod streams;
 mod transfers;
 mod vectors;

@@ -9,6 +9,7 @@ mod hotplug;
 mod idle;
 mod kinds;
 mod machines;
+mod network;
 mod shell;
 mod support;
 mod tools;

@@ -21,16 +21,20 @@ mod flush;
 mod help;
 mod history;
 mod iostress;
+mod ip;
 mod jobs;
 mod ls;
 pub mod lsblk;
 mod lspci;
 mod mem;
+mod netstat;
+mod nslookup;
 mod nvme;
 mod p2p;
 mod panic;
 mod phyrs;
 mod picture;
+mod ping;
 mod poweroff;
 mod random;
 mod sha256sum;
@@ -38,6 +42,7 @@ mod time;
 mod translate;
 mod uptime;
 mod wait;
+mod wget;
 
 /// A command.
 pub struct Command {
@@ -81,6 +86,11 @@ pub const ALL: &[Command] = &[
     translate::COMMAND,
     time::COMMAND,
     uptime::COMMAND,
+    ip::COMMAND,
+    ping::COMMAND,
+    nslookup::COMMAND,
+    netstat::COMMAND,
+    wget::COMMAND,
     nvme::COMMAND,
     bench::COMMAND,
     p2p::COMMAND,

@@ -21,6 +21,7 @@ use kernel::memory::paging::{LeafCount, MapError};
 use kernel::memory::regions::{self, Provider, Region};
 use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::memory::{self, mapping};
+use kernel::net::stack::{self, Options, Stack};
 use kernel::pci::bar::Need;
 use kernel::pci::hotplug::Tree;
 use kernel::pci::{Function, PciAddress};
@@ -200,6 +201,12 @@ impl System for Machine {
         let reported = executor::block_on(balloon.report_free());
         let reported = reported.map_err(|error| error.to_string())?;
         Ok((reported.phyrs, reported.bytes))
+    }
+
+    fn stacks(&self) -> Vec<Stack> {
+        stack::start(Options::default());
+        executor::block_on(stack::started());
+        stack::stacks()
     }
 
     fn start(&self, stress: Stress) -> usize {

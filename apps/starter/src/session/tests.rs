@@ -403,3 +403,4 @@ mod disks;
 mod files;
 mod jobs;
 mod memory;
+mod network;

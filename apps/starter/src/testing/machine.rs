@@ -15,6 +15,7 @@ use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{Cache, LeafCount, MapError};
 use kernel::memory::regions::{Kind, Provider, Region};
 use kernel::memory::virt::{VirtAddr, VirtRange};
+use kernel::net::stack::Stack;
 use kernel::pci::bar::Need;
 use kernel::pci::{Function, PciAddress};
 use kernel::storage::Name;
@@ -105,6 +106,7 @@ pub(crate) struct Fake {
     pub(crate) copied: Cell<u64>,
     pub(crate) copies: bool,
     pub(crate) jobs: RefCell<Vec<Job>>,
+    pub(crate) stacks: Vec<Stack>,
     /// How each job will end.
     pub(crate) ends: RefCell<Vec<Result<String, String>>>,
 }
@@ -130,6 +132,7 @@ impl Default for Fake {
             balloons: Vec::new(),
             copied: Cell::new(0),
             copies: false,
+            stacks: Vec::new(),
             jobs: RefCell::default(),
             ends: RefCell::default(),
         }
@@ -372,6 +375,10 @@ impl System for Fake {
         });
         self.ends.borrow_mut().push(end);
         number
+    }
+
+    fn stacks(&self) -> Vec<Stack> {
+        self.stacks.clone()
     }
 
     fn jobs(&self) -> Vec<Job> {

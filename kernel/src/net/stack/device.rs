@@ -1,0 +1,137 @@
+//! The engine's device: one frame in, some frames out, and nothing below.
+//!
+//! The engine is called with one frame at a time, which lies in the memory that the card has put it in. What it
+//! emits is collected, and looked at before it goes to the card: so neither side holds the other.
+
+use crate::dma::Memory;
+use crate::net::{Properties, Received};
+use alloc::vec;
+use alloc::vec::Vec;
+use smoltcp::phy::{
+    self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, RxToken, TxToken,
+};
+use smoltcp::time::Instant;
+
+use super::segment::ETHERNET;
+
+/// What the engine takes for a device.
+pub(super) struct Device {
+    capabilities: DeviceCapabilities,
+    arriving: Option<Received>,
+    /// A copy of a frame that is in several pieces, or whose memory has no bytes.
+    gathered: Option<Vec<u8>>,
+    is_new: bool,
+    /// What the engine has emitted.
+    pub(super) emitted: Vec<Vec<u8>>,
+    /// Frames that it may still emit.
+    pub(super) room: usize,
+}
+
+impl Device {
+    pub(super) fn new(properties: &Properties) -> Self {
+        // Of TCP and UDP the card or `sums` takes care.
+        let mut checksum = ChecksumCapabilities::default();
+        (checksum.tcp, checksum.udp) = (Checksum::None, Checksum::None);
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = usize::from(properties.mtu) + ETHERNET;
+        capabilities.checksum = checksum;
+        Self {
+            capabilities,
+            arriving: None,
+            gathered: None,
+            is_new: false,
+            emitted: Vec::new(),
+            room: 0,
+        }
+    }
+
+    /// A frame has arrived. `false`: it cannot be read, and was let go.
+    pub(super) fn put(&mut self, frame: Received) -> bool {
+        self.gathered = None;
+        if !frame.is_one_piece() {
+            let mut bytes = vec![0; frame.len()];
+            if frame.copy_to(0, &mut bytes).is_err() {
+                self.arriving = Some(frame);
+                return false;
+            }
+            self.gathered = Some(bytes);
+        }
+        self.arriving = Some(frame);
+        self.is_new = true;
+        true
+    }
+
+    /// The frame that has arrived.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match (&self.gathered, &self.arriving) {
+            (Some(bytes), _) => bytes,
+            (None, Some(frame)) => frame.first.bytes(),
+            _ => &[],
+        }
+    }
+
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        match (&mut self.gathered, &mut self.arriving) {
+            (Some(bytes), _) => bytes,
+            (None, Some(frame)) => frame.first.bytes_mut(),
+            _ => &mut [],
+        }
+    }
+
+    /// The memory of the frame that has arrived, for others.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Memory> + use<> {
+        (self.gathered, self.is_new) = (None, false);
+        self.arriving
+            .take()
+            .into_iter()
+            .flat_map(Received::into_pieces)
+    }
+}
+
+impl phy::Device for Device {
+    type RxToken<'a> = Arrived<'a>;
+    type TxToken<'a> = Emitted<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Arrived<'_>, Emitted<'_>)> {
+        if !core::mem::take(&mut self.is_new) {
+            return None;
+        }
+        let bytes = match (&self.gathered, &self.arriving) {
+            (Some(bytes), _) => &bytes[..],
+            (None, Some(frame)) => frame.first.bytes(),
+            _ => return None,
+        };
+        Some((Arrived(bytes), Emitted(&mut self.emitted)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Emitted<'_>> {
+        self.room = self.room.checked_sub(1)?;
+        Some(Emitted(&mut self.emitted))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.capabilities.clone()
+    }
+}
+
+/// The bytes of a frame that has arrived.
+pub(super) struct Arrived<'a>(&'a [u8]);
+
+impl RxToken for Arrived<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
+
+/// Room for a frame that leaves.
+pub(super) struct Emitted<'a>(&'a mut Vec<Vec<u8>>);
+
+impl TxToken for Emitted<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
+        let mut frame = vec![0; len];
+        let result = write(&mut frame);
+        self.0.push(frame);
+        result
+    }
+}

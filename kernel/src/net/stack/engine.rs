@@ -1,0 +1,410 @@
+//! All of a stack on one interface: the engine below, the connections above, and who is to be looked at when.
+//!
+//! One call of [`Engine::poll`] takes what has arrived, looks at connections whose time has come or that
+//! somebody has touched, and hands everything that leaves to the card, which hears of it once. Nothing here
+//! waits, and no other function sends: whoever writes to a connection puts it on a list.
+
+use super::card::Card;
+use super::device::Device;
+use super::ended::Ended;
+use super::listening::Listening;
+use super::neighbours::Neighbours;
+use super::options::{Counters, Lease, Options};
+use super::segment::{self, ETHERNET, Segment};
+use super::slots::{Id, Slots};
+use super::sums;
+use super::tcp::Tcp;
+use crate::dma::Owner;
+use crate::net::{Interface, MacAddress, Offload, Outgoing, Received};
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
+use smoltcp::iface::{self, SocketHandle, SocketSet};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress};
+
+/// Most frames that are taken in one turn.
+const BUDGET: usize = 64;
+
+/// A stack.
+pub(super) struct Engine {
+    pub(super) card: Card,
+    pub(super) device: Device,
+    pub(super) iface: iface::Interface,
+    /// The sockets that are no connections.
+    pub(super) main: SocketSet<'static>,
+    pub(super) dns: SocketHandle,
+    /// Names that are asked for.
+    pub(super) questions: usize,
+    pub(super) dhcp: Option<SocketHandle>,
+    pub(super) lease: Option<Lease>,
+    pub(super) dns_servers: Vec<core::net::IpAddr>,
+    /// Somebody has touched a socket of the main set.
+    pub(super) is_main_touched: bool,
+    main_alarm: u64,
+    pub(super) options: Options,
+    pub(super) tcps: Slots<Box<Tcp>>,
+    pub(super) paths: BTreeMap<segment::Ends, Id>,
+    pub(super) listeners: BTreeMap<u16, Listening>,
+    pub(super) ended: Ended,
+    pub(super) neighbours: Neighbours,
+    /// Connections that are to be looked at in the next turn.
+    pub(super) listed: VecDeque<Id>,
+    alarms: BTreeSet<(u64, Id)>,
+    pub(super) counters: Counters,
+    /// Who calls `poll`, to be woken when there is something to do.
+    caller: Option<Waker>,
+    is_called: bool,
+    /// Who waits for addresses to change.
+    pub(super) watching: Vec<Waker>,
+    pub(super) changes: u64,
+    card_changes: u64,
+    pub(super) random: u64,
+    pub(super) is_gone: bool,
+    spare: Vec<Vec<u8>>,
+}
+
+/// What a turn has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There is more to do, now.
+    Again,
+    /// There is nothing to do before this time, if nothing happens.
+    Until(u64),
+    /// The interface is gone, and so is all that went through it.
+    Gone,
+}
+
+pub(super) fn instant(now: u64) -> Instant {
+    Instant::from_micros(now.min(i64::MAX as u64) as i64)
+}
+
+pub(super) fn hardware(address: MacAddress) -> Option<HardwareAddress> {
+    let is_one = !address.is_multicast() && address.0 != [0; 6];
+    is_one.then_some(HardwareAddress::Ethernet(EthernetAddress(address.0)))
+}
+
+impl Engine {
+    /// A stack on an interface. `None` if its address is none.
+    pub(super) fn new(interface: Arc<dyn Interface>, options: Options, now: u64) -> Option<Self> {
+        let card = Card::new(interface);
+        let mut device = Device::new(card.properties());
+        let mut config = iface::Config::new(hardware(card.properties().address)?);
+        config.random_seed = options.seed;
+        config.slaac = options.ipv6;
+        let iface = iface::Interface::new(config, &mut device, instant(now));
+        let mut main = SocketSet::new(Vec::new());
+        let queries: Vec<Option<smoltcp::socket::dns::DnsQuery>> = Vec::new();
+        let dns = main.add(smoltcp::socket::dns::Socket::new(&[], queries));
+        let mut engine = Self {
+            card,
+            device,
+            iface,
+            main,
+            dns,
+            questions: 0,
+            dhcp: None,
+            lease: None,
+            dns_servers: Vec::new(),
+            is_main_touched: true,
+            main_alarm: 0,
+            random: options.seed,
+            options,
+            tcps: Slots::new(),
+            paths: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            ended: Ended::default(),
+            neighbours: Neighbours::default(),
+            listed: VecDeque::new(),
+            alarms: BTreeSet::new(),
+            counters: Counters::default(),
+            caller: None,
+            is_called: false,
+            watching: Vec::new(),
+            changes: 0,
+            card_changes: 0,
+            is_gone: false,
+            spare: Vec::new(),
+        };
+        engine.set_up();
+        Some(engine)
+    }
+
+    /// Lays memory ready for what arrives. On the core that polls, once.
+    pub(super) fn supply(&self) {
+        self.card.supply_all();
+    }
+
+    /// Who is to be woken, outside of the lock, because something was touched.
+    pub(super) fn take_call(&mut self) -> Option<Waker> {
+        match core::mem::take(&mut self.is_called) {
+            true => self.caller.take(),
+            false => None,
+        }
+    }
+
+    /// A connection is to be looked at.
+    pub(super) fn list(&mut self, id: Id) {
+        if let Some(tcp) = self.tcps.get_mut(id)
+            && !core::mem::replace(&mut tcp.is_listed, true)
+        {
+            self.listed.push_back(id);
+            self.is_called = true;
+        }
+    }
+
+    /// A socket of the main set was touched.
+    pub(super) fn touch_main(&mut self) {
+        self.is_main_touched = true;
+        self.is_called = true;
+    }
+
+    /// Does everything that is to be done at this time.
+    pub(super) fn poll(&mut self, now: u64, cx: &mut Context<'_>) -> Turn {
+        self.counters.turns += 1;
+        if !self
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.will_wake(cx.waker()))
+        {
+            self.caller = Some(cx.waker().clone());
+        }
+        self.follow_card(cx);
+        self.card.drain(cx);
+        let Ok(may_be_more) = self.receive(now, cx) else {
+            self.leave();
+            return Turn::Gone;
+        };
+        self.ring(now);
+        self.poll_listed(now);
+        self.poll_main(now);
+        self.is_called = false;
+        if self.card.room() == 0 {
+            self.card.drain(cx);
+        }
+        let has_listed = !self.listed.is_empty() && self.card.room() > 0;
+        if may_be_more || has_listed || self.is_main_touched && self.card.room() > 0 {
+            return Turn::Again;
+        }
+        let alarm = self.alarms.first().map_or(u64::MAX, |alarm| alarm.0);
+        Turn::Until(alarm.min(self.main_alarm))
+    }
+
+    /// The card's address may change.
+    fn follow_card(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(changes) = self
+            .card
+            .interface()
+            .clone()
+            .poll_changed(self.card_changes, cx)
+        {
+            if changes == self.card_changes {
+                return;
+            }
+            self.card_changes = changes;
+            if let Some(address) = hardware(self.card.interface().properties().address) {
+                self.iface.set_hardware_addr(address);
+            }
+        }
+    }
+
+    /// Takes what has arrived. Whether there may be more; an error if nothing will come any more.
+    fn receive(&mut self, now: u64, cx: &mut Context<'_>) -> Result<bool, ()> {
+        for _ in 0..BUDGET {
+            match self.card.poll_receive(cx) {
+                Poll::Ready(Some(frame)) => self.arrives(frame, now),
+                Poll::Ready(None) => return Err(()),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    fn arrives(&mut self, frame: Received, now: u64) {
+        self.counters.received += 1;
+        let checked = frame.checked;
+        if self.device.put(frame) {
+            let bytes = self.device.bytes();
+            match segment::carried(bytes) {
+                None => self.other_arrives(now),
+                Some(carried) => {
+                    let is_right = sums::is_right(bytes, &carried, checked);
+                    match Segment::read(bytes, &carried) {
+                        _ if !is_right => self.counters.damaged += 1,
+                        Some((segment, source, target)) => {
+                            self.segment_arrives(&segment, source, target, now);
+                        }
+                        None => self.other_arrives(now),
+                    }
+                }
+            }
+        } else {
+            self.counters.damaged += 1;
+        }
+        for memory in self.device.take() {
+            self.card.recycle(memory);
+        }
+    }
+
+    /// A frame of no connection has arrived.
+    pub(super) fn other_arrives(&mut self, now: u64) {
+        if self.neighbours.observe(self.device.bytes()) {
+            // Whoever waits for this neighbour waits no longer.
+            let waiting = self.tcps.iter().filter(|(_, tcp)| !tcp.is_open());
+            let waiting: Vec<Id> = waiting.map(|(id, _)| id).collect();
+            waiting.into_iter().for_each(|id| self.list(id));
+        }
+        self.iface
+            .poll_ingress_single(instant(now), &mut self.device, &mut self.main);
+        self.is_main_touched = true;
+        self.emit(None, true);
+    }
+
+    /// Hands on what the engine has emitted, for this connection or for none.
+    pub(super) fn emit(&mut self, owner: Option<Id>, is_answer: bool) {
+        if self.device.emitted.is_empty() {
+            return;
+        }
+        let spare = core::mem::take(&mut self.spare);
+        let mut frames = core::mem::replace(&mut self.device.emitted, spare);
+        for mut frame in frames.drain(..) {
+            let tcp = owner.and_then(|id| self.tcps.get_mut(id));
+            let is_sent = tcp.is_none_or(|tcp| {
+                let carried = segment::carried(&frame);
+                let read = carried.and_then(|carried| Segment::read(&frame, &carried));
+                match read {
+                    Some((segment, source, target))
+                        if source == tcp.ends.local && target == tcp.ends.remote =>
+                    {
+                        tcp.departs(&segment, &mut frame, is_answer)
+                    }
+                    _ => true,
+                }
+            });
+            if is_sent {
+                self.transmit(frame);
+            }
+        }
+        self.spare = frames;
+    }
+
+    /// Sends a frame that is complete but for its checksum.
+    pub(super) fn transmit(&mut self, mut frame: Vec<u8>) {
+        if self.card.room() == 0 || frame.len() < ETHERNET {
+            self.counters.dropped += 1;
+            return;
+        }
+        let sum = sums::prepare(&mut frame, None, &self.card.properties().offloads);
+        let offload = Offload {
+            checksum: sum.unwrap_or(None),
+            segmentation: None,
+        };
+        self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
+    }
+
+    pub(super) fn hand_over(&mut self, frame: Outgoing) {
+        self.counters.sent += 1;
+        self.card.send(frame);
+    }
+
+    /// Lists the connections whose time has come.
+    fn ring(&mut self, now: u64) {
+        while let Some((at, id)) = self.alarms.first().copied() {
+            if at > now {
+                return;
+            }
+            self.alarms.pop_first();
+            if let Some(tcp) = self.tcps.get_mut(id)
+                && tcp.alarm == at
+            {
+                tcp.alarm = u64::MAX;
+                self.list(id);
+            }
+        }
+    }
+
+    /// A connection is to be looked at by this time.
+    pub(super) fn set_alarm(&mut self, id: Id, at: u64) {
+        let Some(tcp) = self.tcps.get_mut(id) else {
+            return;
+        };
+        // One that rings too early is cheaper than one that is moved each time.
+        if at < tcp.alarm {
+            if tcp.alarm != u64::MAX {
+                self.alarms.remove(&(tcp.alarm, id));
+            }
+            tcp.alarm = at;
+            self.alarms.insert((at, id));
+        }
+    }
+
+    fn poll_listed(&mut self, now: u64) {
+        for _ in 0..self.listed.len() {
+            if self.card.room() == 0 {
+                return;
+            }
+            let Some(id) = self.listed.pop_front() else {
+                return;
+            };
+            if let Some(tcp) = self.tcps.get_mut(id) {
+                tcp.is_listed = false;
+                self.poll_tcp(id, now);
+            }
+        }
+    }
+
+    fn poll_main(&mut self, now: u64) {
+        if !self.is_main_touched && self.main_alarm > now {
+            return;
+        }
+        self.is_main_touched = false;
+        let at = instant(now);
+        self.iface.poll_maintenance(at);
+        // Each call sends at most one frame of each socket.
+        for _ in 0..BUDGET {
+            self.device.room = self.card.room();
+            let result = self.iface.poll_egress(at, &mut self.device, &mut self.main);
+            self.emit(None, false);
+            if result == iface::PollResult::None {
+                break;
+            }
+        }
+        self.follow_dhcp();
+        let next = self.iface.poll_at(at, &self.main);
+        let next = next.map_or(u64::MAX, |at| at.total_micros().max(0) as u64);
+        // What cannot be done now is not tried all the time.
+        self.main_alarm = next.max(now + 1000);
+    }
+
+    /// The interface is gone.
+    fn leave(&mut self) {
+        self.is_gone = true;
+        let all: Vec<Id> = self.tcps.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.lose(id);
+        }
+        for listening in self.listeners.values_mut() {
+            listening.wake();
+        }
+        for (_, socket) in self.main.iter_mut() {
+            if let smoltcp::socket::Socket::Udp(socket) = socket {
+                socket.close();
+            }
+        }
+        core::mem::take(&mut self.watching)
+            .into_iter()
+            .for_each(Waker::wake);
+    }
+
+    /// A number that is hard to guess, if the seed is.
+    pub(super) fn draw(&mut self) -> u64 {
+        // SplitMix64.
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

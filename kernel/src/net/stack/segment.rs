@@ -1,0 +1,229 @@
+//! Segments of TCP in frames: read, and changed.
+//!
+//! Only what is whole and without extensions between IP and TCP is read here. Everything else is the
+//! engine's, which looks at it once more in any case.
+
+use core::ops::Range;
+use smoltcp::wire::{
+    EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet,
+    TcpPacket, TcpSeqNumber,
+};
+
+/// Bytes of an Ethernet header.
+pub(super) const ETHERNET: usize = 14;
+
+/// Bytes of a TCP header without options.
+pub(super) const TCP: usize = 20;
+
+/// Both ends of a connection, as this machine sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ends {
+    pub(super) local: IpEndpoint,
+    pub(super) remote: IpEndpoint,
+}
+
+/// What the header of a segment says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Segment {
+    pub(super) seq: u32,
+    pub(super) ack: Option<u32>,
+    /// As it is in the header.
+    pub(super) window: u16,
+    pub(super) syn: bool,
+    pub(super) fin: bool,
+    pub(super) rst: bool,
+    /// Bytes of data.
+    pub(super) len: usize,
+    /// Where its TCP header starts in the frame.
+    pub(super) tcp: usize,
+}
+
+/// What a SYN says besides.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SynOptions {
+    pub(super) mss: Option<u16>,
+    /// By how many bits windows are shifted, if they are.
+    pub(super) shift: Option<u8>,
+}
+
+/// IP, as far as what it carries is concerned.
+#[derive(Debug, Clone)]
+pub(super) struct Carried {
+    pub(super) source: IpAddress,
+    pub(super) target: IpAddress,
+    pub(super) protocol: IpProtocol,
+    /// Where what it carries lies in the frame.
+    pub(super) payload: Range<usize>,
+}
+
+/// What the IP packet in a frame carries. `None` for anything else, and for fragments.
+pub(super) fn carried(frame: &[u8]) -> Option<Carried> {
+    let ethernet = EthernetFrame::new_checked(frame).ok()?;
+    match ethernet.ethertype() {
+        EthernetProtocol::Ipv4 => {
+            let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+            let is_whole = !packet.more_frags() && packet.frag_offset() == 0;
+            let (header, total) = (packet.header_len(), packet.total_len());
+            (is_whole && packet.version() == 4).then(|| Carried {
+                source: packet.src_addr().into(),
+                target: packet.dst_addr().into(),
+                protocol: packet.next_header(),
+                payload: ETHERNET + usize::from(header)..ETHERNET + usize::from(total),
+            })
+        }
+        EthernetProtocol::Ipv6 => {
+            let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            (packet.version() == 6).then(|| Carried {
+                source: packet.src_addr().into(),
+                target: packet.dst_addr().into(),
+                protocol: packet.next_header(),
+                payload: ETHERNET + packet.header_len()..ETHERNET + packet.total_len(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the header of an IPv4 packet in a frame is as it was sent. That of IPv6 has no checksum.
+pub(super) fn is_header_right(frame: &[u8]) -> bool {
+    match EthernetFrame::new_checked(frame) {
+        Ok(ethernet) if ethernet.ethertype() == EthernetProtocol::Ipv4 => {
+            Ipv4Packet::new_checked(ethernet.payload()).is_ok_and(|packet| packet.verify_checksum())
+        }
+        _ => true,
+    }
+}
+
+impl Segment {
+    /// The segment in a frame, and where it comes from and goes to.
+    pub(super) fn read(frame: &[u8], carried: &Carried) -> Option<(Self, IpEndpoint, IpEndpoint)> {
+        if carried.protocol != IpProtocol::Tcp {
+            return None;
+        }
+        let packet = TcpPacket::new_checked(frame.get(carried.payload.clone())?).ok()?;
+        let number = |number: TcpSeqNumber| number.0 as u32;
+        let segment = Self {
+            seq: number(packet.seq_number()),
+            ack: packet.ack().then(|| number(packet.ack_number())),
+            window: packet.window_len(),
+            syn: packet.syn(),
+            fin: packet.fin(),
+            rst: packet.rst(),
+            len: packet.payload().len(),
+            tcp: carried.payload.start,
+        };
+        let source = IpEndpoint::new(carried.source, packet.src_port());
+        let target = IpEndpoint::new(carried.target, packet.dst_port());
+        Some((segment, source, target))
+    }
+
+    /// Whether it says nothing but what has arrived.
+    pub(super) fn is_pure_ack(&self) -> bool {
+        self.ack.is_some() && self.len == 0 && !self.syn && !self.fin && !self.rst
+    }
+
+    /// The options of a SYN in a frame.
+    pub(super) fn options(&self, frame: &[u8]) -> SynOptions {
+        let summary = TcpPacket::new_checked(&frame[self.tcp..])
+            .ok()
+            .and_then(|packet| packet.options_summary().ok());
+        let (mss, shift) = summary.map_or((None, None), |options| {
+            (options.max_segment_size, options.window_scale)
+        });
+        SynOptions {
+            mss,
+            // More makes no sense (RFC 7323, 2.3).
+            shift: shift.map(|shift| shift.min(14)),
+        }
+    }
+
+    /// Puts another sequence number into the frame.
+    pub(super) fn set_seq(&self, frame: &mut [u8], seq: u32) {
+        put(frame, self.tcp + 4, seq);
+    }
+
+    /// Puts another acknowledgement into the frame.
+    pub(super) fn set_ack(&self, frame: &mut [u8], ack: u32) {
+        put(frame, self.tcp + 8, ack);
+    }
+}
+
+fn put(frame: &mut [u8], at: usize, number: u32) {
+    if let Some(field) = frame.get_mut(at..at + 4) {
+        field.copy_from_slice(&number.to_be_bytes());
+    }
+}
+
+/// The headers of a connection's segments, as they were in the last one.
+#[derive(Debug, Clone)]
+pub(super) struct Template {
+    bytes: [u8; ETHERNET + 40 + TCP],
+    /// Where the TCP header starts.
+    tcp: usize,
+    /// Which packet of IPv4 is the next.
+    ident: u16,
+}
+
+/// What is different from segment to segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields {
+    pub(super) seq: u32,
+    pub(super) ack: u32,
+    pub(super) window: u16,
+    /// Whoever reads should be told of it: there is no more behind it at this moment.
+    pub(super) push: bool,
+    pub(super) len: usize,
+}
+
+impl Template {
+    /// The headers of a segment that leaves. Nothing that is longer than usual is one.
+    pub(super) fn of(frame: &[u8], segment: &Segment) -> Option<Self> {
+        let mut bytes = [0; ETHERNET + 40 + TCP];
+        let len = segment.tcp + TCP;
+        bytes.get_mut(..len)?.copy_from_slice(frame.get(..len)?);
+        let tcp = segment.tcp;
+        let ident = 0;
+        Some(Self { bytes, tcp, ident })
+    }
+
+    /// Goes on counting packets where another left off.
+    pub(super) fn follow(&mut self, other: &Self) {
+        self.ident = other.ident;
+    }
+
+    pub(super) fn is_ipv4(&self) -> bool {
+        self.bytes[ETHERNET] >> 4 == 4
+    }
+
+    /// Bytes of all headers.
+    pub(super) fn len(&self) -> usize {
+        self.tcp + TCP
+    }
+
+    /// Writes the headers of a segment. Its checksum is still to be filled in.
+    pub(super) fn write(&mut self, into: &mut [u8], fields: &Fields) {
+        let all = self.len();
+        into[..all].copy_from_slice(&self.bytes[..all]);
+        let len = TCP + fields.len;
+        let ip = &mut into[ETHERNET..];
+        if self.is_ipv4() {
+            self.ident = self.ident.wrapping_add(1);
+            let mut packet = Ipv4Packet::new_unchecked(ip);
+            let header = usize::from(packet.header_len());
+            packet.set_total_len((header + len) as u16);
+            packet.set_ident(self.ident);
+            packet.fill_checksum();
+        } else {
+            Ipv6Packet::new_unchecked(ip).set_payload_len(len as u16);
+        }
+        let mut tcp = TcpPacket::new_unchecked(&mut into[self.tcp..]);
+        tcp.set_seq_number(TcpSeqNumber(fields.seq as i32));
+        tcp.set_ack_number(TcpSeqNumber(fields.ack as i32));
+        tcp.clear_flags();
+        tcp.set_header_len(TCP as u8);
+        tcp.set_ack(true);
+        tcp.set_psh(fields.push);
+        tcp.set_window_len(fields.window);
+        tcp.set_urgent_at(0);
+    }
+}

@@ -1,0 +1,240 @@
+//! What is no connection: UDP, echoes, groups, names, addresses that are lent.
+
+use super::{Pair, address, drive, options, sleep};
+use crate::executor::block_on;
+use crate::memory::frames::host;
+use crate::net::stack::{Ipv4, Options, PingError, ResolveError, Stack, UdpError};
+use crate::net::{Interface, Offloads, Wire};
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+#[test]
+fn datagrams_go_both_ways() {
+    let _arena = host::arena();
+    for offloads in [Offloads::NONE, Offloads::ALL] {
+        let pair = Pair::new(offloads);
+        block_on(async {
+            let [one, other] = [
+                pair.stacks[0].udp(0).unwrap(),
+                pair.stacks[1].udp(53).unwrap(),
+            ];
+            assert_eq!(pair.stacks[1].udp(53).err(), Some(UdpError::InUse));
+            let to = SocketAddr::new(address(1), 53);
+            let longest = super::pattern(1, 0, 1472);
+            let mut bytes = [0; 2000];
+            for sent in [&b"a question"[..], &[], &longest] {
+                one.send_to(sent, to).await.unwrap();
+                let (len, from) = other.receive_from(&mut bytes).await.unwrap();
+                assert_eq!(&bytes[..len], sent);
+                assert_eq!(from, SocketAddr::new(address(0), one.port()));
+                other.send_to(b"an answer", from).await.unwrap();
+                assert_eq!(one.receive_from(&mut bytes).await.unwrap(), (9, to));
+            }
+            assert_eq!(one.send_to(&[0; 1473], to).await, Err(UdpError::Length));
+        });
+        let damaged = pair
+            .stacks
+            .clone()
+            .map(|stack| stack.status().counters.damaged);
+        assert_eq!(damaged, [0, 0]);
+    }
+}
+
+#[test]
+fn echoes_come_back_or_not() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::ALL);
+    block_on(async {
+        let stack = &pair.stacks[0];
+        // The other end may not be there at once.
+        assert!(stack.ping(address(1), 1, 3_000_000).await.is_ok());
+        let v6: IpAddr = "fe80::ff:fe00:3".parse().unwrap();
+        assert!(stack.ping(v6, 2, 3_000_000).await.is_ok());
+        let nobody = "10.0.0.9".parse().unwrap();
+        assert_eq!(
+            stack.ping(nobody, 3, 3_000_000).await,
+            Err(PingError::TimedOut)
+        );
+        let nowhere = "11.0.0.9".parse().unwrap();
+        assert_eq!(
+            stack.ping(nowhere, 3, 1_000_000).await,
+            Err(PingError::Unreachable)
+        );
+        let status = stack.status();
+        assert!(
+            status
+                .neighbours
+                .contains(&(address(1), pair.wires[1].properties().address))
+        );
+    });
+}
+
+#[test]
+fn a_group_hears_what_is_said_to_it() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    block_on(async {
+        let group: IpAddr = "239.1.2.3".parse().unwrap();
+        let (one, other) = (
+            pair.stacks[0].udp(0).unwrap(),
+            pair.stacks[1].udp(7000).unwrap(),
+        );
+        let to = SocketAddr::new(group, 7000);
+        one.send_to(b"nobody", to).await.unwrap();
+        sleep(1000).await;
+        pair.stacks[1].join(group).unwrap();
+        assert!(pair.stacks[1].join(address(0)).is_err());
+        one.send_to(b"all of you", to).await.unwrap();
+        let mut bytes = [0; 100];
+        assert_eq!(other.receive_from(&mut bytes).await.unwrap().0, 10);
+        pair.stacks[1].leave(group).unwrap();
+        one.send_to(b"nobody", to).await.unwrap();
+        one.send_to(b"you", SocketAddr::new(address(1), 7000))
+            .await
+            .unwrap();
+        assert_eq!(other.receive_from(&mut bytes).await.unwrap().0, 3);
+    });
+}
+
+/// A name is asked for at the other end, where the test answers.
+#[test]
+fn a_name_has_addresses() {
+    let _arena = host::arena();
+    let pair = Pair::with(Offloads::NONE, |options| Options {
+        ipv4: match options.ipv4 {
+            Ipv4::Fixed {
+                address,
+                prefix,
+                router,
+                ..
+            } => Ipv4::Fixed {
+                address,
+                prefix,
+                router,
+                dns: vec![super::address(1)],
+            },
+            other => other,
+        },
+        ..options
+    });
+    block_on(async {
+        let server = pair.stacks[1].udp(53).unwrap();
+        let answers = async {
+            let mut bytes = [0; 512];
+            loop {
+                let (len, from) = server.receive_from(&mut bytes).await.unwrap();
+                let answer = answer(&bytes[..len]);
+                server.send_to(&answer, from).await.unwrap();
+            }
+        };
+        let asks = async {
+            let stack = &pair.stacks[0];
+            let found = stack.resolve("phyros.example").await;
+            assert_eq!(found, Ok(vec!["192.0.2.7".parse().unwrap()]));
+            assert_eq!(
+                stack.resolve("nobody.example").await,
+                Err(ResolveError::Unknown)
+            );
+            assert_eq!(stack.resolve("a..b").await, Err(ResolveError::Name));
+            assert_eq!(
+                stack.resolve("10.0.0.9").await,
+                Ok(vec!["10.0.0.9".parse().unwrap()])
+            );
+            // Questions that nobody waits for any more are taken back.
+            for _ in 0..100 {
+                let ask = stack.resolve("phyros.example");
+                embassy_futures::select::select(ask, embassy_futures::yield_now()).await;
+            }
+            assert!(stack.resolve("phyros.example").await.is_ok());
+        };
+        embassy_futures::select::select(answers, asks).await;
+    });
+    let pair = Pair::new(Offloads::NONE);
+    let nobody = block_on(pair.stacks[0].resolve("phyros.example"));
+    assert_eq!(nobody, Err(ResolveError::NoServer));
+}
+
+/// An answer of a server that knows one name.
+fn answer(question: &[u8]) -> Vec<u8> {
+    let is_known = question.windows(6).any(|part| part == b"phyros");
+    let is_v4 = question[question.len() - 3] == 1;
+    let mut answer = question.to_vec();
+    let found = is_known && is_v4;
+    // An answer; recursion is there; the name is unknown.
+    answer[2..4].copy_from_slice(&[0x81, if is_known { 0x80 } else { 0x83 }]);
+    answer[7] = u8::from(found);
+    if found {
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
+    }
+    answer
+}
+
+/// The other end lends addresses.
+#[test]
+fn an_address_is_lent() {
+    use smoltcp::wire::*;
+    let _arena = host::arena();
+    let wires = Wire::pair(1500, Offloads::ALL);
+    let lends = Stack::new(wires[1].clone(), options(1)).unwrap();
+    let borrows = Options {
+        ipv4: Ipv4::Dhcp,
+        ..options(0)
+    };
+    let borrows = Stack::new(wires[0].clone(), borrows).unwrap();
+    let _tasks = [drive(&lends), drive(&borrows)];
+    block_on(async {
+        let server = lends.udp(67).unwrap();
+        let mut bytes = [0; 1500];
+        let serves = async {
+            loop {
+                let (len, _) = server.receive_from(&mut bytes).await.unwrap();
+                let packet = DhcpPacket::new_checked(&bytes[..len]).unwrap();
+                let asked = DhcpRepr::parse(&packet).unwrap();
+                let kind = match asked.message_type {
+                    DhcpMessageType::Discover => DhcpMessageType::Offer,
+                    _ => DhcpMessageType::Ack,
+                };
+                let address = Ipv4Addr::new(10, 0, 0, 55);
+                let server_ip = Ipv4Addr::new(10, 0, 0, 2);
+                let repr = DhcpRepr {
+                    message_type: kind,
+                    your_ip: address,
+                    server_ip,
+                    router: Some(server_ip),
+                    subnet_mask: Some(Ipv4Addr::new(255, 255, 255, 0)),
+                    server_identifier: Some(server_ip),
+                    lease_duration: Some(600),
+                    requested_ip: None,
+                    client_identifier: None,
+                    parameter_request_list: None,
+                    dns_servers: Some([server_ip].into_iter().collect()),
+                    max_size: None,
+                    ..asked
+                };
+                let mut reply = vec![0; repr.buffer_len()];
+                repr.emit(&mut DhcpPacket::new_unchecked(&mut reply[..]))
+                    .unwrap();
+                let all = SocketAddr::new(Ipv4Addr::BROADCAST.into(), 68);
+                server.send_to(&reply, all).await.unwrap();
+            }
+        };
+        let waits = async { assert!(borrows.has_address().await) };
+        embassy_futures::select::select(serves, waits).await;
+        let status = borrows.status();
+        let lease = status.lease.unwrap();
+        assert_eq!(
+            (lease.address, lease.prefix),
+            (Ipv4Addr::new(10, 0, 0, 55), 24)
+        );
+        assert_eq!(status.dns, [address(1)]);
+        assert_eq!(
+            status.routes,
+            [(Ipv4Addr::UNSPECIFIED.into(), 0, address(1))]
+        );
+        assert!(borrows.ping(address(1), 1, 1_000_000).await.is_ok());
+        // With a router, everything is somewhere.
+        assert!(borrows.has_way("8.8.8.8".parse().unwrap()));
+        assert!(!borrows.is_near("8.8.8.8".parse().unwrap()));
+    });
+}
