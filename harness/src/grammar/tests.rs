@@ -39,6 +39,10 @@ fn the_words_about_other_devices_are_understood() {
     let needs = Needs::parse("edu,virtio-iommu").unwrap();
     assert_eq!((needs.disks, needs.iommu), (0, None));
     assert_eq!(needs.devices, ["virtio-iommu-pci", "edu"]);
+    let needs = Needs::parse("entropy,balloon").unwrap();
+    assert_eq!((needs.disks, needs.entropy), (0, true));
+    let reporting = "virtio-balloon-pci,free-page-reporting=on";
+    assert_eq!(needs.devices, [reporting]);
     let needs = Needs::parse("nvme,iommu=caching-mode=on+aw-bits=48").unwrap();
     let properties = ["caching-mode=on", "aw-bits=48"].map(str::to_owned);
     assert_eq!(needs.iommu.unwrap(), properties);

@@ -193,7 +193,14 @@ fn memory_besides_ram_reaches_the_command_line() {
     let names: Vec<_> = machine.files().into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
-        ["ivshmem0", "ivshmem1", "nvdimm0", "virtio-pmem0", "pmr0"]
+        [
+            "ivshmem0",
+            "ivshmem1",
+            "nvdimm0",
+            "virtio-pmem0",
+            "entropy0",
+            "pmr0"
+        ]
     );
 }
 

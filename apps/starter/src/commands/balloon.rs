@@ -8,7 +8,7 @@ use alloc::string::String;
 pub(super) const COMMAND: Command = Command {
     name: "balloon",
     usage: "[report]",
-    about: "show what the hypervisor has back, or tell it what is free",
+    about: "show the memory balloon, or tell the hypervisor what is free",
     details: "`balloon report` tells the hypervisor of all free extents of at least 2 MiB. It may use what is\n\
               behind them for others, until they are used here again.\n",
     run,
