@@ -12,7 +12,8 @@
 //!
 //! Nobody copies it. What a service writes itself is small: the head of an answer, a line of a protocol.
 //!
-//! - [`http`]: files, folders, and pages about the machine.
+//! - [`http`]: files, folders, and pages about the machine;
+//! - [`nbd`]: disks.
 //!
 //! What holds everywhere:
 //!
@@ -26,6 +27,7 @@ extern crate alloc;
 pub mod clock;
 pub mod counter;
 pub mod http;
+pub mod nbd;
 
 #[cfg(test)]
 mod testing;
