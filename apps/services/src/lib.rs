@@ -12,8 +12,8 @@
 //!
 //! Nobody copies it. What a service writes itself is small: the head of an answer, a line of a protocol.
 //!
-//! - [`http`]: files, folders, and pages about the machine;
-//! - [`nbd`]: disks.
+//! - [`http`] for files, folders, and pages about the machine;
+//! - [`nbd`] for disks.
 //!
 //! What holds everywhere:
 //!

@@ -10,8 +10,8 @@
 //! - [`wire`]: the numbers of the protocol;
 //! - [`option`], [`request`] and [`reply`]: from bytes to what they say, and back;
 //! - [`export`]: a disk as it is given out, and what is done to it;
-//! - [`locks`]: which writes must wait for each other;
-//! - `handshake` and [`session`]: one connection.
+//! - [`cover`]: the blocks that bytes are in, and [`locks`]: which writes must wait for each other;
+//! - `handshake`, `intake` and [`session`]: one connection.
 //!
 //! # Blocks
 //!
@@ -24,8 +24,10 @@
 //! A write is answered when the disk has done it, and a flush concerns everything that the disk has done.
 //! So a flush on one connection covers what was answered on all others, and clients may use several.
 
+pub mod cover;
 pub mod export;
 mod handshake;
+mod intake;
 pub mod limits;
 pub mod locks;
 pub mod option;

@@ -1,7 +1,6 @@
 //! Options: what a client wants to know, or to agree on, before it sends requests.
 
 use super::wire::{OPTION, OPTION_REPLY, handshake, info};
-use alloc::vec;
 use alloc::vec::Vec;
 
 /// Bytes of the header of an option.
@@ -107,7 +106,7 @@ pub fn begin(len: u64, flags: u16, client: ClientFlags) -> Vec<u8> {
     let mut bytes = len.to_be_bytes().to_vec();
     bytes.extend_from_slice(&flags.to_be_bytes());
     if !client.no_zeroes {
-        bytes.extend_from_slice(&vec![0; 124]);
+        bytes.extend_from_slice(&[0; 124]);
     }
     bytes
 }

@@ -7,17 +7,16 @@
 //! Writes that were begun are carried out, also when the connection ends. A write of which not all
 //! data has come is none.
 
-use super::export::{Cover, Export, Exports, Failure};
+use super::export::{Export, Exports, Failure};
 use super::handshake::{Agreed, agree};
+use super::intake::{Intake, Job, State};
 use super::limits::{Counters, Limits};
 use super::reply;
 use super::request::{Action, LEN, Request};
 use super::wire::{Errno, command};
 use crate::clock::{Clock, within};
-use alloc::vec;
 use alloc::vec::Vec;
 use core::pin::Pin;
-use core::time::Duration;
 use embassy_futures::select::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use kernel::block::Space;
@@ -101,19 +100,6 @@ async fn run<S: Stream, C: Clock>(
     end
 }
 
-/// Something to be done.
-struct Job {
-    cookie: u64,
-    offset: u64,
-    len: u32,
-    is_read: bool,
-    what: Result<Action, Failure>,
-    /// Bytes that it keeps while it is under way.
-    weight: u64,
-    /// The blocks of a write.
-    data: Option<(Memory, Cover)>,
-}
-
 /// Something that was done.
 struct Done {
     cookie: u64,
@@ -161,71 +147,6 @@ async fn perform(export: &Export, job: Job) -> Done {
         is_read,
         weight,
         result,
-    }
-}
-
-/// What has come, and is not a job yet.
-struct Intake {
-    buffer: Vec<u8>,
-    /// The bytes of the buffer that were not looked at yet.
-    start: usize,
-    end: usize,
-    state: State,
-    /// When the first byte of what is not whole yet came.
-    since: Option<Duration>,
-}
-
-/// Where in a request.
-enum State {
-    /// Before it, or in its first bytes.
-    Between,
-    /// It is known, and there is too much under way for it.
-    Waits(Request),
-    /// In its data, of which so much has come. If it is not to be done, the data goes nowhere.
-    Data { job: Job, filled: usize },
-}
-
-impl Intake {
-    fn new() -> Self {
-        Self {
-            buffer: vec![0; 4096],
-            start: 0,
-            end: 0,
-            state: State::Between,
-            since: None,
-        }
-    }
-
-    /// What has come already.
-    fn here(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    /// Where the next bytes are to go.
-    fn room(&mut self) -> &mut [u8] {
-        if let State::Data { job, filled } = &mut self.state
-            && let Some((memory, cover)) = &mut job.data
-        {
-            // Straight to their place.
-            let skip = cover.skip as usize;
-            return &mut memory.bytes_mut()[skip + *filled..skip + job.len as usize];
-        }
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        &mut self.buffer[self.end..]
-    }
-
-    /// So many bytes have come into the room.
-    fn came(&mut self, count: usize) {
-        match &mut self.state {
-            State::Data { job, filled } if job.data.is_some() => *filled += count,
-            _ => self.end += count,
-        }
-    }
-
-    /// Whether something has begun and is not whole.
-    fn is_within(&self) -> bool {
-        self.start < self.end || matches!(self.state, State::Data { .. })
     }
 }
 

@@ -47,7 +47,7 @@ fn place(base: usize, at: u16, len: u16) -> (usize, usize) {
 async fn client(near: &mut testing::End, base: usize, steps: &[Step], size: usize) -> Vec<u8> {
     let mut client = Client::begin(near, base.is_multiple_of(2)).await;
     let mut model: Vec<u8> = (base..base + RANGE).map(byte_at).collect();
-    let mut pending: Vec<(u64, std::ops::Range<usize>, Option<Vec<u8>>)> = vec![];
+    let mut pending: Pending = vec![];
     for step in steps {
         let (at, len) = match *step {
             Step::Read(at, len)
@@ -109,7 +109,10 @@ async fn client(near: &mut testing::End, base: usize, steps: &[Step], size: usiz
     model
 }
 
-fn settle(pending: &mut Vec<(u64, std::ops::Range<usize>, Option<Vec<u8>>)>, reply: Reply) {
+/// What has no reply yet: its cookie, where it is, and what is to be read there.
+type Pending = Vec<(u64, std::ops::Range<usize>, Option<Vec<u8>>)>;
+
+fn settle(pending: &mut Pending, reply: Reply) {
     let at = pending
         .iter()
         .position(|(cookie, ..)| *cookie == reply.cookie)

@@ -17,6 +17,7 @@ fn what_is_read_is_sent_from_where_the_disk_put_it() {
                 let expected: Vec<u8> = (offset..offset + len).map(byte_at).collect();
                 assert!(reply.data == expected, "{len} from {offset} on");
             }
+            assert_eq!(client.len, BYTES as u64);
             let whole = client.read(0, BYTES as u32).await;
             assert!(whole.data == bench.content());
             client.disconnect().await;
