@@ -13,7 +13,9 @@
 //! Nobody copies it. What a service writes itself is small: the head of an answer, a line of a protocol.
 //!
 //! - [`http`] for files, folders, and pages about the machine;
-//! - [`nbd`] for disks.
+//! - [`nbd`] for disks;
+//! - [`iperf`] and [`echo`] to see how fast bytes go, and whether;
+//! - [`appliance`]: what of the machine is shown over HTTP.
 //!
 //! What holds everywhere:
 //!
@@ -24,9 +26,12 @@
 
 extern crate alloc;
 
+pub mod appliance;
 pub mod clock;
 pub mod counter;
+pub mod echo;
 pub mod http;
+pub mod iperf;
 pub mod nbd;
 
 #[cfg(test)]
