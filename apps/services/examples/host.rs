@@ -14,6 +14,7 @@ use services::clock::Clock;
 use services::http::files::{FileSource, Volume};
 use services::http::path::Path;
 use services::http::{self, Found, Site, Trouble};
+use services::iperf;
 use services::nbd::{self, Export, Exports};
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
@@ -119,12 +120,14 @@ fn main() {
         listener.set_nonblocking(true).expect("it can be looked at");
         listener
     };
-    let (web, disks) = (listen(), listen());
+    let (web, disks, speed) = (listen(), listen(), listen());
+    let iperf = iperf::Server::default();
     let port = |listener: &TcpListener| listener.local_addr().expect("it has one").port();
     println!(
-        "ready http=http://127.0.0.1:{} nbd=nbd://127.0.0.1:{}/ram0",
+        "ready http=http://127.0.0.1:{} nbd=nbd://127.0.0.1:{}/ram0 iperf={}",
         port(&web),
-        port(&disks)
+        port(&disks),
+        port(&speed)
     );
     let mut tasks: Vec<Pin<Box<dyn Future<Output = ()> + '_>>> = vec![];
     loop {
@@ -153,6 +156,10 @@ fn main() {
                 &clock,
             );
             tasks.push(Box::pin(async { eprintln!("nbd: {:?}", serve.await) }));
+        }
+        if let Some(stream) = accept(&speed) {
+            let serve = iperf.serve(stream, &iperf::Limits::DEFAULT, &clock);
+            tasks.push(Box::pin(async { eprintln!("iperf: {:?}", serve.await) }));
         }
         let mut cx = Context::from_waker(Waker::noop());
         tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
