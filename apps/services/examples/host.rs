@@ -15,7 +15,7 @@ use services::http::files::{FileSource, Volume};
 use services::http::path::Path;
 use services::http::{self, Found, Site, Trouble};
 use services::iperf;
-use services::nbd::{self, Export, Exports};
+use services::nbd::{self, Export};
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -94,14 +94,6 @@ impl Site for Files {
     }
 }
 
-struct Disks(Vec<Arc<Export>>);
-
-impl Exports for Disks {
-    fn all(&self) -> Vec<Arc<Export>> {
-        self.0.clone()
-    }
-}
-
 fn main() {
     let image = std::env::args()
         .nth(1)
@@ -114,7 +106,7 @@ fn main() {
     let http_counters = http::Counters::new(64);
     let nbd_counters = Arc::new(nbd::Counters::new(64));
     let export = Arc::new(Export::new(disk, true, nbd_counters.clone()));
-    let exports = Disks(vec![export]);
+    let exports = vec![export];
     let listen = || {
         let listener = TcpListener::bind("127.0.0.1:0").expect("there is a port");
         listener.set_nonblocking(true).expect("it can be looked at");

@@ -5,7 +5,7 @@ use super::{json, metrics};
 use crate::http::files::{self, DiskSource, FileSource};
 use crate::http::path::Path;
 use crate::http::{self, Entry, Found, Resource, Site, Source, Trouble, kind};
-use crate::nbd::{self, Export};
+use crate::nbd::{self, Export, Exports};
 use alloc::borrow::Cow;
 use alloc::rc::Rc;
 use alloc::string::String;
@@ -20,12 +20,12 @@ use kernel::dma::Memory;
 const PAGE: &str = include_str!("page.html");
 
 /// Everything that a machine has to show.
-pub struct Appliance<V> {
+pub struct Appliance<V, E> {
     view: V,
     /// The file system below `/files/`; without a name, the first.
     root: Option<String>,
     mounted: RefCell<Option<Mounted>>,
-    exports: Vec<Arc<Export>>,
+    exports: Rc<E>,
     http: Arc<http::Counters>,
     nbd: Arc<nbd::Counters>,
 }
@@ -44,12 +44,12 @@ pub enum AnySource {
     Disk(DiskSource),
 }
 
-impl<V: View> Appliance<V> {
+impl<V: View, E: Exports> Appliance<V, E> {
     /// A machine, the file system that is shown, and the exports, by which disks may be changed.
     pub fn new(
         view: V,
         root: Option<String>,
-        exports: Vec<Arc<Export>>,
+        exports: Rc<E>,
         http: Arc<http::Counters>,
         nbd: Arc<nbd::Counters>,
     ) -> Self {
@@ -96,7 +96,8 @@ impl<V: View> Appliance<V> {
         let meets = |export: &&Arc<Export>| {
             name.starts_with(export.name()) || export.name().starts_with(name)
         };
-        let all = self.exports.iter().filter(meets);
+        let all = self.exports.all();
+        let all = all.iter().filter(meets);
         all.map(|export| export.changes.get()).sum()
     }
 
@@ -140,7 +141,7 @@ impl<V: View> Appliance<V> {
     }
 }
 
-impl<V: View> Site for Appliance<V> {
+impl<V: View, E: Exports> Site for Appliance<V, E> {
     type Source = AnySource;
 
     async fn find(&self, path: &Path) -> Result<Found<AnySource>, Trouble> {
@@ -220,7 +221,7 @@ mod tests {
         }
     }
 
-    fn appliance(exports: Vec<Arc<Export>>) -> Appliance<Fake> {
+    fn appliance(exports: Vec<Arc<Export>>) -> Appliance<Fake, Vec<Arc<Export>>> {
         let disk = |name: &str| Volume {
             device: Arc::new(RamDisk::new(name, 512, vec![3; 4096])),
             has_ext4: false,
@@ -228,10 +229,13 @@ mod tests {
         let view = Fake(vec![disk("nvme0n1"), disk("nvme0n1p1")]);
         let http = Arc::new(http::Counters::new(1));
         let nbd = Arc::new(nbd::Counters::new(1));
-        Appliance::new(view, None, exports, http, nbd)
+        Appliance::new(view, None, Rc::new(exports), http, nbd)
     }
 
-    fn find(site: &Appliance<Fake>, path: &str) -> Result<Found<AnySource>, Trouble> {
+    fn find(
+        site: &Appliance<Fake, Vec<Arc<Export>>>,
+        path: &str,
+    ) -> Result<Found<AnySource>, Trouble> {
         let path = Path::parse(path).unwrap();
         run(&TestClock::default(), site.find(&path))
     }

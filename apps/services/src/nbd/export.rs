@@ -31,6 +31,12 @@ pub trait Exports {
     }
 }
 
+impl Exports for Vec<Arc<Export>> {
+    fn all(&self) -> Vec<Arc<Export>> {
+        self.clone()
+    }
+}
+
 /// A disk as it is given out, to all connections together.
 pub struct Export {
     device: Arc<dyn BlockDevice>,

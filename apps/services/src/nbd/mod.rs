@@ -9,7 +9,7 @@
 //!
 //! - [`wire`]: the numbers of the protocol;
 //! - [`option`], [`request`] and [`reply`]: from bytes to what they say, and back;
-//! - [`export`]: a disk as it is given out, and what is done to it;
+//! - [`export`]: a disk as it is given out, and what is done to it; [`disks`]: all of them;
 //! - [`cover`]: the blocks that bytes are in, and [`locks`]: which writes must wait for each other;
 //! - `handshake`, `intake` and [`session`]: one connection.
 //!
@@ -25,6 +25,7 @@
 //! So a flush on one connection covers what was answered on all others, and clients may use several.
 
 pub mod cover;
+pub mod disks;
 pub mod export;
 mod handshake;
 mod intake;
@@ -39,6 +40,7 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use disks::Disks;
 pub use export::{Export, Exports};
 pub use limits::{Counters, Limits};
 pub use session::{End, serve};

@@ -12,7 +12,7 @@ mod limits;
 mod model;
 mod requests;
 
-use super::export::{Export, Exports};
+use super::export::Export;
 use super::session::End;
 use super::wire::*;
 use super::{Counters, Limits, serve};
@@ -39,12 +39,6 @@ struct Bench {
     counters: Arc<Counters>,
     room: usize,
     most: usize,
-}
-
-impl Exports for Vec<Arc<Export>> {
-    fn all(&self) -> Vec<Arc<Export>> {
-        self.clone()
-    }
 }
 
 impl Bench {

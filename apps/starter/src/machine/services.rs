@@ -1,0 +1,323 @@
+//! What the machine does for others, as tasks of the boot core.
+//!
+//! The network is started with the first service. What each has done is counted here, so that the shell
+//! can tell, and the pages can.
+
+use super::Machine;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use embassy_time::{Duration, with_timeout};
+use kernel::block::{self, BlockDevice};
+use kernel::drivers::virtio::net::Usage;
+use kernel::net::stack::{Backlog, Connection, Options, Stack};
+use kernel::net::{self, Link};
+use kernel::{arch, executor, exit, power, storage};
+use services::appliance::Appliance;
+use services::appliance::view::{Card, Core, Extent, Kind, State, View, Volume};
+use services::clock::MachineClock;
+use services::{http, iperf, nbd};
+use shell::commands::phyrs;
+use shell::system::{Service, System};
+
+/// Most connections of each service.
+const HTTP_CONNECTIONS: u64 = 256;
+const NBD_CONNECTIONS: u64 = 32;
+
+/// How long an address is waited for.
+const ADDRESS: Duration = Duration::from_secs(15);
+
+/// What there is once the first service is started. Only the boot core has it.
+struct Running {
+    stack: Stack,
+    http: Option<Arc<http::Counters>>,
+    nbd: Option<Export>,
+    iperf: Option<&'static iperf::Server>,
+}
+
+/// The disks as they are given out.
+struct Export {
+    writable: bool,
+    counters: Arc<nbd::Counters>,
+    disks: Rc<nbd::Disks>,
+}
+
+/// Belongs to the boot core, which runs `main` and all of these tasks.
+struct OfTheBootCore(RefCell<Option<Running>>);
+
+// SAFETY: it is private to this module, whose functions are called by the shell and by tasks that it
+// has spawned. All of these run on the boot core.
+unsafe impl Sync for OfTheBootCore {}
+
+static RUNNING: OfTheBootCore = OfTheBootCore(RefCell::new(None));
+
+/// Starts what the host wants, and tells it when all of that answers.
+pub(crate) fn start_all(wanted: &[Service]) -> Result<(), String> {
+    for service in wanted {
+        start(*service)?;
+    }
+    let port = |service: &Service| match service {
+        Service::Http => format!("http={}", service.port()),
+        Service::Nbd { .. } => {
+            let first = disks().first().map(|disk| disk.name().to_string());
+            format!("nbd={}/{}", service.port(), first.unwrap_or_default())
+        }
+        Service::Iperf => format!("iperf={}", service.port()),
+    };
+    let all: Vec<String> = wanted.iter().map(port).collect();
+    vm_test::record::ready(format_args!("{}", all.join(" ")));
+    executor::spawn(end_when_told()).detach();
+    Ok(())
+}
+
+/// Ends the machine in good order when somebody presses its power button.
+async fn end_when_told() {
+    power::button().await;
+    kernel::println!("the power button was pressed");
+    match storage::flush_all().await {
+        true => exit::success(),
+        false => exit::failure(),
+    }
+}
+
+/// Starts a service, and says how it goes.
+pub(super) fn start(service: Service) -> Result<String, String> {
+    // Disks are looked for here, since tasks cannot wait for that.
+    storage::volumes();
+    let stack = network()?;
+    let mut running = RUNNING.0.borrow_mut();
+    let running = running.as_mut().ok_or("the network is gone")?;
+    match service {
+        Service::Http => {
+            if running.http.is_none() {
+                let counters = Arc::new(http::Counters::new(HTTP_CONNECTIONS));
+                let (nbd, disks) = match &running.nbd {
+                    Some(export) => (export.counters.clone(), export.disks.clone()),
+                    None => export(false),
+                };
+                serve_http(&stack, counters.clone(), nbd, disks)?;
+                running.http = Some(counters);
+            }
+        }
+        Service::Nbd { writable } => match &running.nbd {
+            Some(export) if export.writable != writable => {
+                return Err("the disks are given out in another way already".into());
+            }
+            Some(_) => {}
+            None => {
+                let (counters, disks) = export(writable);
+                serve_nbd(&stack, counters.clone(), disks.clone())?;
+                running.nbd = Some(Export {
+                    writable,
+                    counters,
+                    disks,
+                });
+            }
+        },
+        Service::Iperf => {
+            if running.iperf.is_none() {
+                let server: &'static iperf::Server = Box::leak(Box::default());
+                serve_iperf(&stack, server)?;
+                running.iperf = Some(server);
+            }
+        }
+    }
+    Ok(tell(service, running))
+}
+
+fn tell(service: Service, running: &Running) -> String {
+    let addresses: Vec<String> = running
+        .stack
+        .status()
+        .addresses
+        .iter()
+        .map(|(address, _)| address.to_string())
+        .collect();
+    let at = format!("port {} of {}", service.port(), addresses.join(", "));
+    match (service, &running.http, &running.nbd, running.iperf) {
+        (Service::Http, Some(http), ..) => format!(
+            "HTTP at {at}: {} connections, {} open, {} bytes sent from where they lay, {} copied",
+            http.connections.get(),
+            http.open.get(),
+            http.sent.get(),
+            http.copied.get()
+        ),
+        (Service::Nbd { .. }, _, Some(export), _) => format!(
+            "NBD at {at}, {}: {} connections, {} open, {} bytes read, {} written",
+            if export.writable {
+                "writable"
+            } else {
+                "read-only"
+            },
+            export.counters.connections.get(),
+            export.counters.open.get(),
+            export.counters.read_bytes.get(),
+            export.counters.written_bytes.get()
+        ),
+        (Service::Iperf, .., Some(server)) => {
+            format!("iperf3 at {at}: {} tests", server.counters.tests.get())
+        }
+        _ => at,
+    }
+}
+
+/// The network, started if it is not.
+fn network() -> Result<Stack, String> {
+    if let Some(running) = &*RUNNING.0.borrow() {
+        return Ok(running.stack.clone());
+    }
+    let stack = executor::block_on(async {
+        net::start(Usage::default()).await;
+        let interface = net::interfaces().into_iter().next();
+        let interface = interface.ok_or("the machine has no network card: add one")?;
+        let seed = arch::cpu::time_stamp();
+        let options = Options {
+            seed,
+            ..Options::default()
+        };
+        let stack = Stack::new(interface, options).ok_or("the network card has no address")?;
+        let driven = stack.clone();
+        executor::spawn(async move { driven.drive().await }).detach();
+        match with_timeout(ADDRESS, stack.has_address()).await {
+            Ok(true) => Ok(stack),
+            Ok(false) => Err("the network card is gone"),
+            Err(_) => Err("nobody has lent the machine an address (DHCP)"),
+        }
+    })?;
+    *RUNNING.0.borrow_mut() = Some(Running {
+        stack: stack.clone(),
+        http: None,
+        nbd: None,
+        iperf: None,
+    });
+    Ok(stack)
+}
+
+fn disks() -> Vec<Arc<dyn BlockDevice>> {
+    let volumes = storage::volumes_known().into_iter();
+    volumes.map(|volume| volume.device).collect()
+}
+
+fn export(writable: bool) -> (Arc<nbd::Counters>, Rc<nbd::Disks>) {
+    let counters = Arc::new(nbd::Counters::new(NBD_CONNECTIONS));
+    let disks = nbd::Disks::new(disks, writable, counters.clone());
+    (counters, Rc::new(disks))
+}
+
+/// Listens, and calls `with` for each connection, for as long as there is a network.
+fn listen(
+    stack: &Stack,
+    service: Service,
+    mut with: impl FnMut(Connection) + 'static,
+) -> Result<(), String> {
+    let listener = stack.listen(service.port(), Backlog::default());
+    let mut listener = listener.map_err(|error| format!("port {}: {error:?}", service.port()))?;
+    executor::spawn(async move {
+        while let Ok(connection) = listener.accept().await {
+            with(connection);
+        }
+    })
+    .detach();
+    Ok(())
+}
+
+fn serve_http(
+    stack: &Stack,
+    counters: Arc<http::Counters>,
+    nbd: Arc<nbd::Counters>,
+    disks: Rc<nbd::Disks>,
+) -> Result<(), String> {
+    let site = Appliance::new(Live, None, disks, counters.clone(), nbd);
+    let site = Rc::new(site);
+    listen(stack, Service::Http, move |connection| {
+        let (site, counters) = (site.clone(), counters.clone());
+        executor::spawn(async move {
+            let limits = &http::Limits::DEFAULT;
+            http::serve(connection, &*site, limits, &counters, &MachineClock).await
+        })
+        .detach();
+    })
+}
+
+fn serve_nbd(
+    stack: &Stack,
+    counters: Arc<nbd::Counters>,
+    disks: Rc<nbd::Disks>,
+) -> Result<(), String> {
+    let service = Service::Nbd { writable: false };
+    listen(stack, service, move |connection| {
+        let (disks, counters) = (disks.clone(), counters.clone());
+        executor::spawn(async move {
+            let limits = &nbd::Limits::DEFAULT;
+            nbd::serve(connection, &*disks, limits, &counters, &MachineClock).await
+        })
+        .detach();
+    })
+}
+
+fn serve_iperf(stack: &Stack, server: &'static iperf::Server) -> Result<(), String> {
+    listen(stack, Service::Iperf, move |connection| {
+        executor::spawn(async move {
+            let limits = &iperf::Limits::DEFAULT;
+            server.serve(connection, limits, &MachineClock).await
+        })
+        .detach();
+    })
+}
+
+/// The machine, as its pages see it.
+struct Live;
+
+impl View for Live {
+    fn state(&self) -> State {
+        let (ranges, _) = phyrs::ranges(&Machine);
+        let extent = |range: phyrs::Range| Extent {
+            phyr: range.phyr,
+            kind: match range.kind {
+                phyrs::Kind::Free => Kind::Free,
+                phyrs::Kind::Used => Kind::Used,
+                phyrs::Kind::Firmware => Kind::Firmware,
+                phyrs::Kind::Device => Kind::Device,
+            },
+            owner: range.owner,
+        };
+        let core = |core: shell::system::Core| Core {
+            number: core.number,
+            polls: core.activity.polls,
+            halts: core.activity.halts,
+            interrupts: core.interrupts,
+        };
+        let delivered = block::counters();
+        State {
+            uptime: Machine.uptime(),
+            memory: ranges.into_iter().map(extent).collect(),
+            free: Machine.free_memory().bytes,
+            cores: Machine.cores().into_iter().map(core).collect(),
+            delivered: (delivered.direct, delivered.copied),
+            cards: net::interfaces().iter().map(card).collect(),
+        }
+    }
+
+    fn volumes(&self) -> Vec<Volume> {
+        let volume = |volume: storage::Volume| Volume {
+            device: volume.device,
+            has_ext4: volume.has_ext4,
+        };
+        storage::volumes_known().into_iter().map(volume).collect()
+    }
+}
+
+fn card(interface: &Arc<dyn net::Interface>) -> Card {
+    let counters = interface.counters();
+    Card {
+        name: interface.name().to_string(),
+        is_up: interface.link() == Link::Up,
+        sent: (counters.sent, counters.sent_bytes),
+        received: (counters.received, counters.received_bytes),
+        dropped: counters.dropped,
+    }
+}
