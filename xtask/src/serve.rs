@@ -4,6 +4,7 @@
 //! guesses: the guest says by a record when it does, and only then a line tells the user where.
 
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::sync::mpsc;
@@ -55,7 +56,13 @@ fn free(port: u16) -> Result<u16> {
 pub(crate) fn guide(ports: Vec<(u16, u16)>) -> Result<Guide> {
     let (sender, end) = mpsc::channel();
     ctrlc::set_handler(move || drop(sender.send(()))).context("signals cannot be received")?;
-    let ready = Box::new(move |said: &str| println!("{}", line(said, &ports)));
+    let ready = Box::new(move |said: &str| {
+        // The machine writes to the same place, and may be in the middle of a line.
+        let text = format!("\n{}\n", line(said, &ports));
+        let mut out = std::io::stdout().lock();
+        // Nobody may be there to read it.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    });
     Ok(Guide { ready, end })
 }
 

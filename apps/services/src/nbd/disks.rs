@@ -7,29 +7,41 @@ use super::export::{Export, Exports};
 use super::limits::Counters;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::block::BlockDevice;
 use kernel::lock::Mutex;
 
 /// All disks of a machine.
 pub struct Disks {
     look: fn() -> Vec<Arc<dyn BlockDevice>>,
-    writable: bool,
+    writable: AtomicBool,
     counters: Arc<Counters>,
     known: Mutex<Vec<Arc<Export>>>,
 }
 
 impl Disks {
-    /// Those that a function finds. They can be written only if that is said.
-    pub const fn new(
-        look: fn() -> Vec<Arc<dyn BlockDevice>>,
-        writable: bool,
-        counters: Arc<Counters>,
-    ) -> Self {
+    /// Those that a function finds. They cannot be written, until [that](Self::set_writable) is said.
+    pub const fn new(look: fn() -> Vec<Arc<dyn BlockDevice>>, counters: Arc<Counters>) -> Self {
         Self {
             look,
-            writable,
+            writable: AtomicBool::new(false),
             counters,
             known: Mutex::new(Vec::new()),
+        }
+    }
+}
+
+impl Disks {
+    /// What was done to all of them.
+    pub const fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// From now on all of them can be written, or none.
+    pub fn set_writable(&self, writable: bool) {
+        self.writable.store(writable, Ordering::Relaxed);
+        for export in &*self.known.lock() {
+            export.set_writable(writable);
         }
     }
 }
@@ -38,6 +50,7 @@ impl Exports for Disks {
     fn all(&self) -> Vec<Arc<Export>> {
         let devices = (self.look)();
         let mut known = self.known.lock();
+        let writable = self.writable.load(Ordering::Relaxed);
         let is = |export: &Arc<Export>, device: &Arc<dyn BlockDevice>| {
             Arc::ptr_eq(export.device(), device)
         };
@@ -47,7 +60,7 @@ impl Exports for Disks {
         let mut all = kept;
         for device in devices {
             if !all.iter().any(|export| is(export, &device)) {
-                let export = Export::new(device, self.writable, self.counters.clone());
+                let export = Export::new(device, writable, self.counters.clone());
                 all.push(Arc::new(export));
             }
         }
@@ -76,11 +89,7 @@ mod tests {
             THERE.with(|there| there.borrow_mut().push(disk));
         };
         let counters = Arc::new(Counters::new(1));
-        let disks = Disks::new(
-            || THERE.with(|there| there.borrow().clone()),
-            false,
-            counters,
-        );
+        let disks = Disks::new(|| THERE.with(|there| there.borrow().clone()), counters);
         assert!(disks.all().is_empty() && disks.find(b"").is_none());
         add("a");
         let first = disks.find(b"a").unwrap();
@@ -88,6 +97,12 @@ mod tests {
         assert_eq!(disks.all().len(), 2);
         assert!(Arc::ptr_eq(&first, &disks.find(b"").unwrap()));
         assert_eq!(disks.find(b"b").unwrap().name(), "b");
+        // Also those that are known already.
+        let can = |name: &[u8]| disks.find(name).unwrap().abilities(0, false).writable;
+        assert!(!can(b"a"));
+        disks.set_writable(true);
+        add("c");
+        assert!(can(b"a") && can(b"c"));
         THERE.with(|there| there.borrow_mut().remove(0));
         assert!(disks.find(b"a").is_none());
         add("a");

@@ -12,6 +12,7 @@ use crate::counter::Counter;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use kernel::block::{BlockDevice, BlockError, Durability, Operation, Request, Space, fetch};
 use kernel::dma::{Buffer, Memory, Owner};
 use kernel::memory::frames::Frames;
@@ -40,7 +41,7 @@ impl Exports for Vec<Arc<Export>> {
 /// A disk as it is given out, to all connections together.
 pub struct Export {
     device: Arc<dyn BlockDevice>,
-    writable: bool,
+    writable: AtomicBool,
     locks: Locks,
     /// How often it was changed.
     pub changes: Counter,
@@ -62,11 +63,16 @@ impl Export {
     pub fn new(device: Arc<dyn BlockDevice>, writable: bool, counters: Arc<Counters>) -> Self {
         Self {
             device,
-            writable,
+            writable: AtomicBool::new(writable),
             locks: Locks::new(),
             changes: Counter::new(),
             counters,
         }
+    }
+
+    /// From now on it can be written, or not.
+    pub fn set_writable(&self, writable: bool) {
+        self.writable.store(writable, Ordering::Relaxed);
     }
 
     /// What it is called: as the disk.
@@ -87,7 +93,7 @@ impl Export {
     /// What it can be asked for at this moment.
     pub fn abilities(&self, most: u32, structured: bool) -> Abilities {
         let geometry = self.device.geometry();
-        let writable = self.writable && geometry.writable;
+        let writable = self.writable.load(Ordering::Relaxed) && geometry.writable;
         Abilities {
             len: geometry.bytes(),
             writable,

@@ -34,16 +34,12 @@ const ADDRESS: Duration = Duration::from_secs(15);
 /// What there is once the first service is started. Only the boot core has it.
 struct Running {
     stack: Stack,
-    http: Option<Arc<http::Counters>>,
-    nbd: Option<Export>,
-    iperf: Option<&'static iperf::Server>,
-}
-
-/// The disks as they are given out.
-struct Export {
-    writable: bool,
-    counters: Arc<nbd::Counters>,
+    /// The disks as they are given out, if they are.
     disks: Rc<nbd::Disks>,
+    http: Option<Arc<http::Counters>>,
+    /// Whether clients may change the disks.
+    nbd: Option<bool>,
+    iperf: Option<&'static iperf::Server>,
 }
 
 /// Belongs to the boot core, which runs `main` and all of these tasks.
@@ -95,27 +91,19 @@ pub(super) fn start(service: Service) -> Result<String, String> {
         Service::Http => {
             if running.http.is_none() {
                 let counters = Arc::new(http::Counters::new(HTTP_CONNECTIONS));
-                let (nbd, disks) = match &running.nbd {
-                    Some(export) => (export.counters.clone(), export.disks.clone()),
-                    None => export(false),
-                };
-                serve_http(&stack, counters.clone(), nbd, disks)?;
+                serve_http(&stack, counters.clone(), running.disks.clone())?;
                 running.http = Some(counters);
             }
         }
-        Service::Nbd { writable } => match &running.nbd {
-            Some(export) if export.writable != writable => {
+        Service::Nbd { writable } => match running.nbd {
+            Some(is_writable) if is_writable != writable => {
                 return Err("the disks are given out in another way already".into());
             }
             Some(_) => {}
             None => {
-                let (counters, disks) = export(writable);
-                serve_nbd(&stack, counters.clone(), disks.clone())?;
-                running.nbd = Some(Export {
-                    writable,
-                    counters,
-                    disks,
-                });
+                running.disks.set_writable(writable);
+                serve_nbd(&stack, running.disks.clone())?;
+                running.nbd = Some(writable);
             }
         },
         Service::Iperf => {
@@ -146,18 +134,17 @@ fn tell(service: Service, running: &Running) -> String {
             http.sent.get(),
             http.copied.get()
         ),
-        (Service::Nbd { .. }, _, Some(export), _) => format!(
-            "NBD at {at}, {}: {} connections, {} open, {} bytes read, {} written",
-            if export.writable {
-                "writable"
-            } else {
-                "read-only"
-            },
-            export.counters.connections.get(),
-            export.counters.open.get(),
-            export.counters.read_bytes.get(),
-            export.counters.written_bytes.get()
-        ),
+        (Service::Nbd { .. }, _, Some(writable), _) => {
+            let counters = running.disks.counters();
+            format!(
+                "NBD at {at}, {}: {} connections, {} open, {} bytes read, {} written",
+                if *writable { "writable" } else { "read-only" },
+                counters.connections.get(),
+                counters.open.get(),
+                counters.read_bytes.get(),
+                counters.written_bytes.get()
+            )
+        }
         (Service::Iperf, .., Some(server)) => {
             format!("iperf3 at {at}: {} tests", server.counters.tests.get())
         }
@@ -190,6 +177,10 @@ fn network() -> Result<Stack, String> {
     })?;
     *RUNNING.0.borrow_mut() = Some(Running {
         stack: stack.clone(),
+        disks: Rc::new(nbd::Disks::new(
+            disks,
+            Arc::new(nbd::Counters::new(NBD_CONNECTIONS)),
+        )),
         http: None,
         nbd: None,
         iperf: None,
@@ -200,12 +191,6 @@ fn network() -> Result<Stack, String> {
 fn disks() -> Vec<Arc<dyn BlockDevice>> {
     let volumes = storage::volumes_known().into_iter();
     volumes.map(|volume| volume.device).collect()
-}
-
-fn export(writable: bool) -> (Arc<nbd::Counters>, Rc<nbd::Disks>) {
-    let counters = Arc::new(nbd::Counters::new(NBD_CONNECTIONS));
-    let disks = nbd::Disks::new(disks, writable, counters.clone());
-    (counters, Rc::new(disks))
 }
 
 /// Listens, and calls `with` for each connection, for as long as there is a network.
@@ -228,9 +213,9 @@ fn listen(
 fn serve_http(
     stack: &Stack,
     counters: Arc<http::Counters>,
-    nbd: Arc<nbd::Counters>,
     disks: Rc<nbd::Disks>,
 ) -> Result<(), String> {
+    let nbd = disks.counters().clone();
     let site = Appliance::new(Live, None, disks, counters.clone(), nbd);
     let site = Rc::new(site);
     listen(stack, Service::Http, move |connection| {
@@ -243,17 +228,13 @@ fn serve_http(
     })
 }
 
-fn serve_nbd(
-    stack: &Stack,
-    counters: Arc<nbd::Counters>,
-    disks: Rc<nbd::Disks>,
-) -> Result<(), String> {
+fn serve_nbd(stack: &Stack, disks: Rc<nbd::Disks>) -> Result<(), String> {
     let service = Service::Nbd { writable: false };
     listen(stack, service, move |connection| {
-        let (disks, counters) = (disks.clone(), counters.clone());
+        let disks = disks.clone();
         executor::spawn(async move {
-            let limits = &nbd::Limits::DEFAULT;
-            nbd::serve(connection, &*disks, limits, &counters, &MachineClock).await
+            let (limits, counters) = (&nbd::Limits::DEFAULT, disks.counters());
+            nbd::serve(connection, &*disks, limits, counters, &MachineClock).await
         })
         .detach();
     })
