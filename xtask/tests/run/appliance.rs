@@ -156,6 +156,8 @@ fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
     let found = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
     assert!(found > copied, "something led to the file");
     let sent = machine.counter("phyros_http_sent_bytes_total");
+    let referred = machine.counter("phyros_network_bytes_total{way=\"referred\"}");
+    let written = machine.counter("phyros_network_bytes_total{way=\"copied\"}");
     let (head, body) = machine.get("/files/large.bin", "");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     assert!(body == bytes);
@@ -163,6 +165,11 @@ fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
     assert!(part == bytes[1_000_001..=2_000_000]);
     let now = machine.counter("phyros_http_sent_bytes_total");
     assert_eq!(now - sent, LEN as u64 + 1_000_000);
+    // The stack says the same of its own work.
+    let refers = machine.counter("phyros_network_bytes_total{way=\"referred\"}") - referred;
+    let writes = machine.counter("phyros_network_bytes_total{way=\"copied\"}") - written;
+    assert!(refers >= LEN as u64 + 1_000_000, "only {refers} bytes");
+    assert!(writes < 100_000, "the CPU has copied {writes} bytes");
     let after = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
     assert_eq!(after, found, "the CPU has copied data of the file");
     let (head, page) = machine.get("/", "");

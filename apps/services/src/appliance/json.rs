@@ -76,6 +76,11 @@ pub fn state(
         "disks": disks,
         "cards": cards,
         "delivered": { "direct": state.delivered.0, "copied": state.delivered.1 },
+        "network": {
+            "referred": state.network.referred,
+            "copied": state.network.copied,
+            "retransmitted": state.network.retransmitted,
+        },
         "http": {
             "open": http.open.get(),
             "connections": http.connections.get(),

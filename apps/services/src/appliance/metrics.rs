@@ -29,6 +29,7 @@ pub fn page(
     page.sample(r#"way="copied""#, state.delivered.1);
     cores(&mut page, state);
     cards(&mut page, state);
+    connections(&mut page, state);
     disks(&mut page, volumes);
     of_http(&mut page, http);
     of_nbd(&mut page, nbd);
@@ -65,6 +66,24 @@ fn cards(page: &mut Page, state: &State) {
         for (way, count) in [("sent", card.sent.1), ("received", card.received.1)] {
             page.sample_with(&[("card", &card.name), ("way", &way)], count);
         }
+    }
+}
+
+fn connections(page: &mut Page, state: &State) {
+    let network = &state.network;
+    page.counter(
+        "network_bytes_total",
+        "Bytes that connections have sent, by the way they took.",
+    );
+    page.sample(r#"way="referred""#, network.referred);
+    page.sample(r#"way="copied""#, network.copied);
+    page.counter("network_trouble_total", "What did not go as it should.");
+    for (what, count) in [
+        ("retransmitted", network.retransmitted),
+        ("damaged", network.damaged),
+        ("refused", network.refused),
+    ] {
+        page.sample_with(&[("what", &what)], count);
     }
 }
 

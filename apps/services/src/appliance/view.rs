@@ -40,6 +40,23 @@ pub struct State {
     pub delivered: (u64, u64),
     /// The network cards.
     pub cards: Vec<Card>,
+    /// What connections have done.
+    pub network: Network,
+}
+
+/// What connections have done, all together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Bytes of data that left from where they lay.
+    pub referred: u64,
+    /// Bytes of data that were copied on their way.
+    pub copied: u64,
+    /// Segments that were sent once more.
+    pub retransmitted: u64,
+    /// Frames that could not be read.
+    pub damaged: u64,
+    /// Connections that there was no room for.
+    pub refused: u64,
 }
 
 /// Some physical memory.

@@ -18,7 +18,7 @@ use kernel::net::stack::{Backlog, Connection, Options, Stack};
 use kernel::net::{self, Link};
 use kernel::{arch, executor, exit, power, storage};
 use services::appliance::Appliance;
-use services::appliance::view::{Card, Core, Extent, Kind, State, View, Volume};
+use services::appliance::view::{Card, Core, Extent, Kind, Network, State, View, Volume};
 use services::clock::MachineClock;
 use services::{http, iperf, nbd};
 use shell::commands::phyrs;
@@ -280,6 +280,7 @@ impl View for Live {
             cores: Machine.cores().into_iter().map(core).collect(),
             delivered: (delivered.direct, delivered.copied),
             cards: net::interfaces().iter().map(card).collect(),
+            network: connections(),
         }
     }
 
@@ -289,6 +290,25 @@ impl View for Live {
             has_ext4: volume.has_ext4,
         };
         storage::volumes_known().into_iter().map(volume).collect()
+    }
+}
+
+fn connections() -> Network {
+    // A request may be answered while a service is started: then there is nothing to tell yet.
+    let running = RUNNING.0.try_borrow();
+    let stack = running
+        .ok()
+        .and_then(|running| Some(running.as_ref()?.stack.clone()));
+    let Some(stack) = stack else {
+        return Network::default();
+    };
+    let counters = stack.status().counters;
+    Network {
+        referred: counters.referred_bytes,
+        copied: counters.copied_bytes,
+        retransmitted: counters.retransmitted,
+        damaged: counters.damaged,
+        refused: counters.refused,
     }
 }
 
