@@ -86,9 +86,6 @@ pub struct Machine {
     pub disks: Vec<Nvme>,
     /// The network cards, likewise.
     pub cards: Vec<Card>,
-    /// Ports of the host, and ports of the guest to which they lead, by a network that QEMU makes up. It has a card
-    /// of its own.
-    pub forwards: Vec<(u16, u16)>,
     /// Memory besides RAM.
     pub stores: Stores,
     /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
@@ -123,7 +120,6 @@ impl Machine {
             accel: Accel::default(),
             disks: Vec::new(),
             cards: Vec::new(),
-            forwards: Vec::new(),
             stores: Stores::default(),
             slots: 0,
             iommu: None,
@@ -203,16 +199,6 @@ impl Machine {
         store::add_all(&mut line, self);
         nvme::add_all(&mut line, &self.disks, self.slots);
         card::add_all(&mut line, &self.cards);
-        if !self.forwards.is_empty() {
-            let forward =
-                |(host, guest): &(u16, u16)| format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}");
-            let forwards: String = self.forwards.iter().map(forward).collect();
-            line.add("-netdev", &format!("user,id=user0{forwards}"));
-            line.add(
-                "-device",
-                "virtio-net-pci,id=usernet0,netdev=user0,mac=52:54:00:70:68:01",
-            );
-        }
         if let Some((events, file)) = &self.trace {
             for event in events {
                 line.add("-trace", event);

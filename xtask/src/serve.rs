@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
-use harness::machine::Machine;
+use harness::machine::{Card, Forward, Machine, User, Wire};
 use harness::vm::Guide;
 
 /// Ports of the guest, by the names that it knows its services by.
@@ -41,7 +41,29 @@ pub(crate) fn add(
     let path = folder.join("serve");
     fs::write(&path, names.join(" "))?;
     machine.inputs.push(("opt/phyros/serve".to_owned(), path));
-    machine.forwards = ports.iter().map(|(guest, host)| (*host, *guest)).collect();
+    let forwards = ports.iter().map(|(guest, host)| Forward {
+        host: *host,
+        guest: *guest,
+    });
+    let user = machine
+        .cards
+        .iter_mut()
+        .find_map(|card| match &mut card.wire {
+            Wire::User(user) => Some(user),
+            Wire::Harness => None,
+        });
+    match user {
+        Some(user) => user.forwards.extend(forwards),
+        None => machine.cards.push(Card {
+            has_port: false,
+            properties: Vec::new(),
+            files: folder.join("net0"),
+            wire: Wire::User(User {
+                forwards: forwards.collect(),
+                has_echo: false,
+            }),
+        }),
+    }
     Ok(ports)
 }
 
@@ -63,7 +85,12 @@ pub(crate) fn guide(ports: Vec<(u16, u16)>) -> Result<Guide> {
         // Nobody may be there to read it.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     });
-    Ok(Guide { ready, end })
+    let takes_signals = true;
+    Ok(Guide {
+        ready,
+        end,
+        takes_signals,
+    })
 }
 
 /// The line for the user: what the guest says, with ports of the host. What is no `NAME=PORT` is passed on.

@@ -117,6 +117,8 @@ pub struct Guide {
     pub ready: Box<dyn FnMut(&str) + Send>,
     /// What comes here has the machine's power button pressed; the second time, QEMU is told to quit.
     pub end: mpsc::Receiver<()>,
+    /// Signals that are meant for all of us are dealt with here, and not by QEMU.
+    pub takes_signals: bool,
 }
 
 /// Runs the machine to its end.
@@ -126,7 +128,13 @@ pub struct Guide {
 pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
     let (_sender, end) = mpsc::channel();
     let ready = Box::new(|_: &str| {});
-    boot_with(machine, conditions, Guide { ready, end })
+    let takes_signals = false;
+    let guide = Guide {
+        ready,
+        end,
+        takes_signals,
+    };
+    boot_with(machine, conditions, guide)
 }
 
 /// Runs the machine to its end, with somebody who takes part.
@@ -147,7 +155,7 @@ pub fn boot_with(machine: &Machine, conditions: Conditions, guide: Guide) -> Res
     if conditions.console == Console::Captured {
         command.stdout(Stdio::null());
     }
-    if !machine.forwards.is_empty() && !std::io::stdin().is_terminal() {
+    if guide.takes_signals && !std::io::stdin().is_terminal() {
         // A signal for all of us would end it before the guest knows. Who has a terminal types.
         command.process_group(0);
     }

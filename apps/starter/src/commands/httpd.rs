@@ -8,9 +8,10 @@ use alloc::string::String;
 pub(super) const COMMAND: Command = Command {
     name: "httpd",
     usage: "",
-    about: "serve files and pages about the machine over HTTP, or say how it goes",
-    details: "The port is 80. `/` draws the machine, `/files/` has the files, `/disk/` the disks,\n\
-              `/metrics` what was counted. Data goes from the disk to the card, and no byte is copied.\n\
+    about: "serve files and pages over HTTP",
+    details: "If it serves already, it says how it goes. The port is 80.\n\
+              `/` draws the machine, `/files/` has the files, `/disk/` the disks, `/metrics`\n\
+              what was counted. Data goes from the disk to the card, and no byte is copied.\n\
               The host reaches it at a port of its own: cargo xtask run --http 8080\n",
     run,
 };

@@ -8,8 +8,9 @@ use alloc::string::String;
 pub(super) const COMMAND: Command = Command {
     name: "nbd",
     usage: "[--write]",
-    about: "give out the disks over NBD, read-only unless told, or say how it goes",
-    details: "The port is 10809, and an export is called as its disk, for example nvme0n1.\n\
+    about: "give out the disks over NBD",
+    details: "If they are given out already, it says how it goes. The port is 10809,\n\
+              and an export is called as its disk, for example nvme0n1, read-only if not told otherwise.\n\
               With --write, clients may change the disks.\n\
               The host reaches it at a port of its own: cargo xtask run --nbd 10809\n",
     run,

@@ -1,6 +1,6 @@
 //! What the machine does for others, as tasks of the boot core.
 //!
-//! The network is started with the first service. What each has done is counted here, so that the shell
+//! What each has done is counted here, so that the shell
 //! can tell, and the pages can.
 
 use super::Machine;
@@ -13,10 +13,9 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use embassy_time::{Duration, with_timeout};
 use kernel::block::{self, BlockDevice};
-use kernel::drivers::virtio::net::Usage;
-use kernel::net::stack::{Backlog, Connection, Options, Stack};
+use kernel::net::stack::{self, Backlog, Connection, Stack};
 use kernel::net::{self, Link};
-use kernel::{arch, executor, exit, power, storage};
+use kernel::{executor, exit, power, storage};
 use services::appliance::Appliance;
 use services::appliance::view::{Card, Core, Extent, Kind, Network, State, View, Volume};
 use services::clock::MachineClock;
@@ -158,17 +157,9 @@ fn network() -> Result<Stack, String> {
         return Ok(running.stack.clone());
     }
     let stack = executor::block_on(async {
-        net::start(Usage::default()).await;
-        let interface = net::interfaces().into_iter().next();
-        let interface = interface.ok_or("the machine has no network card: add one")?;
-        let seed = arch::cpu::time_stamp();
-        let options = Options {
-            seed,
-            ..Options::default()
-        };
-        let stack = Stack::new(interface, options).ok_or("the network card has no address")?;
-        let driven = stack.clone();
-        executor::spawn(async move { driven.drive().await }).detach();
+        stack::started().await;
+        let stack = stack::stacks().into_iter().next();
+        let stack = stack.ok_or("the machine has no network card: add one")?;
         match with_timeout(ADDRESS, stack.has_address()).await {
             Ok(true) => Ok(stack),
             Ok(false) => Err("the network card is gone"),
