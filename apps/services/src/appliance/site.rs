@@ -25,7 +25,7 @@ pub struct Appliance<V, E> {
     /// The file system below `/files/`; without a name, the first.
     root: Option<String>,
     mounted: RefCell<Option<Mounted>>,
-    exports: Rc<E>,
+    exports: Arc<E>,
     http: Arc<http::Counters>,
     nbd: Arc<nbd::Counters>,
 }
@@ -49,7 +49,7 @@ impl<V: View, E: Exports> Appliance<V, E> {
     pub fn new(
         view: V,
         root: Option<String>,
-        exports: Rc<E>,
+        exports: Arc<E>,
         http: Arc<http::Counters>,
         nbd: Arc<nbd::Counters>,
     ) -> Self {
@@ -229,7 +229,7 @@ mod tests {
         let view = Fake(vec![disk("nvme0n1"), disk("nvme0n1p1")]);
         let http = Arc::new(http::Counters::new(1));
         let nbd = Arc::new(nbd::Counters::new(1));
-        Appliance::new(view, None, Rc::new(exports), http, nbd)
+        Appliance::new(view, None, Arc::new(exports), http, nbd)
     }
 
     fn find(

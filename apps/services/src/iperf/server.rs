@@ -4,6 +4,7 @@ use super::wire::{self, COOKIE, Cookie, Refused, UNIMPLEMENTED, Wanted, state};
 use crate::clock::{Clock, within};
 use crate::counter::Counter;
 use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
@@ -76,7 +77,7 @@ impl From<StreamError> for End {
 pub struct Server {
     current: RefCell<Option<Rc<Test>>>,
     /// What was done.
-    pub counters: Counters,
+    pub counters: Arc<Counters>,
 }
 
 /// A test.

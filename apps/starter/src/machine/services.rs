@@ -4,13 +4,11 @@
 //! can tell, and the pages can.
 
 use super::Machine;
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use embassy_time::{Duration, with_timeout};
 use kernel::block::{self, BlockDevice};
 use kernel::net::stack::{self, Backlog, Connection, Stack};
@@ -22,6 +20,7 @@ use services::clock::MachineClock;
 use services::{http, iperf, nbd};
 use shell::commands::phyrs;
 use shell::system::{Service, System};
+use spin::Mutex;
 
 /// Most connections of each service.
 const HTTP_CONNECTIONS: u64 = 256;
@@ -30,25 +29,18 @@ const NBD_CONNECTIONS: u64 = 32;
 /// How long an address is waited for.
 const ADDRESS: Duration = Duration::from_secs(15);
 
-/// What there is once the first service is started. Only the boot core has it.
+/// What there is once the first service is started.
 struct Running {
     stack: Stack,
     /// The disks as they are given out, if they are.
-    disks: Rc<nbd::Disks>,
+    disks: Arc<nbd::Disks>,
     http: Option<Arc<http::Counters>>,
     /// Whether clients may change the disks.
     nbd: Option<bool>,
-    iperf: Option<&'static iperf::Server>,
+    iperf: Option<Arc<iperf::Counters>>,
 }
 
-/// Belongs to the boot core, which runs `main` and all of these tasks.
-struct OfTheBootCore(RefCell<Option<Running>>);
-
-// SAFETY: it is private to this module, whose functions are called by the shell and by tasks that it
-// has spawned. All of these run on the boot core.
-unsafe impl Sync for OfTheBootCore {}
-
-static RUNNING: OfTheBootCore = OfTheBootCore(RefCell::new(None));
+static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
 
 /// Starts what the host wants, and tells it when all of that answers.
 pub(crate) fn start_all(wanted: &[Service]) -> Result<(), String> {
@@ -84,7 +76,7 @@ pub(super) fn start(service: Service) -> Result<String, String> {
     // Disks are looked for here, since tasks cannot wait for that.
     storage::volumes();
     let stack = network()?;
-    let mut running = RUNNING.0.borrow_mut();
+    let mut running = RUNNING.lock();
     let running = running.as_mut().ok_or("the network is gone")?;
     match service {
         Service::Http => {
@@ -107,9 +99,9 @@ pub(super) fn start(service: Service) -> Result<String, String> {
         },
         Service::Iperf => {
             if running.iperf.is_none() {
-                let server: &'static iperf::Server = Box::leak(Box::default());
+                let server = Rc::<iperf::Server>::default();
+                running.iperf = Some(server.counters.clone());
                 serve_iperf(&stack, server)?;
-                running.iperf = Some(server);
             }
         }
     }
@@ -125,7 +117,7 @@ fn tell(service: Service, running: &Running) -> String {
         .map(|(address, _)| address.to_string())
         .collect();
     let at = format!("port {} of {}", service.port(), addresses.join(", "));
-    match (service, &running.http, &running.nbd, running.iperf) {
+    match (service, &running.http, &running.nbd, &running.iperf) {
         (Service::Http, Some(http), ..) => format!(
             "HTTP at {at}: {} connections, {} open, {} bytes sent from where they lay, {} copied",
             http.connections.get(),
@@ -144,8 +136,8 @@ fn tell(service: Service, running: &Running) -> String {
                 counters.written_bytes.get()
             )
         }
-        (Service::Iperf, .., Some(server)) => {
-            format!("iperf3 at {at}: {} tests", server.counters.tests.get())
+        (Service::Iperf, .., Some(counters)) => {
+            format!("iperf3 at {at}: {} tests", counters.tests.get())
         }
         _ => at,
     }
@@ -153,7 +145,7 @@ fn tell(service: Service, running: &Running) -> String {
 
 /// The network, started if it is not.
 fn network() -> Result<Stack, String> {
-    if let Some(running) = &*RUNNING.0.borrow() {
+    if let Some(running) = &*RUNNING.lock() {
         return Ok(running.stack.clone());
     }
     let stack = executor::block_on(async {
@@ -166,9 +158,9 @@ fn network() -> Result<Stack, String> {
             Err(_) => Err("nobody has lent the machine an address (DHCP)"),
         }
     })?;
-    *RUNNING.0.borrow_mut() = Some(Running {
+    *RUNNING.lock() = Some(Running {
         stack: stack.clone(),
-        disks: Rc::new(nbd::Disks::new(
+        disks: Arc::new(nbd::Disks::new(
             disks,
             Arc::new(nbd::Counters::new(NBD_CONNECTIONS)),
         )),
@@ -204,7 +196,7 @@ fn listen(
 fn serve_http(
     stack: &Stack,
     counters: Arc<http::Counters>,
-    disks: Rc<nbd::Disks>,
+    disks: Arc<nbd::Disks>,
 ) -> Result<(), String> {
     let nbd = disks.counters().clone();
     let site = Appliance::new(Live, None, disks, counters.clone(), nbd);
@@ -219,7 +211,7 @@ fn serve_http(
     })
 }
 
-fn serve_nbd(stack: &Stack, disks: Rc<nbd::Disks>) -> Result<(), String> {
+fn serve_nbd(stack: &Stack, disks: Arc<nbd::Disks>) -> Result<(), String> {
     let service = Service::Nbd { writable: false };
     listen(stack, service, move |connection| {
         let disks = disks.clone();
@@ -231,8 +223,9 @@ fn serve_nbd(stack: &Stack, disks: Rc<nbd::Disks>) -> Result<(), String> {
     })
 }
 
-fn serve_iperf(stack: &Stack, server: &'static iperf::Server) -> Result<(), String> {
+fn serve_iperf(stack: &Stack, server: Rc<iperf::Server>) -> Result<(), String> {
     listen(stack, Service::Iperf, move |connection| {
+        let server = server.clone();
         executor::spawn(async move {
             let limits = &iperf::Limits::DEFAULT;
             server.serve(connection, limits, &MachineClock).await
@@ -285,11 +278,7 @@ impl View for Live {
 }
 
 fn connections() -> Network {
-    // A request may be answered while a service is started: then there is nothing to tell yet.
-    let running = RUNNING.0.try_borrow();
-    let stack = running
-        .ok()
-        .and_then(|running| Some(running.as_ref()?.stack.clone()));
+    let stack = RUNNING.lock().as_ref().map(|running| running.stack.clone());
     let Some(stack) = stack else {
         return Network::default();
     };
