@@ -26,6 +26,8 @@ pub enum Event {
     Begin(String),
     /// Something to be printed.
     Note(String),
+    /// The guest does for others what it was started for: which services are where.
+    Ready(String),
     /// A question to the host.
     Call(String),
     /// The kernel has panicked, with this message.
@@ -45,6 +47,7 @@ impl Event {
             "hello" => Self::Hello(text),
             "begin" => Self::Begin(text),
             "note" => Self::Note(text),
+            "ready" => Self::Ready(text),
             "call" => Self::Call(text),
             "panic" => Self::Panic(text),
             "fault" => Self::Fault(text.parse().ok()?),
@@ -62,6 +65,7 @@ impl fmt::Display for Record {
             Event::Hello(text) => write!(f, "{number} hello {text}"),
             Event::Begin(text) => write!(f, "{number} begin {text}"),
             Event::Note(text) => write!(f, "{number} note {text}"),
+            Event::Ready(text) => write!(f, "{number} ready {text}"),
             Event::Call(text) => write!(f, "{number} call {text}"),
             Event::Panic(text) => write!(f, "{number} panic {text}"),
             Event::Fault(vector) => write!(f, "{number} fault {vector}"),

@@ -62,6 +62,8 @@ pub mod net;
 #[cfg(phyros)]
 mod panic;
 pub mod pci;
+#[cfg(phyros)]
+pub mod power;
 pub mod random;
 pub mod storage;
 pub mod time;

@@ -14,6 +14,7 @@ mod lint;
 mod mutants;
 mod rows;
 mod run;
+mod serve;
 mod setup;
 mod tally;
 mod test;

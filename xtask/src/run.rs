@@ -17,7 +17,7 @@ use harness::vm::{self, Conditions, Console};
 use harness::{accel, size, workspace};
 use tempfile::TempDir;
 
-use crate::{demo, ending};
+use crate::{demo, ending, serve};
 
 /// The application that is run if nobody names another.
 const APP: &str = "starter";
@@ -91,6 +91,26 @@ pub(crate) struct Options {
     /// Empty slots for devices that are plugged in while the machine runs: slot0, slot1, …
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(..=16))]
     slots: u8,
+
+    /// Serve files and pages about the machine over HTTP, at this port of the host; 0 is any
+    ///
+    /// Ports are those of 127.0.0.1. When everything answers, a line says where:
+    /// `ready http=http://127.0.0.1:PORT nbd=nbd://127.0.0.1:PORT/DISK`. SIGINT and SIGTERM end the machine in
+    /// good order.
+    #[arg(long, value_name = "PORT")]
+    http: Option<u16>,
+
+    /// Give out the disks over NBD, at this port of the host; 0 is any
+    #[arg(long, value_name = "PORT")]
+    nbd: Option<u16>,
+
+    /// Let clients of NBD change the disks
+    #[arg(long, requires = "nbd")]
+    nbd_write: bool,
+
+    /// Answer iperf3, at this port of the host; 0 is any
+    #[arg(long, value_name = "PORT")]
+    iperf: Option<u16>,
 
     /// Put an IOMMU before the devices
     ///
@@ -196,7 +216,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     eprintln!("building Phyros");
     let image = image::build(APP)?;
     let folder = Scratch::new(options.dry_run)?;
-    let machine = assemble(options, &image, folder.path())?;
+    let mut machine = assemble(options, &image, folder.path())?;
+    let served = serve::add(&wanted(options), &mut machine, folder.path())?;
     if options.dry_run {
         let qemu = Tool::Qemu.command()?;
         let mut arguments = machine.arguments();
@@ -212,8 +233,29 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         eprintln!("booting; leave with `poweroff` or with Ctrl-A X");
     }
     let limit = options.timeout.map(Duration::from_secs);
-    let ending = vm::boot(&machine, Conditions { console, limit })?;
+    let conditions = Conditions { console, limit };
+    let ending = match served.is_empty() {
+        true => vm::boot(&machine, conditions)?,
+        false => vm::boot_with(&machine, conditions, serve::guide(served)?)?,
+    };
     Ok(ending::explain(&ending, &image, options.exec.is_some()))
+}
+
+/// What is to be served, and at which ports of the host.
+fn wanted(options: &Options) -> Vec<(&'static str, u16)> {
+    let nbd = if options.nbd_write {
+        "nbd-write"
+    } else {
+        "nbd"
+    };
+    let all = [
+        ("http", options.http),
+        (nbd, options.nbd),
+        ("iperf", options.iperf),
+    ];
+    all.into_iter()
+        .filter_map(|(name, port)| Some((name, port?)))
+        .collect()
 }
 
 /// Complains about what the user gave before anything is built.

@@ -62,6 +62,8 @@ pub enum Error {
     Balloon(String),
     /// The file is no picture that can be shown, and why.
     Picture(String, String),
+    /// A service cannot be had: why.
+    Service(String),
     /// The disk holds something, and would be overwritten.
     InUse(String),
     /// A job failed: which, and how.
@@ -145,6 +147,7 @@ impl fmt::Display for Error {
             ),
             Self::Copy(why) | Self::Balloon(why) => f.write_str(why),
             Self::Picture(path, why) => write!(f, "{path}: {why}"),
+            Self::Service(why) => f.write_str(why),
             Self::InUse(name) => write!(
                 f,
                 "{name} holds partitions or a file system; add --overwrite to lose them"

@@ -17,6 +17,10 @@ bootloader_api::entry_point!(main, config = &kernel::BOOT_CONFIG);
 #[cfg(phyros)]
 const SCRIPT: &str = "opt/phyros/exec";
 
+/// The services to start, as the host passes them.
+#[cfg(phyros)]
+const SERVICES: &str = "opt/phyros/serve";
+
 #[cfg(phyros)]
 fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     use kernel::console::Console;
@@ -30,6 +34,12 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     kernel::net::stack::start(kernel::net::stack::Options::default());
     let machine = machine::Machine;
     let mut terminal = Terminal::new(Console);
+    if let Some(wanted) = kernel::fw_cfg::read(SERVICES)
+        && let Err(why) = serve(&wanted)
+    {
+        kernel::println!("phyros: {why}");
+        kernel::exit::failure();
+    }
     let mut session = Session::new(&machine);
     let outcome = match kernel::fw_cfg::read(SCRIPT).map(alloc::string::String::from_utf8) {
         None => {
@@ -48,6 +58,16 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
         kernel::exit::success();
     }
     kernel::exit::failure()
+}
+
+/// Starts services by their names.
+#[cfg(phyros)]
+fn serve(names: &[u8]) -> Result<(), alloc::string::String> {
+    let names = core::str::from_utf8(names);
+    let names = names.map_err(|_| "the services from the host are not UTF-8")?;
+    let wanted = shell::system::Service::parse_all(names);
+    let wanted = wanted.map_err(|word| alloc::format!("there is no service `{word}`"))?;
+    machine::services::start_all(&wanted)
 }
 
 #[cfg(not(phyros))]

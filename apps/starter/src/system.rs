@@ -131,6 +131,52 @@ pub trait System {
 
     /// Waits until a job has ended. `None` if there is no such job.
     fn wait(&self, number: usize) -> Option<Job>;
+
+    /// Starts a service; if it runs already, nothing happens. Says where it is, and what it has done.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    fn serve(&self, service: Service) -> Result<String, String>;
+}
+
+/// What a machine can do for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Files, disks, and pages about itself.
+    Http,
+    /// Disks.
+    Nbd {
+        /// Whether they may be changed.
+        writable: bool,
+    },
+    /// Bytes, for iperf3 to be counted.
+    Iperf,
+}
+
+impl Service {
+    /// The port that it is at.
+    pub const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Nbd { .. } => 10_809,
+            Self::Iperf => 5201,
+        }
+    }
+
+    /// Understands what the host wants to be started: words with a space between them.
+    ///
+    /// # Errors
+    /// The word that means nothing.
+    pub fn parse_all(text: &str) -> Result<Vec<Self>, &str> {
+        let one = |word| match word {
+            "http" => Ok(Self::Http),
+            "nbd" => Ok(Self::Nbd { writable: false }),
+            "nbd-write" => Ok(Self::Nbd { writable: true }),
+            "iperf" => Ok(Self::Iperf),
+            other => Err(other),
+        };
+        text.split_ascii_whitespace().map(one).collect()
+    }
 }
 
 /// A memory balloon.
@@ -232,6 +278,19 @@ impl FreeMemory {
 mod tests {
     use super::*;
     use phyr::PhysAddr;
+
+    #[test]
+    fn services_are_started_by_their_names() {
+        let all = Service::parse_all("http nbd-write\n iperf");
+        let expected = [
+            Service::Http,
+            Service::Nbd { writable: true },
+            Service::Iperf,
+        ];
+        assert_eq!(all.as_deref(), Ok(&expected[..]));
+        assert_eq!(Service::parse_all("nbd ftp"), Err("ftp"));
+        assert_eq!(Service::parse_all(""), Ok(vec![]));
+    }
 
     #[test]
     fn more_extents_than_are_listed_are_still_counted() {

@@ -66,6 +66,11 @@ pub fn note(text: fmt::Arguments<'_>) {
     write("note", text);
 }
 
+/// The guest does for others what it was started for: which services are where.
+pub fn ready(text: fmt::Arguments<'_>) {
+    write("ready", text);
+}
+
 /// To be called by the panic handler, which then ends the machine with a failure.
 pub fn panicked(message: fmt::Arguments<'_>) {
     write("panic", message);

@@ -10,8 +10,8 @@
 mod watch;
 mod wires;
 
-use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::io::{IsTerminal, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -111,11 +111,37 @@ pub enum Stop {
     Asked,
 }
 
+/// Who takes part in the run of a machine.
+pub struct Guide {
+    /// Is called with what the guest says when it does for others what it was started for.
+    pub ready: Box<dyn FnMut(&str) + Send>,
+    /// What comes here has the machine's power button pressed; the second time, QEMU is told to quit.
+    pub end: mpsc::Receiver<()>,
+    /// Signals that are meant for all of us are dealt with here, and not by QEMU.
+    pub takes_signals: bool,
+}
+
 /// Runs the machine to its end.
 ///
 /// # Errors
 /// If the machine could not be started at all. A machine that ends badly is no error here.
 pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
+    let (_sender, end) = mpsc::channel();
+    let ready = Box::new(|_: &str| {});
+    let takes_signals = false;
+    let guide = Guide {
+        ready,
+        end,
+        takes_signals,
+    };
+    boot_with(machine, conditions, guide)
+}
+
+/// Runs the machine to its end, with somebody who takes part.
+///
+/// # Errors
+/// As for [`boot`].
+pub fn boot_with(machine: &Machine, conditions: Conditions, guide: Guide) -> Result<Ending> {
     let folder = tempfile::Builder::new().prefix("phyros-vm-").tempdir()?;
     let wires = Wires::new(folder.path())?;
     let mut command = Tool::Qemu.dependent_command()?;
@@ -129,16 +155,29 @@ pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
     if conditions.console == Console::Captured {
         command.stdout(Stdio::null());
     }
+    if guide.takes_signals && !std::io::stdin().is_terminal() {
+        // A signal for all of us would end it before the guest knows. Who has a terminal types.
+        command.process_group(0);
+    }
 
     let start = Instant::now();
     let mut qemu = Qemu(command.spawn().context("QEMU could not be started")?);
     let complaints = listen_to_complaints(&mut qemu.0, conditions.console);
     let (sender, signs) = mpsc::channel();
-    let connected = wires.connect(machine, &mut qemu.0, sender);
+    let connected = wires.connect(machine, &mut qemu.0, sender.clone(), guide.ready);
 
     let mut watch = Watch::default();
     match connected {
         Ok(remote) => {
+            let button = remote.clone();
+            thread::spawn(move || {
+                for command in ["system_powerdown", "quit"] {
+                    if guide.end.recv().is_err() {
+                        return;
+                    }
+                    let _ = button.send(command); // it may be gone already
+                }
+            });
             watch.remote = Some(remote);
             watch.guest_start = Some(Instant::now());
             watch.wait(&signs, &mut qemu.0, start, conditions.limit);

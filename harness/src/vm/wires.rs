@@ -79,6 +79,7 @@ impl Wires {
         machine: &Machine,
         qemu: &mut Child,
         signs: Sender<Sign>,
+        ready: Box<dyn FnMut(&str) + Send>,
     ) -> Result<Remote> {
         let records = accept(&self.records.1, qemu)?;
         let mut monitor = Monitor::greet(accept(&self.monitor.1, qemu)?)?;
@@ -102,7 +103,7 @@ impl Wires {
         let sender = signs.clone();
         thread::spawn(move || {
             let kill = || drop(sender.send(Sign::Kill));
-            let (channel, trouble) = read_records(records, host.as_ref(), kill);
+            let (channel, trouble) = read_records(records, host.as_ref(), kill, ready);
             let _ = sender.send(Sign::ChannelClosed(channel, trouble));
         });
         monitor.start_guest()?;
@@ -146,6 +147,7 @@ fn read_records(
     mut stream: UnixStream,
     host: Option<&Host>,
     kill: impl Fn(),
+    mut ready: impl FnMut(&str),
 ) -> (Channel, Vec<String>) {
     let (mut channel, mut trouble) = (Channel::default(), Vec::new());
     let mut buffer = [0; 4096];
@@ -154,8 +156,13 @@ fn read_records(
             let Some(record) = channel.push(byte) else {
                 continue;
             };
-            let Event::Call(call) = &record.event else {
-                continue;
+            let call = match &record.event {
+                Event::Call(call) => call,
+                Event::Ready(what) => {
+                    ready(what);
+                    continue;
+                }
+                _ => continue,
             };
             if outlasting::is_kill(call) {
                 kill();

@@ -8,6 +8,7 @@
 //! A table that is damaged is as good as missing, or ends where it is damaged, if what comes before is sound
 //! by itself (MADT, DMAR, VIOT, NFIT). [`Platform::flaws`] says which one and why.
 
+mod button;
 mod dmar;
 mod madt;
 mod mcfg;
@@ -16,6 +17,7 @@ mod table;
 mod timers;
 mod viot;
 
+pub use button::PowerButton;
 pub use dmar::{RemappingUnit, ReservedMemory, Scope};
 pub use madt::{Cpu, IoApic, Override};
 pub use mcfg::EcamRegion;
@@ -79,6 +81,8 @@ pub struct Platform {
     pub hpet: Option<Hpet>,
     /// The power-management timer.
     pub pm_timer: Option<PmTimer>,
+    /// The power button.
+    pub power_button: Option<PowerButton>,
     /// The IOMMUs.
     pub remapping: Vec<RemappingUnit>,
     /// The IOMMUs that are virtio devices.
@@ -149,7 +153,11 @@ impl Platform {
                 return flaw.map_or(Ok(()), Err);
             }
             b"HPET" => self.hpet = Some(timers::read_hpet(&load()?)?),
-            b"FACP" => self.pm_timer = timers::read_pm_timer(&load()?)?,
+            b"FACP" => {
+                let fadt = load()?;
+                self.power_button = button::read(&fadt)?;
+                self.pm_timer = timers::read_pm_timer(&fadt)?;
+            }
             _ => {}
         }
         Ok(())

@@ -259,6 +259,27 @@ fn a_table_that_cannot_be_read_is_a_flaw() {
 }
 
 #[test]
+fn a_power_button_is_where_the_table_says_if_it_is_one_of_registers() {
+    // The port, the length of the block, the byte of flags.
+    for (port, len, flags, found) in [
+        (0x600u32, 4, 0, Some(PowerButton { events: 0x600 })),
+        (0x600, 4, 1 << 4, None),
+        (0x600, 0, 0, None),
+        (0, 4, 0, None),
+        (0x1_0600, 4, 0, None),
+    ] {
+        let mut body = fadt_body();
+        body[56 - HEADER..60 - HEADER].copy_from_slice(&port.to_le_bytes());
+        body[88 - HEADER] = len;
+        body[112 - HEADER] = flags;
+        let mut memory = machine(2);
+        memory.0.insert(0x4000, table(b"FACP", &body));
+        let platform = discover(&memory);
+        assert_eq!((platform.power_button, platform.flaws.len()), (found, 0));
+    }
+}
+
+#[test]
 fn a_machine_without_a_pm_timer_has_none() {
     let mut body = fadt_body();
     body[91 - HEADER] = 0;

@@ -6,7 +6,7 @@
 
 use super::blocking::wait;
 use super::{BlockDevice, BlockError};
-use crate::dma::Owner;
+use crate::dma::{Memory, Owner};
 use crate::memory::frames::Frames;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ const BOUNCE: u64 = 64 << 10;
 static DIRECT: AtomicU64 = AtomicU64::new(0);
 static COPIED: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that [`read_at`] has delivered since boot.
+/// Bytes that [`read_at`], [`load`] and [`fetch`] have delivered since boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// By DMA into their destination.
@@ -87,6 +87,26 @@ pub async fn load(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Resu
         Some(end) if end <= device.geometry().bytes() => copied(device, start, into).await,
         _ => Err(BlockError::OutOfRange),
     }
+}
+
+/// Reads `len` bytes from `start` on, in a task, by DMA into memory of their own. They are the part of it
+/// that is meant; before and behind them may be what else their blocks have.
+pub async fn fetch(device: &dyn BlockDevice, start: u64, len: usize) -> Result<Memory, BlockError> {
+    let geometry = device.geometry();
+    let block_size = u64::from(geometry.block_size);
+    let end = start.checked_add(len as u64);
+    let end = end.filter(|end| *end <= geometry.bytes());
+    let end = end.ok_or(BlockError::OutOfRange)?;
+    let skip = (start % block_size) as usize;
+    let blocks = (end.next_multiple_of(block_size) - start) as usize + skip;
+    let frames = Frames::allocate((blocks as u64).next_multiple_of(4096));
+    let memory = frames.map_err(|_| BlockError::OutOfMemory)?.into_memory();
+    let memory = memory.part(0..blocks).map_err(|_| BlockError::Length)?;
+    let memory = device.read(start / block_size, memory).await?;
+    DIRECT.fetch_add(len as u64, Ordering::Relaxed);
+    memory
+        .part(skip..skip + len)
+        .map_err(|_| BlockError::Length)
 }
 
 /// Reads by way of other memory.

@@ -42,7 +42,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub use bytes::{Counters, counters, load, read_at};
+pub use bytes::{Counters, counters, fetch, load, read_at};
 pub use error::BlockError;
 pub use future::{Execution, Failed, Performing, Transferring};
 pub use geometry::Geometry;

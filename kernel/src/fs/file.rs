@@ -1,13 +1,25 @@
 //! An open file.
 
 use super::layout::MappedFile;
-use super::{Ext4Error, Reader};
+use super::{Ext4Error, Reader, Timestamp};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 /// An open file, which can be read from any position.
-pub struct File(Data);
+pub struct File {
+    data: Data,
+    modified: Timestamp,
+}
+
+/// Bytes of a file that lie together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Where they begin on the device, in bytes. `None`: they are zeros, and nowhere.
+    pub start: Option<u64>,
+    /// How many they are, at least 1.
+    pub len: u64,
+}
 
 /// How to get at its data.
 enum Data {
@@ -18,17 +30,29 @@ enum Data {
 }
 
 impl File {
-    pub(super) fn mapped(reader: Reader, file: MappedFile) -> Self {
-        Self(Data::Mapped(reader, file))
+    /// The same file, whose data's place is known.
+    pub(super) fn mapped(self, reader: Reader, file: MappedFile) -> Self {
+        Self {
+            data: Data::Mapped(reader, file),
+            ..self
+        }
     }
 
     pub(super) fn viewed(file: ext4_view::File) -> Self {
-        Self(Data::Viewed(Box::new(file)))
+        Self {
+            modified: file.metadata().modified(),
+            data: Data::Viewed(Box::new(file)),
+        }
+    }
+
+    /// When its content was changed for the last time.
+    pub fn modified(&self) -> Timestamp {
+        self.modified
     }
 
     /// Its bytes.
     pub fn len(&self) -> u64 {
-        match &self.0 {
+        match &self.data {
             Data::Mapped(_, file) => file.len(),
             Data::Viewed(file) => file.metadata().len(),
         }
@@ -42,15 +66,24 @@ impl File {
     /// Whether its data goes by DMA into the reader's memory, as far as whole blocks of the device
     /// are asked for and the memory can be reached.
     pub fn is_direct(&self) -> bool {
-        matches!(self.0, Data::Mapped(..))
+        matches!(self.data, Data::Mapped(..))
     }
 
     /// Where these bytes are on the device of the file system, in order and in bytes, so that they can be read into
     /// memory of any kind. `None` if that is not known, or one of them is nowhere: in a hole, or
     /// beyond the end.
     pub fn stretches(&self, bytes: Range<u64>) -> Option<Vec<Range<u64>>> {
-        match &self.0 {
+        match &self.data {
             Data::Mapped(_, file) => file.stretches(bytes),
+            Data::Viewed(_) => None,
+        }
+    }
+
+    /// The bytes from `position` on, as far as they lie together. `None` if that is not known, or the
+    /// file ends there.
+    pub fn piece_at(&self, position: u64) -> Option<Piece> {
+        match &self.data {
+            Data::Mapped(_, file) => file.piece_at(position),
             Data::Viewed(_) => None,
         }
     }
@@ -58,7 +91,7 @@ impl File {
     /// Fills `into` with the bytes from `position` on. Returns how many they are: fewer than asked
     /// for only if the file ends there, 0 at and beyond its end.
     pub fn read_at(&mut self, position: u64, into: &mut [u8]) -> Result<usize, Ext4Error> {
-        match &mut self.0 {
+        match &mut self.data {
             Data::Mapped(reader, file) => {
                 file.read_at(reader, position, into).map_err(Ext4Error::Io)
             }

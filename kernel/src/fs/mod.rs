@@ -5,21 +5,27 @@
 //! out here too, in `layout`, and a [`File`] reads it with one request for each piece that is
 //! contiguous on the disk, by DMA into the reader's memory. What `layout` does not understand,
 //! `ext4-view` reads.
+//!
+//! Both call functions that wait for the disk, which tasks cannot. For these there is [`Deferred`].
 
+mod deferred;
 mod file;
 mod layout;
 
-pub use file::File;
+pub use deferred::Deferred;
+pub use file::{File, Piece};
 pub use layout::Corrupt;
 
 use crate::block::{BlockDevice, load, read_at};
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::sync::Arc;
+use deferred::Known;
 use layout::{Layout, ReadError, Source, zeros};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
-pub use ext4_view::{Ext4Error as Error, FileType, Path, PathBuf};
+pub use ext4_view::{DirEntry, Ext4Error as Error, FileType, Metadata, Path, PathBuf, Timestamp};
 
 /// Where the superblock lies, and where in it the magic number (ext4 disk layout, "The Super Block").
 const SUPERBLOCK: u64 = 1024;
@@ -28,7 +34,21 @@ const MAGIC: [u8; 2] = [0x53, 0xef];
 
 /// Lets `ext4-view` and [`layout`] read a device.
 #[derive(Clone)]
-struct Reader(Arc<dyn BlockDevice>);
+enum Reader {
+    /// Waits for the device.
+    Waiting(Arc<dyn BlockDevice>),
+    /// Knows only what was read before.
+    Deferred(Rc<Known>),
+}
+
+impl Reader {
+    fn device(&self) -> &Arc<dyn BlockDevice> {
+        match self {
+            Self::Waiting(device) => device,
+            Self::Deferred(known) => known.device(),
+        }
+    }
+}
 
 impl Ext4Read for Reader {
     fn read(
@@ -53,7 +73,10 @@ impl Source for Reader {
         start: u64,
         into: &mut [u8],
     ) -> Result<(), Box<dyn core::error::Error + Send + Sync>> {
-        read_at(&*self.0, start, into).map_err(Into::into)
+        match self {
+            Self::Waiting(device) => read_at(&**device, start, into).map_err(Into::into),
+            Self::Deferred(known) => known.read(start, into).map_err(Into::into),
+        }
     }
 }
 
@@ -79,7 +102,10 @@ pub struct FileSystem {
 impl FileSystem {
     /// Reads the superblock and what else is needed to find files.
     pub fn mount(device: Arc<dyn BlockDevice>) -> Result<Self, Ext4Error> {
-        let reader = Reader(device);
+        Self::read(Reader::Waiting(device))
+    }
+
+    fn read(reader: Reader) -> Result<Self, Ext4Error> {
         let ext4 = Ext4::load(Box::new(reader.clone()))?;
         let layout = Layout::read(&reader)?;
         Ok(Self {
@@ -91,7 +117,7 @@ impl FileSystem {
 
     /// The device that it lies on.
     pub fn device(&self) -> &dyn BlockDevice {
-        &*self.reader.0
+        &**self.reader.device()
     }
 
     /// The format, to ask about files.
@@ -107,7 +133,7 @@ impl FileSystem {
         if let Some(layout) = &self.layout {
             let path = self.ext4.canonicalize(path)?;
             if let Some(mapped) = layout.find(&self.reader, path.as_ref())? {
-                return Ok(File::mapped(self.reader.clone(), mapped));
+                return Ok(viewed.mapped(self.reader.clone(), mapped));
             }
         }
         Ok(viewed)

@@ -170,8 +170,8 @@ pub fn window() -> DirectMap {
 pub const BELOW_4_GIB: PhysAddr = PhysAddr::new(1 << 32);
 
 /// RAM for tests on the host.
-#[cfg(test)]
-pub(crate) mod host {
+#[cfg(any(test, feature = "host-memory"))]
+pub mod host {
     use super::*;
     use crate::memory::virt::{VirtAddr, VirtRange};
     use spin::MutexGuard;
@@ -184,12 +184,12 @@ pub(crate) mod host {
     static USER: Mutex<()> = Mutex::new(());
 
     /// The right to look at how much is free: there is one at a time.
-    pub(crate) struct Arena {
+    pub struct Arena {
         _only: MutexGuard<'static, ()>,
     }
 
     /// Starts the allocator, if it has not been, and keeps other tests from using it.
-    pub(crate) fn arena() -> Arena {
+    pub fn arena() -> Arena {
         let _only = USER.lock();
         READY.call_once(|| {
             let layout = core::alloc::Layout::from_size_align(BYTES as usize, PAGE as usize);
@@ -207,7 +207,8 @@ pub(crate) mod host {
     }
 
     impl Arena {
-        pub(crate) fn free_bytes(&self) -> u64 {
+        /// The bytes that nobody has at this moment.
+        pub fn free_bytes(&self) -> u64 {
             with_allocator(|allocator| allocator.free_bytes())
         }
     }

@@ -82,10 +82,15 @@ pub fn modules() -> Vec<Arc<crate::drivers::virtio::module::Module>> {
 /// What fails is named on the console; the others are flushed all the same.
 /// Returns whether all went well.
 pub fn flush() -> bool {
+    wait(flush_all())
+}
+
+/// As [`flush`], in a task.
+pub async fn flush_all() -> bool {
     let mut good = true;
     let volumes = REGISTRY.lock().snapshot();
     for disk in volumes.iter().filter(|volume| volume.model.is_some()) {
-        if let Err(error) = disk.device.flush_now() {
+        if let Err(error) = disk.device.flush().await {
             println!(
                 "{}: not everything may be on the disk: {error}",
                 disk.device.name()
@@ -95,7 +100,7 @@ pub fn flush() -> bool {
     }
     let is_persistent = |provider: &&Arc<Provider>| provider.kind() == Kind::Persistent;
     for provider in regions::providers().iter().filter(is_persistent) {
-        if let Err(error) = wait(provider.persist()) {
+        if let Err(error) = provider.persist().await {
             println!("{}: not everything may last: {error}", provider.name());
             good = false;
         }

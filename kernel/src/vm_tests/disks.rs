@@ -98,6 +98,33 @@ fn any_part_of_a_file_can_be_read() {
     }
 }
 
+#[vm_test(machine = "disk=ext4,lba=4096", timeout = 60)]
+fn tasks_find_files_and_fetch_their_pieces() {
+    // Outside of the task: it is looked for, and that waits.
+    let disk = disk().clone();
+    let task = executor::spawn(async move {
+        let files = fs::Deferred::mount(disk.clone()).await.unwrap();
+        let file = files.ask(|files| files.open("/pattern.bin")).await.unwrap();
+        let missing = files.ask(|files| files.open("/nothing").map(drop)).await;
+        assert!(matches!(missing, Err(Error::NotFound)));
+        let before = crate::block::counters().copied;
+        let mut position = 0;
+        while let Some(piece) = file.piece_at(position) {
+            let start = piece.start.expect("it has no holes");
+            // Odd lengths, so that pieces begin and end within blocks.
+            let len = piece.len.min(99_999) as usize;
+            let memory = crate::block::fetch(&*disk, start, len).await.unwrap();
+            assert_eq!(memory.len(), len);
+            let wrong = pattern::first_difference(seed(), position, memory.bytes());
+            assert_eq!(wrong, None, "{len} bytes from {position} on");
+            position += len as u64;
+        }
+        assert_eq!(position, PATTERN_LEN as u64);
+        assert_eq!(crate::block::counters().copied, before);
+    });
+    executor::block_on(task);
+}
+
 #[vm_test(machine = "disk=ext4", timeout = 60)]
 fn holes_are_zeros_and_the_rest_is_in_its_place() {
     const HOLE: usize = 1 << 20;

@@ -3,6 +3,7 @@
 //! Nothing here knows how the kernel works. A test gives commands, and compares what comes out with
 //! what the host computes by itself.
 
+mod appliance;
 mod broken;
 mod ends;
 mod hotplug;

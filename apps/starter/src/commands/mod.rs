@@ -20,6 +20,7 @@ mod echo;
 mod flush;
 mod help;
 mod history;
+mod httpd;
 mod iostress;
 mod ip;
 mod jobs;
@@ -27,12 +28,13 @@ mod ls;
 pub mod lsblk;
 mod lspci;
 mod mem;
+mod nbd;
 mod netstat;
 mod nslookup;
 mod nvme;
 mod p2p;
 mod panic;
-mod phyrs;
+pub mod phyrs;
 mod picture;
 mod ping;
 mod poweroff;
@@ -99,6 +101,8 @@ pub const ALL: &[Command] = &[
     random::COMMAND,
     balloon::COMMAND,
     iostress::COMMAND,
+    httpd::COMMAND,
+    nbd::COMMAND,
     jobs::COMMAND,
     wait::COMMAND,
     echo::COMMAND,

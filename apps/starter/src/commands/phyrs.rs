@@ -3,6 +3,7 @@
 use super::mem::{kind, phyr_of, show};
 use super::{Command, Context};
 use crate::error::Result;
+use crate::system::System;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -22,20 +23,35 @@ pub(super) const COMMAND: Command = Command {
     run,
 };
 
+/// Some physical memory, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Range {
+    /// Where it is.
+    pub phyr: Phyr,
+    /// What it is.
+    pub kind: Kind,
+    /// Who has it, in words.
+    pub owner: String,
+}
+
+/// What memory is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// RAM that nobody has.
+    Free,
+    /// RAM that somebody has.
+    Used,
+    /// What is kept by the firmware.
+    Firmware,
+    /// A device's.
+    Device,
+}
+
 fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     COMMAND.takes_nothing(arguments)?;
-    let mut all: Vec<(Phyr, String)> = Vec::new();
-    let more = ram(context, &mut all);
-    let providers = context.system.providers();
-    for provider in &providers {
-        given_out(provider, &mut all);
-    }
-    for function in context.system.functions() {
-        registers(&function, &providers, &mut all);
-    }
-    all.sort_by_key(|(phyr, _)| phyr.addr());
-    for (phyr, who) in &all {
-        show(*phyr, who, context.out)?;
+    let (all, more) = ranges(context.system);
+    for range in &all {
+        show(range.phyr, &range.owner, context.out)?;
     }
     if more > 0 {
         writeln!(
@@ -46,11 +62,26 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     Ok(())
 }
 
+/// All physical memory in the order of its addresses, and how many free extents are not among it.
+pub fn ranges(system: &dyn System) -> (Vec<Range>, usize) {
+    let mut all = Vec::new();
+    let more = ram(system, &mut all);
+    let providers = system.providers();
+    for provider in &providers {
+        given_out(provider, &mut all);
+    }
+    for function in system.functions() {
+        registers(&function, &providers, &mut all);
+    }
+    all.sort_by_key(|range| range.phyr.addr());
+    (all, more)
+}
+
 /// RAM and what the firmware has. Returns how many free extents are not among it.
-fn ram(context: &Context<'_>, all: &mut Vec<(Phyr, String)>) -> usize {
-    let free = context.system.free_memory();
+fn ram(system: &dyn System, all: &mut Vec<Range>) -> usize {
+    let free = system.free_memory();
     let extents: Vec<Phyr> = free.listed().collect();
-    for region in context.system.memory_map() {
+    for region in system.memory_map() {
         let Some(phyr) = phyr_of(region) else {
             continue;
         };
@@ -61,22 +92,28 @@ fn ram(context: &Context<'_>, all: &mut Vec<(Phyr, String)>) -> usize {
                     MemoryRegionKind::Usable => "in use".into(),
                     other => kind(other),
                 };
-                let mut add = |phyr: Option<Phyr>, who: &str| {
-                    all.extend(phyr.map(|phyr| (phyr, format!("RAM, {who}"))));
+                let mut add = |phyr: Option<Phyr>, kind, who: &str| {
+                    let owner = format!("RAM, {who}");
+                    all.extend(phyr.map(|phyr| Range { phyr, kind, owner }));
                 };
                 let mut next = phyr.addr();
                 let inside = extents.iter().filter_map(|extent| extent.intersect(phyr));
                 for extent in inside {
-                    add(between(next, extent.addr()), &rest);
-                    add(Some(extent), "free");
+                    add(between(next, extent.addr()), Kind::Used, &rest);
+                    add(Some(extent), Kind::Free, "free");
                     next = match extent.last().checked_add(1) {
                         Some(next) => next,
                         None => break,
                     };
                 }
-                add(Phyr::from_inclusive(next, phyr.last()).ok(), &rest);
+                let behind = Phyr::from_inclusive(next, phyr.last()).ok();
+                add(behind, Kind::Used, &rest);
             }
-            other => all.push((phyr, kind(other))),
+            other => all.push(Range {
+                phyr,
+                kind: Kind::Firmware,
+                owner: kind(other),
+            }),
         }
     }
     free.extents - extents.len()
@@ -88,11 +125,15 @@ fn between(first: PhysAddr, end: PhysAddr) -> Option<Phyr> {
 }
 
 /// The memory of a provider: what somebody has of it, and what nobody has.
-fn given_out(provider: &Arc<Provider>, all: &mut Vec<(Phyr, String)>) {
+fn given_out(provider: &Arc<Provider>, all: &mut Vec<Range>) {
     let (name, kind) = (provider.name(), provider.kind());
     let mut next = provider.phyr().addr();
     let mut add = |phyr: Option<Phyr>, how: &str| {
-        all.extend(phyr.map(|phyr| (phyr, format!("{name}, {kind}, {how}"))));
+        all.extend(phyr.map(|phyr| Range {
+            phyr,
+            kind: Kind::Device,
+            owner: format!("{name}, {kind}, {how}"),
+        }));
     };
     for free in provider.free() {
         add(between(next, free.addr()), "held");
@@ -109,7 +150,7 @@ fn given_out(provider: &Arc<Provider>, all: &mut Vec<(Phyr, String)>) {
 }
 
 /// The base address registers of a function, as far as nobody gives them out.
-fn registers(function: &Function, providers: &[Arc<Provider>], all: &mut Vec<(Phyr, String)>) {
+fn registers(function: &Function, providers: &[Arc<Provider>], all: &mut Vec<Range>) {
     for bar in &function.bars {
         let mut rest = alloc::vec![bar.phyr];
         for provider in providers {
@@ -117,11 +158,10 @@ fn registers(function: &Function, providers: &[Arc<Provider>], all: &mut Vec<(Ph
             rest = rest.into_iter().flat_map(cut).collect();
         }
         let (address, index) = (function.address, bar.index);
-        let who = |phyr| {
-            (
-                phyr,
-                format!("{address} BAR {index}, {:?}", function.kind()),
-            )
+        let who = |phyr| Range {
+            phyr,
+            kind: Kind::Device,
+            owner: format!("{address} BAR {index}, {:?}", function.kind()),
         };
         all.extend(rest.into_iter().map(who));
     }

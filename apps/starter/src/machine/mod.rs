@@ -2,6 +2,7 @@
 
 mod disks;
 mod jobs;
+pub(crate) mod services;
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -30,7 +31,7 @@ use kernel::{arch, cores, executor, interrupts, random, storage};
 use phyr::{Phyr, PhyrList};
 use shell::disks::{Controller, Rate};
 use shell::jobs::{Job, Stress};
-use shell::system::{Balloon, Core, FreeMemory, Shown, System, Volume};
+use shell::system::{Balloon, Core, FreeMemory, Service, Shown, System, Volume};
 
 /// The machine that the kernel runs on.
 #[derive(Default)]
@@ -219,5 +220,9 @@ impl System for Machine {
 
     fn wait(&self, number: usize) -> Option<Job> {
         jobs::wait(number)
+    }
+
+    fn serve(&self, service: Service) -> Result<String, String> {
+        services::start(service)
     }
 }

@@ -404,3 +404,4 @@ mod files;
 mod jobs;
 mod memory;
 mod network;
+mod services;

@@ -391,4 +391,8 @@ impl System for Fake {
         jobs[number - 1].end = Some(end);
         jobs.get(number - 1).cloned()
     }
+
+    fn serve(&self, service: system::Service) -> Result<String, String> {
+        Ok(format!("{service:?} at port {}", service.port()))
+    }
 }

@@ -1,5 +1,6 @@
 //! Bytes of a file, by the blocks that they are in.
 
+use super::super::Piece;
 use super::Source;
 use super::extents::Extents;
 use alloc::boxed::Box;
@@ -54,6 +55,24 @@ impl MappedFile {
         Some(found)
     }
 
+    /// The bytes from `position` on, as far as they lie together. `None` at and beyond the end.
+    pub(in crate::fs) fn piece_at(&self, position: u64) -> Option<Piece> {
+        let left = self.len.checked_sub(position).filter(|left| *left > 0)?;
+        let block = position / self.block_size;
+        // In a hole, or in an extent: until where, and from where on the disk.
+        let (end, start) = match self.extents.at_or_after(block) {
+            Some(extent) if extent.logical <= block => {
+                let offset = position - extent.logical * self.block_size;
+                let start = extent.physical * self.block_size + offset;
+                (extent.logical + extent.count, Some(start))
+            }
+            Some(extent) => (extent.logical, None),
+            None => (u64::MAX / self.block_size, None),
+        };
+        let len = (end * self.block_size - position).min(left);
+        Some(Piece { start, len })
+    }
+
     /// Fills `into` with the bytes from `position` on, as far as there are any, and returns how
     /// many. There is one read for each extent, straight into `into`. Holes are zeros.
     pub(in crate::fs) fn read_at(
@@ -67,21 +86,11 @@ impl MappedFile {
         let mut done = 0;
         while done < total {
             // Not beyond the file's length, so nothing here overflows.
-            let here = position + done as u64;
-            let block = here / self.block_size;
-            let rest = &mut into[done..total];
-            let extent = self.extents.at_or_after(block);
-            // In a hole, or in an extent: until where, and from where on the disk.
-            let (end, start) = match extent {
-                Some(extent) if extent.logical <= block => {
-                    let offset = here - extent.logical * self.block_size;
-                    let start = extent.physical * self.block_size + offset;
-                    (extent.logical + extent.count, Some(start))
-                }
-                Some(extent) => (extent.logical, None),
-                None => (u64::MAX / self.block_size, None),
+            let Some(Piece { start, len }) = self.piece_at(position + done as u64) else {
+                break;
             };
-            let len = (end * self.block_size - here).min(rest.len() as u64) as usize;
+            let rest = &mut into[done..total];
+            let len = len.min(rest.len() as u64) as usize;
             let piece = &mut rest[..len];
             match start {
                 Some(start) => source.read(start, piece)?,

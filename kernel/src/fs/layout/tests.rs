@@ -4,6 +4,7 @@ use super::image::{
     BLOCK, BLOCKS, EXTENTS, FILE, FILE_LEN, Image, LEAF_BLOCK, NAMES_BLOCK, ROOT_BLOCK,
 };
 use super::{Layout, MappedFile, ReadError, Source};
+use crate::fs::Piece;
 use proptest::prelude::*;
 use std::boxed::Box;
 use std::cell::RefCell;
@@ -94,6 +95,28 @@ proptest! {
         let expected = &content[position.min(FILE_LEN)..(position + len).min(FILE_LEN)];
         prop_assert_eq!(&bytes[..filled], expected);
         prop_assert!(bytes[filled..].iter().all(|byte| *byte == 0xcc));
+    }
+}
+
+#[test]
+fn pieces_are_all_of_a_file_in_its_order() {
+    let image = Image::new(true);
+    let file = find(&image, "/file").unwrap().unwrap();
+    let content = image.file_content();
+    for begin in [0, 1, BLOCK, BLOCK + 7, FILE_LEN - 1] {
+        let mut bytes = vec![];
+        while let Some(Piece { start, len }) = file.piece_at((begin + bytes.len()) as u64) {
+            let start = start.map(|start| start as usize);
+            let old = bytes.len();
+            bytes.resize(old + len as usize, 0);
+            if let Some(start) = start {
+                bytes[old..].copy_from_slice(&image.bytes[start..start + len as usize]);
+            }
+        }
+        assert!(bytes == content[begin..], "from {begin} on");
+    }
+    for beyond in [FILE_LEN as u64, u64::MAX] {
+        assert_eq!(file.piece_at(beyond), None);
     }
 }
 

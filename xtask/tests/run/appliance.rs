@@ -1,0 +1,231 @@
+//! Services of the machine, asked from outside, and its disks, looked at afterwards.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use vm_test::pattern;
+
+use crate::support::{Folder, text, xtask};
+
+/// A machine that serves.
+struct Served {
+    child: Child,
+    line: String,
+}
+
+impl Served {
+    /// Starts it, and waits until it says that it answers.
+    fn start(arguments: &[&str]) -> Self {
+        let all = [
+            &["run", "--timeout", "200", "--http", "0", "--nbd", "0"],
+            arguments,
+        ]
+        .concat();
+        let mut child = xtask(&all)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program under test starts");
+        let mut out = BufReader::new(child.stdout.take().expect("it was asked for"));
+        let mut line = String::new();
+        while !line.starts_with("ready ") {
+            line.clear();
+            if out.read_line(&mut line).expect("it is text") == 0 {
+                let output = child.wait_with_output().expect("it has ended");
+                panic!(
+                    "it is never ready:\n{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
+            }
+        }
+        // What it says from here on must not keep it waiting.
+        std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        Self { child, line }
+    }
+
+    fn connect(&self, service: &str) -> TcpStream {
+        let (_, rest) = self
+            .line
+            .split_once(&format!("{service}://"))
+            .expect("it is served");
+        let address = rest
+            .split(['/', ' ', '\n'])
+            .next()
+            .expect("there is something");
+        let stream = TcpStream::connect(address).expect("QEMU listens");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .expect("it is a time");
+        stream
+    }
+
+    /// The head and the body of what there is at a path.
+    fn get(&self, path: &str, fields: &str) -> (String, Vec<u8>) {
+        let mut stream = self.connect("http");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).expect("it listens");
+        let mut all = vec![];
+        stream.read_to_end(&mut all).expect("it answers");
+        let end = all.windows(4).position(|four| four == b"\r\n\r\n");
+        let body = all.split_off(end.expect("there is a head") + 4);
+        (String::from_utf8(all).expect("heads are text"), body)
+    }
+
+    /// One of the counters.
+    fn counter(&self, name: &str) -> u64 {
+        let (_, page) = self.get("/metrics", "");
+        let page = String::from_utf8(page).expect("it is text");
+        let line = page.lines().find_map(|line| line.strip_prefix(name));
+        let line = line.unwrap_or_else(|| panic!("there is no {name}:\n{page}"));
+        line.trim().parse().expect("it is a number")
+    }
+
+    /// Sends it a signal, and waits for its end.
+    fn end(mut self) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(sent.expect("there is a `kill`").success());
+        let status = self.child.wait().expect("it ends");
+        let mut said = String::new();
+        let stderr = self.child.stderr.as_mut().expect("it was asked for");
+        stderr.read_to_string(&mut said).expect("it is text");
+        assert!(status.success(), "{said}");
+    }
+}
+
+/// A client of NBD, in the old way.
+struct Nbd(TcpStream);
+
+impl Nbd {
+    fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {
+        let mut greeting = [0; 18];
+        stream.read_exact(&mut greeting).expect("it greets");
+        let mut ask = vec![0, 0, 0, 3];
+        ask.extend_from_slice(b"IHAVEOPT\0\0\0\x01");
+        ask.extend_from_slice(&(export.len() as u32).to_be_bytes());
+        ask.extend_from_slice(export.as_bytes());
+        stream.write_all(&ask).expect("it listens");
+        let mut begin = [0; 10];
+        stream.read_exact(&mut begin).expect("there is the disk");
+        assert_eq!(begin[..8], bytes.to_be_bytes());
+        Self(stream)
+    }
+
+    fn ask(&mut self, command: u8, offset: u64, len: u32, data: &[u8]) -> u32 {
+        let mut request = vec![0x25, 0x60, 0x95, 0x13, 0, 0, 0, command];
+        request.extend_from_slice(&[7; 8]);
+        request.extend_from_slice(&offset.to_be_bytes());
+        request.extend_from_slice(&len.to_be_bytes());
+        request.extend_from_slice(data);
+        self.0.write_all(&request).expect("it listens");
+        let mut reply = [0; 16];
+        self.0.read_exact(&mut reply).expect("it replies");
+        assert_eq!(
+            (&reply[..4], &reply[8..]),
+            (&[0x67, 0x44, 0x66, 0x98][..], &[7; 8][..])
+        );
+        u32::from_be_bytes(reply[4..8].try_into().expect("four bytes"))
+    }
+
+    fn read(&mut self, offset: u64, len: usize) -> Vec<u8> {
+        assert_eq!(self.ask(0, offset, len as u32, &[]), 0);
+        let mut bytes = vec![0; len];
+        self.0.read_exact(&mut bytes).expect("it sends them");
+        bytes
+    }
+}
+
+#[test]
+fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
+    const LEN: usize = 3_000_001;
+    let folder = Folder::new();
+    let content = folder.file("content");
+    fs::create_dir(&content).expect("the folder can be written");
+    let mut bytes = vec![0; LEN];
+    pattern::fill(7, 0, &mut bytes);
+    fs::write(content.join("large.bin"), &bytes).expect("the folder can be written");
+    let machine = Served::start(&["--share", text(&content)]);
+    let copied = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
+    // Finding the file reads what leads to it; after that, its data is all that is read.
+    let (head, _) = machine.get("/files/large.bin", "Range: bytes=0-0\r\n");
+    assert!(head.starts_with("HTTP/1.1 206 "), "{head}");
+    let found = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
+    assert!(found > copied, "something led to the file");
+    let sent = machine.counter("phyros_http_sent_bytes_total");
+    let referred = machine.counter("phyros_network_bytes_total{way=\"referred\"}");
+    let written = machine.counter("phyros_network_bytes_total{way=\"copied\"}");
+    let (head, body) = machine.get("/files/large.bin", "");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(body == bytes);
+    let (_, part) = machine.get("/files/large.bin", "Range: bytes=1000001-2000000\r\n");
+    assert!(part == bytes[1_000_001..=2_000_000]);
+    let now = machine.counter("phyros_http_sent_bytes_total");
+    assert_eq!(now - sent, LEN as u64 + 1_000_000);
+    // The stack says the same of its own work.
+    let refers = machine.counter("phyros_network_bytes_total{way=\"referred\"}") - referred;
+    let writes = machine.counter("phyros_network_bytes_total{way=\"copied\"}") - written;
+    assert!(refers >= LEN as u64 + 1_000_000, "only {refers} bytes");
+    assert!(writes < 100_000, "the CPU has copied {writes} bytes");
+    let after = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
+    assert_eq!(after, found, "the CPU has copied data of the file");
+    let (head, page) = machine.get("/", "");
+    assert!(head.contains("text/html") && page.ends_with(b"</html>\n"));
+    let (_, state) = machine.get("/api/state", "");
+    let state: serde_json::Value = serde_json::from_slice(&state).expect("it is JSON");
+    let memory = state["memory"].as_array().expect("it has memory");
+    assert!(
+        memory.iter().any(|range| range["kind"] == "free"),
+        "{memory:?}"
+    );
+    machine.end();
+}
+
+#[test]
+fn what_is_written_over_the_network_is_on_the_disk_when_the_machine_has_ended() {
+    const LEN: usize = 1 << 20;
+    let folder = Folder::new();
+    let mut expected = vec![0; LEN];
+    pattern::fill(11, 0, &mut expected);
+    let disk = folder.write("disk", &expected);
+    let machine = Served::start(&["--disk", text(&disk), "--block-size", "4096", "--nbd-write"]);
+    let mut client = Nbd::begin(machine.connect("nbd"), "nvme0n1", LEN as u64);
+    assert!(client.read(0, LEN) == expected);
+    // Within a block, over the ends of some, and whole ones.
+    for (offset, len) in [(5, 1), (4000, 9000), (65_536, 131_072), (LEN - 1, 1)] {
+        let data: Vec<u8> = (0..len).map(|at| (at * 3 + offset) as u8).collect();
+        assert_eq!(client.ask(1, offset as u64, len as u32, &data), 0);
+        expected[offset..offset + len].copy_from_slice(&data);
+    }
+    assert_eq!(
+        client.ask(1, LEN as u64, 1, &[1]),
+        28,
+        "it is beyond the end"
+    );
+    assert!(client.read(0, LEN) == expected);
+    assert_eq!(
+        machine.counter("phyros_nbd_bytes_total{way=\"written\"}"),
+        140_074
+    );
+    machine.end();
+    // The host looks for itself.
+    let found = fs::read(&disk).expect("the disk is there");
+    let wrong = (0..LEN).find(|at| found[*at] != expected[*at]);
+    assert_eq!(wrong, None, "this byte is wrong");
+}
+
+#[test]
+fn a_disk_that_is_not_to_be_written_is_not() {
+    let folder = Folder::new();
+    let before = vec![0x5a; 1 << 20];
+    let disk = folder.write("disk", &before);
+    let machine = Served::start(&["--disk", text(&disk)]);
+    let mut client = Nbd::begin(machine.connect("nbd"), "nvme0n1", 1 << 20);
+    assert_eq!(client.ask(1, 0, 512, &[1; 512]), 1);
+    assert!(client.read(0, 1024) == before[..1024]);
+    machine.end();
+    assert!(fs::read(&disk).expect("the disk is there") == before);
+}
