@@ -77,7 +77,11 @@ fn free(port: u16) -> Result<u16> {
 /// Says where everything is when it is, and presses the power button when somebody wants us to end.
 pub(crate) fn guide(ports: Vec<(u16, u16)>) -> Result<Guide> {
     let (sender, end) = mpsc::channel();
-    ctrlc::set_handler(move || drop(sender.send(()))).context("signals cannot be received")?;
+    let told = move || {
+        // Whoever listens has gone once the machine has ended.
+        let _ = sender.send(());
+    };
+    ctrlc::set_handler(told).context("signals cannot be received")?;
     let ready = Box::new(move |said: &str| {
         // The machine writes to the same place, and may be in the middle of a line.
         let text = format!("\n{}\n", line(said, &ports));
