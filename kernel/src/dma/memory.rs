@@ -368,17 +368,21 @@ impl Memory {
             let part = frames.phyr().sub(self.start as u64, self.len as u64);
             return part.map(Phyrs::One).ok_or(BufferError::Empty);
         }
-        self.elsewhere(self.start, self.len)
+        self.elsewhere(self.start..self.start + self.len)
     }
 
-    /// Where `len` bytes at `start` of what is held lie. They are inside of the part.
-    fn elsewhere(&self, start: usize, len: usize) -> Result<Phyrs, BufferError> {
+    /// Where these bytes of what is held lie. They are inside of the part.
+    fn elsewhere(&self, part: Range<usize>) -> Result<Phyrs, BufferError> {
+        let (start, len) = (part.start, part.len());
         match &self.holder {
             Holder::Frames(frames) => {
                 let part = frames.phyr().sub(start as u64, len as u64);
                 return part.map(Phyrs::One).ok_or(BufferError::Empty);
             }
-            Holder::Common(all) => return all.elsewhere(all.start + start, len),
+            Holder::Common(all) => {
+                let start = all.start + start;
+                return all.elsewhere(start..start + len);
+            }
             Holder::Pinned(pinned) => {
                 let start = start as u64;
                 return part_of(pinned.phyrs(), start..start + len as u64);
@@ -389,7 +393,7 @@ impl Memory {
                 region.tell().map_err(BufferError::Region)?;
                 return Ok(Phyrs::One(part));
             }
-            Holder::Mixed(mixed) => return mixed.phyrs(start..start + len),
+            Holder::Mixed(mixed) => return mixed.phyrs(part),
             _ => {}
         }
         let bytes = &self.bytes()[start - self.start..][..len];

@@ -22,9 +22,11 @@ use core::net::SocketAddr;
 /// A connection. Bytes arrive in the order in which they were written, or it fails.
 pub trait Stream {
     /// Reads at least one byte; 0 when the other end has closed.
+    // Not memory: the caller's own bytes, into which is copied.
     fn read(&mut self, into: &mut [u8]) -> impl Future<Output = Result<usize, StreamError>>;
 
     /// Copies bytes into the connection's own memory. Resolves when all are taken.
+    // Not memory: the caller's own bytes, which are copied.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = Result<(), StreamError>>;
 
     /// Takes memory, whose bytes are sent from where they lie. Resolves when it is taken, which waits
