@@ -286,6 +286,39 @@ fn no_wake_from_another_core_is_lost() {
     assert_eq!(ball.number.load(Ordering::Acquire), LAST);
 }
 
+/// Another core wakes a task, or `main`, in the moment after this core has looked for work. This core is
+/// awake, so nobody calls it, and all that keeps it from sleeping is its own last look.
+#[test]
+fn work_that_comes_after_the_last_turn_keeps_the_core_awake() {
+    let waker_of = |future_is_a_task: bool| {
+        let waker = Rc::new(Cell::new(None));
+        let kept = waker.clone();
+        let keep = core::future::poll_fn(move |context| {
+            kept.set(Some(context.waker().clone()));
+            if future_is_a_task {
+                Poll::Pending
+            } else {
+                Poll::Ready(())
+            }
+        });
+        if future_is_a_task {
+            spawn(keep).detach();
+            block_on(yield_now());
+        } else {
+            block_on(keep);
+        }
+        waker.take().expect("it was polled")
+    };
+    for future_is_a_task in [true, false] {
+        let waker = waker_of(future_is_a_task);
+        assert!(!here().has_work());
+        std::thread::spawn(move || waker.wake()).join().unwrap();
+        assert!(here().has_work());
+        assert_eq!(activity(cores::current()).calls, 0, "it was awake");
+        block_on(yield_now());
+    }
+}
+
 #[test]
 fn a_waker_of_main_may_outlive_its_wait() {
     let waker = block_on(core::future::poll_fn(|context| {

@@ -107,6 +107,42 @@ fn a_right_that_was_taken_away_is_gone_on_all_cores() {
     });
 }
 
+/// An interrupt that is sent is not one that was taken. A core that cannot be interrupted just now may still
+/// use what it remembers, so who ends a mapping waits for it.
+#[vm_test(machine = "smp=2", timeout = 120)]
+fn a_core_that_cannot_be_interrupted_is_waited_for() {
+    static IS_DEAF: AtomicBool = AtomicBool::new(false);
+    static HAS_ENDED: AtomicBool = AtomicBool::new(false);
+    let frames = Frames::zeroed(4096).unwrap();
+    // SAFETY: the frames are this test's own, and hold nothing.
+    let mapping =
+        unsafe { Mapping::map(frames.phyr(), Rights::ReadWrite, Cache::WriteBack) }.unwrap();
+    let address = mapping.range().start().get();
+    let before = shootdown::count();
+    let other = others()[0];
+    let deaf = executor::spawn_on(other, move || async move {
+        assert_eq!(probe::read(address), Probe::Allowed);
+        let was_waited_for = x86_64::instructions::interrupts::without_interrupts(|| {
+            IS_DEAF.store(true, Ordering::Release);
+            while shootdown::count() == before {
+                core::hint::spin_loop();
+            }
+            // It was sent an interrupt, and has not taken it. Who has sent it has all the time in the world.
+            (0..1_000_000).all(|_| {
+                core::hint::spin_loop();
+                !HAS_ENDED.load(Ordering::Acquire)
+            })
+        });
+        assert!(was_waited_for, "nobody has waited for {other}");
+        wait_until(|| HAS_ENDED.load(Ordering::Acquire));
+        assert_eq!(probe::read(address), NOT_MAPPED, "{other} remembers");
+    });
+    wait_until(|| IS_DEAF.load(Ordering::Acquire));
+    drop(mapping);
+    HAS_ENDED.store(true, Ordering::Release);
+    executor::block_on(deaf);
+}
+
 /// Maps `pages` pages that touch no others and unmaps them: how many flushes each core had for it.
 fn flushes_for(pages: usize) -> Vec<u64> {
     let list: Vec<Frames> = (0..pages)
