@@ -91,6 +91,7 @@ pub async fn load(device: &dyn BlockDevice, start: u64, into: &mut [u8]) -> Resu
 
 /// Reads `len` bytes from `start` on, in a task, by DMA into memory of their own. They are the part of it
 /// that is meant; before and behind them may be what else their blocks have.
+// Not memory: bytes of a disk.
 pub async fn fetch(device: &dyn BlockDevice, start: u64, len: usize) -> Result<Memory, BlockError> {
     let geometry = device.geometry();
     let block_size = u64::from(geometry.block_size);
