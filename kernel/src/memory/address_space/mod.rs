@@ -10,7 +10,7 @@
 //!
 //! A mapping *owns* what is behind it ([`Backing`]): memory can only be freed by being unmapped.
 //! So it is enough that what is pinned cannot be unmapped, and the pins can live with the mappings,
-//! in extents of virtual addresses ([`Pins`]). [`AddressSpace::pin`] answers with
+//! in extents of virtual addresses ([`Pins`](super::pins::Pins)). [`AddressSpace::pin`] answers with
 //! [`Pinned`]: the phyrs, and the promise.
 //!
 //! - `pin` takes one lock, walks the page tables once, and joins what touches, across the bounds of pages,
