@@ -106,13 +106,18 @@ fn b5_each_flush_is_one_of_the_file() {
         }
     }));
     assert_eq!(counts(), [41; 3]);
-    // One that nobody waits for any more is the device's all the same.
+    // One that nobody waits for any more is the device's all the same. (It may be done when it is asked for, if
+    // the host lets this core wait for long enough.)
     let mut dropped = Box::pin(provider.persist());
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(Pin::new(&mut dropped).poll(&mut cx).is_pending());
+    let _ = Pin::new(&mut dropped).poll(&mut cx);
     drop(dropped);
     wait(provider.persist()).unwrap();
-    assert_eq!(counts(), [43; 3]);
+    assert_eq!(counts()[0], 43);
+    // QEMU does them side by side: the one that was asked for later may have been done first.
+    while counts() != [43; 3] {
+        wait(embassy_futures::yield_now());
+    }
 }
 
 /// After its device is out of use the memory is there, and nobody says any more that it lasts.
