@@ -56,6 +56,7 @@ mod link;
 pub mod lock;
 mod memory;
 pub mod net;
+mod options;
 mod plain;
 mod platform;
 pub mod pmem;

@@ -5,6 +5,7 @@ use super::pages::{BYTES, Numbers, Surrendered};
 use crate::error::{Error, Failure, RequestError};
 use crate::lock::Mutex;
 use crate::memory::{Access, Memory};
+use crate::options::Options;
 use crate::plain::{Asked, LanePlan, Pieces, Plain, Plan};
 use crate::platform::{Platform, SharedMemory};
 use crate::transport::{Accepted, Notify};
@@ -20,25 +21,6 @@ const RANGES: u16 = 16;
 const INFLATING: usize = 0;
 const DEFLATING: usize = 1;
 const REPORTING: usize = 2;
-
-/// What a caller may choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// Most entries of each queue.
-    pub entries: u16,
-    /// Microseconds that a request may take before the device is out of use.
-    pub timeout: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            entries: 32,
-            timeout: 60_000_000,
-        }
-    }
-}
 
 /// What went wrong, and the memory: unless the device may still have it. Then it is lost.
 pub type Refused<T> = (Error, Option<T>);

@@ -20,5 +20,6 @@ mod config;
 mod device;
 mod pages;
 
-pub use device::{Balloon, Options, Refused};
+pub use crate::options::Options;
+pub use device::{Balloon, Refused};
 pub use pages::{PAGE, Surrendered};

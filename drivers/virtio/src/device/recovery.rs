@@ -23,7 +23,6 @@ use crate::watch::{Watch, first};
 use core::future::poll_fn;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
-use virtio_spec::DeviceStatus;
 
 /// Microseconds to wait for cores that need not have answered.
 const ANSWER_MICROSECONDS: u64 = 1_000_000;
@@ -65,14 +64,8 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             }
         }
         let common = self.common();
-        let status = common.status();
-        let wanted = Step::DriverOk.check(status);
-        let is_sick = status & DeviceStatus::DEVICE_NEEDS_RESET.bits() != 0;
-        if wanted.is_err() || is_sick {
-            self.report(match self.platform.is_present() {
-                true => Failure::NeedsReset,
-                false => Failure::Gone,
-            });
+        if let Some(failure) = common.ailment() {
+            self.report(failure);
             return;
         }
         let generation = common.generation();

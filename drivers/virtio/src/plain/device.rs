@@ -9,7 +9,7 @@ use crate::transport::{Accepted, Common, Negotiation, Notify, Step};
 use crate::watch::Watch;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use virtio_spec::{DeviceStatus, FeatureBits};
+use virtio_spec::FeatureBits;
 
 /// A device, and the queues that it was told of. Dropping it stops the device.
 pub(crate) struct Plain<P: Platform, T> {
@@ -90,7 +90,7 @@ impl<P: Platform, T> Plain<P, T> {
         let (lanes, known) = match made {
             Ok(made) => made,
             Err(error) => {
-                stop(&platform);
+                Common(&platform).stop();
                 return Err(error);
             }
         };
@@ -225,18 +225,11 @@ impl<P: Platform, T> Plain<P, T> {
     /// Lets a moment pass, and looks whether the device is well.
     async fn turn(&self, watch: &mut Watch) -> Result<(), Error> {
         let failure = match watch.turn(&self.platform).await {
-            Err(_) => Failure::Timeout(Waiting::Request),
-            Ok(()) => {
-                let status = Common(&self.platform).status();
-                let is_sick = status & DeviceStatus::DEVICE_NEEDS_RESET.bits() != 0;
-                if Step::DriverOk.check(status).is_ok() && !is_sick {
-                    return Ok(());
-                }
-                match self.platform.is_present() {
-                    true => Failure::NeedsReset,
-                    false => Failure::Gone,
-                }
-            }
+            Err(_) => Some(Failure::Timeout(Waiting::Request)),
+            Ok(()) => Common(&self.platform).ailment(),
+        };
+        let Some(failure) = failure else {
+            return Ok(());
         };
         // Another one may have ended it meanwhile: then the status says nothing new.
         Err(self.end(failure).error())
@@ -250,7 +243,7 @@ impl<P: Platform, T> Plain<P, T> {
         }
         let over = Over {
             why: failure,
-            is_stopped: stop(&self.platform),
+            is_stopped: Common(&self.platform).stop(),
         };
         state.over = Some(over);
         if !over.is_stopped {
@@ -345,13 +338,4 @@ fn allocate<P: Platform, T>(
     let lane = |plan: &LanePlan| Lane::allocate(platform, plan.queue, plan.entries, plan.pieces);
     let lanes: Result<_, _> = plans.iter().map(lane).collect();
     Ok(lanes?)
-}
-
-/// Resets the device, and keeps it from memory. Returns whether it is certain that it does not use memory
-/// any more.
-fn stop<P: Platform>(platform: &P) -> bool {
-    let is_reset = Common(platform).step(Step::Reset).is_ok();
-    // A confirmed reset is enough. This is for a device that breaks its word.
-    let is_cut_off = platform.stop_dma();
-    is_reset || is_cut_off
 }

@@ -22,4 +22,5 @@ mod config;
 mod flushing;
 mod module;
 
-pub use module::{Module, Options};
+pub use crate::options::Options;
+pub use module::Module;

@@ -7,34 +7,15 @@ use super::config;
 use super::flushing::{Flushes, QUEUE, Ticket};
 use crate::error::{Error, Failure, Waiting};
 use crate::lock::Mutex;
+use crate::options::Options;
 use crate::platform::{Platform, Registers};
 use crate::transport::{Common, Notify, Step};
 use crate::watch::Watch;
 use core::sync::atomic::{AtomicU64, Ordering};
 use phyr::Phyr;
-use virtio_spec::DeviceStatus;
 
 /// The fewest entries that a flush fits into: request and answer.
 const MIN_ENTRIES: u16 = 2;
-
-/// What a caller may choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// Most entries of the queue, at least 2. A flush takes two.
-    pub entries: u16,
-    /// Microseconds that a flush may take before the device is out of use.
-    pub timeout: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            entries: 32,
-            timeout: 60_000_000,
-        }
-    }
-}
 
 /// A device of persistent memory. Dropping it stops the device.
 pub struct Module<P: Platform> {
@@ -81,7 +62,7 @@ impl<P: Platform> Module<P> {
         let (memory, flushes) = match made {
             Ok(made) => made,
             Err(error) => {
-                stop(&platform);
+                Common(&platform).stop();
                 return Err(error);
             }
         };
@@ -179,18 +160,11 @@ impl<P: Platform> Module<P> {
     /// Lets a moment pass, and looks whether the device is well.
     async fn turn(&self, watch: &mut Watch) -> Result<(), Error> {
         let failure = match watch.turn(&self.platform).await {
-            Err(_) => Failure::Timeout(Waiting::Request),
-            Ok(()) => {
-                let status = Common(&self.platform).status();
-                let is_sick = status & DeviceStatus::DEVICE_NEEDS_RESET.bits() != 0;
-                if Step::DriverOk.check(status).is_ok() && !is_sick {
-                    return Ok(());
-                }
-                match self.platform.is_present() {
-                    true => Failure::NeedsReset,
-                    false => Failure::Gone,
-                }
-            }
+            Err(_) => Some(Failure::Timeout(Waiting::Request)),
+            Ok(()) => Common(&self.platform).ailment(),
+        };
+        let Some(failure) = failure else {
+            return Ok(());
         };
         // Another one may have ended it meanwhile: then the status says nothing new.
         Err(Error::Failed(self.end(failure)))
@@ -206,7 +180,7 @@ impl<P: Platform> Module<P> {
             state.failure = failure;
             flushes
         };
-        if !stop(&self.platform) {
+        if !Common(&self.platform).stop() {
             self.lost.fetch_add(1, Ordering::Relaxed);
             core::mem::forget(flushes);
         }
@@ -291,13 +265,4 @@ fn start<P: Platform>(
     platform.start_dma();
     common.step(Step::DriverOk)?;
     Ok(introduced.notify_at)
-}
-
-/// Resets the device, and keeps it from memory. Returns whether it is certain that it does not use memory
-/// any more.
-fn stop<P: Platform>(platform: &P) -> bool {
-    let is_reset = Common(platform).step(Step::Reset).is_ok();
-    // A confirmed reset is enough. This is for a device that breaks its word.
-    let is_cut_off = platform.stop_dma();
-    is_reset || is_cut_off
 }

@@ -9,4 +9,5 @@
 
 mod source;
 
-pub use source::{Filled, Options, Source, Unfilled};
+pub use crate::options::Options;
+pub use source::{Filled, Source, Unfilled};

@@ -2,6 +2,7 @@
 
 use crate::error::{DeviceError, Error, Failure};
 use crate::memory::{Access, Memory};
+use crate::options::Options;
 use crate::plain::{LanePlan, Pieces, Plain, Plan};
 use crate::platform::Platform;
 use crate::transport::{Negotiation, Notify};
@@ -13,26 +14,6 @@ const QUEUE: u16 = 0;
 
 /// Most pieces of a request. QEMU's queue has eight entries.
 const PIECES: u16 = 4;
-
-/// What a caller may choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// Most entries of the queue.
-    pub entries: u16,
-    /// Microseconds that a request may take before the device is out of use. Some hosts let theirs have only so
-    /// many bytes a second.
-    pub timeout: u64,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            entries: 32,
-            timeout: 60_000_000,
-        }
-    }
-}
 
 /// An entropy device. Requests own memory of the type `D` until it is done. Dropping it stops the device.
 pub struct Source<P: Platform, D> {

@@ -111,6 +111,24 @@ impl<P: Platform> Common<'_, P> {
         }
     }
 
+    /// Why a device that was let go is of no use any more, if it says so, or says nothing.
+    pub(crate) fn ailment(&self) -> Option<Failure> {
+        Step::DriverOk.check(self.status()).err()?;
+        Some(match self.0.is_present() {
+            true => Failure::NeedsReset,
+            false => Failure::Gone,
+        })
+    }
+
+    /// Resets the device without waiting for it, and keeps it from memory. Returns whether it is certain that it
+    /// does not use memory any more.
+    pub(crate) fn stop(&self) -> bool {
+        let is_reset = self.step(Step::Reset).is_ok();
+        // A confirmed reset is enough. This is for a device that breaks its word.
+        let is_cut_off = self.0.stop_dma();
+        is_reset || is_cut_off
+    }
+
     /// What the device offers.
     pub(crate) fn offered<B: FeatureBits>(&self) -> B {
         let registers = self.registers();
