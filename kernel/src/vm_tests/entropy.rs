@@ -4,7 +4,8 @@
 use crate::block::blocking::wait;
 use crate::dma::{Memory, Mixed, Owner};
 use crate::drivers::helpers;
-use crate::drivers::virtio::entropy::{Entropy, EntropyError, SEED};
+use crate::drivers::virtio::AskError;
+use crate::drivers::virtio::entropy::{Entropy, SEED};
 use crate::memory::address_space::AddressSpace;
 use crate::memory::frames::{Frames, with_allocator};
 use crate::memory::heap;
@@ -114,7 +115,7 @@ fn e11_memory_that_does_not_suit_comes_back() {
     for pieces in [5, 9] {
         let memory = Box::new(scattered(pieces)).into_memory();
         let failed = wait(source.fill(memory)).unwrap_err();
-        let EntropyError::Driver(virtio::Error::Request(error)) = failed.0 else {
+        let AskError::Driver(virtio::Error::Request(error)) = failed.0 else {
             panic!("{failed:?}");
         };
         let offset = 4 * PAGE;

@@ -5,8 +5,8 @@
 //! meanwhile, shown to the device, and given back. What the device has punched a hole into costs nothing
 //! to report again.
 
-use super::ProbeError;
 use super::platform::VirtioPlatform;
+use super::{AskError, ProbeError, Reached, reach};
 use crate::dma::{self, Buffer, DmaError, DmaLimits, Domain, FromDevice, Mixed, Owner, Transfer};
 use crate::memory::extents::Request;
 use crate::memory::frames::{Frames, with_allocator};
@@ -16,11 +16,10 @@ use crate::pci::ecam::Ecam;
 use crate::pci::{Function, PciAddress};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 use embassy_time::{Duration, Timer};
 use phyr::{Phyr, PhysAddr};
 use virtio::balloon::{Options, Surrendered};
-use virtio::transport::{Blocks, DeviceKind};
+use virtio::transport::DeviceKind;
 
 /// The driver's handle of a device.
 pub type Handle = virtio::balloon::Balloon<VirtioPlatform, InBalloon, Transfer>;
@@ -67,32 +66,6 @@ unsafe impl Surrendered for InBalloon {
     }
 }
 
-/// Why a balloon did not do what it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BalloonError {
-    /// The device has no way to the memory.
-    Memory(DmaError),
-    /// What the driver says.
-    Driver(virtio::Error),
-}
-
-impl fmt::Display for BalloonError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(error) => write!(f, "{error}"),
-            Self::Driver(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for BalloonError {}
-
-impl From<virtio::Error> for BalloonError {
-    fn from(error: virtio::Error) -> Self {
-        Self::Driver(error)
-    }
-}
-
 /// What one pass over the free memory has reported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reported {
@@ -114,12 +87,7 @@ pub async fn probe(
     owners: &Arc<Owners<Ecam>>,
     function: &Function,
 ) -> Result<Arc<Balloon>, ProbeError> {
-    let device = owners.claim(function).map_err(ProbeError::Device)?;
-    let capabilities = device.vendor_capabilities();
-    let capabilities = capabilities.iter().map(Vec::as_slice);
-    let bar = |index| function.bar(index).map(|bar| bar.phyr);
-    let blocks = Blocks::find(capabilities, bar).map_err(ProbeError::Capability)?;
-    let platform = VirtioPlatform::new(device, &blocks, None).map_err(ProbeError::Device)?;
+    let Reached { platform, blocks } = reach(owners, function)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Balloon {
@@ -147,7 +115,7 @@ impl Balloon {
     ///
     /// # Errors
     /// What the device says. What was taken out of the allocator is back, unless the device may still have it.
-    pub async fn report_free(&self) -> Result<Reported, BalloonError> {
+    pub async fn report_free(&self) -> Result<Reported, AskError> {
         let mut reported = Reported::default();
         let mut from = PhysAddr::new(0);
         loop {
@@ -162,7 +130,7 @@ impl Balloon {
             batch.into_iter().for_each(|frames| mixed.push(frames));
             let buffer = Buffer::<FromDevice>::from_device(mixed.into_memory());
             let mapped = dma::map(buffer, &self.domain, &LIMITS);
-            let mapped = mapped.map_err(|(error, _)| BalloonError::Memory(error))?;
+            let mapped = mapped.map_err(|(error, _)| AskError::Memory(error))?;
             let answer = self.handle.report(mapped.into()).await;
             // Back into the allocator with it.
             drop(answer.map_err(|(error, _)| error)?);
@@ -197,7 +165,7 @@ impl Balloon {
     ///
     /// # Errors
     /// What the device says.
-    pub async fn adjust(&self) -> Result<u32, BalloonError> {
+    pub async fn adjust(&self) -> Result<u32, AskError> {
         let target = self.handle.target().map_err(virtio::Error::Failed)?;
         while self.handle.pages() > target {
             if self.handle.deflate().await?.is_none() {

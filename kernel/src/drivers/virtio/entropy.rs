@@ -1,7 +1,7 @@
 //! Entropy devices of the hypervisor's: they fill memory of any kind, and the kernel's own pool.
 
-use super::ProbeError;
 use super::platform::VirtioPlatform;
+use super::{AskError, ProbeError, Reached, reach};
 use crate::dma::{self, Buffer, BufferError, DmaError, DmaLimits, Domain, FromDevice};
 use crate::dma::{Memory, Owner, Transfer};
 use crate::memory::frames::Frames;
@@ -11,10 +11,8 @@ use crate::pci::ecam::Ecam;
 use crate::pci::{Function, PciAddress};
 use crate::random::{self, Source};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
-use core::fmt;
 use virtio::rng::Options;
-use virtio::transport::{Blocks, DeviceKind};
+use virtio::transport::DeviceKind;
 
 /// The driver's handle of a device.
 pub type Handle = virtio::rng::Source<VirtioPlatform, Transfer>;
@@ -32,26 +30,6 @@ pub struct Entropy {
     domain: Domain,
 }
 
-/// Why memory was not filled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EntropyError {
-    /// The device has no way to the memory.
-    Memory(DmaError),
-    /// What the driver says.
-    Driver(virtio::Error),
-}
-
-impl fmt::Display for EntropyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(error) => write!(f, "{error}"),
-            Self::Driver(error) => write!(f, "{error}"),
-        }
-    }
-}
-
-impl core::error::Error for EntropyError {}
-
 /// Whether a function is such a device.
 pub fn is_it(function: &Function) -> bool {
     DeviceKind::of(function.vendor, function.device) == Some(DeviceKind::ENTROPY)
@@ -62,12 +40,7 @@ pub async fn probe(
     owners: &Arc<Owners<Ecam>>,
     function: &Function,
 ) -> Result<Arc<Entropy>, ProbeError> {
-    let device = owners.claim(function).map_err(ProbeError::Device)?;
-    let capabilities = device.vendor_capabilities();
-    let capabilities = capabilities.iter().map(Vec::as_slice);
-    let bar = |index| function.bar(index).map(|bar| bar.phyr);
-    let blocks = Blocks::find(capabilities, bar).map_err(ProbeError::Capability)?;
-    let platform = VirtioPlatform::new(device, &blocks, None).map_err(ProbeError::Device)?;
+    let Reached { platform, blocks } = reach(owners, function)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Entropy {
@@ -96,23 +69,23 @@ impl Entropy {
     pub async fn fill(
         &self,
         memory: impl Owner,
-    ) -> Result<(Memory, usize), (EntropyError, Option<Memory>)> {
+    ) -> Result<(Memory, usize), (AskError, Option<Memory>)> {
         let memory = memory.into_memory();
         if memory.is_empty() {
             let empty = DmaError::Buffer(BufferError::Empty);
-            return Err((EntropyError::Memory(empty), Some(memory)));
+            return Err((AskError::Memory(empty), Some(memory)));
         }
         let buffer = Buffer::<FromDevice>::from_device(memory);
         let mapping = match dma::map_without_io(buffer, &self.domain, &LIMITS) {
             Ok(mapping) => mapping,
             Err((error, buffer)) => {
-                return Err((EntropyError::Memory(error), Some(buffer.into_memory())));
+                return Err((AskError::Memory(error), Some(buffer.into_memory())));
             }
         };
         match self.handle.fill(mapping.into()).await {
             Ok(filled) => Ok((filled.data.into_memory(), filled.bytes as usize)),
             Err(unfilled) => Err((
-                EntropyError::Driver(unfilled.error),
+                AskError::Driver(unfilled.error),
                 unfilled.data.map(Transfer::into_memory),
             )),
         }
@@ -122,11 +95,11 @@ impl Entropy {
     ///
     /// # Errors
     /// Why not.
-    pub async fn seed(&self, bytes: usize) -> Result<(), EntropyError> {
+    pub async fn seed(&self, bytes: usize) -> Result<(), AskError> {
         let mut left = bytes;
         while left > 0 {
             let frames = Frames::zeroed(PAGE);
-            let frames = frames.map_err(|_| EntropyError::Driver(virtio::Error::OutOfMemory))?;
+            let frames = frames.map_err(|_| AskError::Driver(virtio::Error::OutOfMemory))?;
             let part = frames.into_memory().part(0..left.min(PAGE as usize));
             let part = part.expect("a part of a page");
             let (mut memory, filled) = self.fill(part).await.map_err(|(error, _)| error)?;

@@ -2,10 +2,11 @@
 //! them. What they do then is in [`iommu`](crate::iommu).
 
 use super::platform::{Registers, Shared, VirtioPlatform};
+use super::{ProbeError, Reached, reach};
 use crate::acpi;
 use crate::iommu::{Kind, Unusable, VirtioIommu};
 use crate::pci::Function;
-use crate::pci::device::{DeviceError, Owners};
+use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
 use crate::println;
 use alloc::boxed::Box;
@@ -13,13 +14,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use virtio::iommu::Iommu;
-use virtio::transport::{Blocks, CapabilityError, DeviceKind};
+use virtio::transport::DeviceKind;
 
 /// Why an IOMMU is not used.
 enum StartError {
     Missing,
-    Device(DeviceError),
-    Capability(CapabilityError),
+    Reach(ProbeError),
     Driver(virtio::iommu::Error),
     Unusable(Unusable),
 }
@@ -28,8 +28,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str("there is none"),
-            Self::Device(error) => error.fmt(f),
-            Self::Capability(error) => error.fmt(f),
+            Self::Reach(error) => error.fmt(f),
             Self::Driver(error) => error.fmt(f),
             Self::Unusable(error) => error.fmt(f),
         }
@@ -68,12 +67,10 @@ fn start(
             && DeviceKind::of(function.vendor, function.device) == Some(DeviceKind::IOMMU)
     };
     let function = now.iter().find(is_it).ok_or(StartError::Missing)?;
-    let device = owners.claim(function).map_err(StartError::Device)?;
-    let capabilities = device.vendor_capabilities();
-    let capabilities = capabilities.iter().map(Vec::as_slice);
-    let bar = |index| function.bar(index).map(|bar| bar.phyr);
-    let blocks = Blocks::find(capabilities, bar).map_err(StartError::Capability)?;
-    let platform = VirtioPlatform::new(device, &blocks, None).map_err(StartError::Device)?;
+    let reached = reach(owners, function).map_err(StartError::Reach)?;
+    let Reached {
+        platform, blocks, ..
+    } = reached;
     let started = embassy_futures::block_on(Iommu::start(Spinning(platform), blocks.notify));
     let iommu = started.map_err(StartError::Driver)?;
     VirtioIommu::new(iommu, place, functions).map_err(StartError::Unusable)

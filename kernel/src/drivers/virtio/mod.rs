@@ -19,10 +19,11 @@ pub mod platform;
 pub mod queue;
 
 use crate::cores;
+use crate::dma::DmaError;
 use crate::interrupts::Interrupt;
 use crate::memory::regions::PlaceError;
 use crate::pci::Function;
-use crate::pci::device::{DeviceError, Owners};
+use crate::pci::device::{Device, DeviceError, Owners};
 use crate::pci::ecam::Ecam;
 use crate::println;
 use alloc::sync::Arc;
@@ -30,9 +31,10 @@ use alloc::vec::Vec;
 use core::fmt;
 use drive::{Disk, Drive};
 
+use phyr::Phyr;
 use platform::VirtioPlatform;
 use queue::Messages;
-use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify};
+use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify, shared_memory};
 
 /// Whether a function is a virtio disk, transitional or modern.
 pub fn is_disk(function: &Function) -> bool {
@@ -65,7 +67,73 @@ impl fmt::Display for ProbeError {
 
 impl core::error::Error for ProbeError {}
 
-/// A device that is claimed, and whose registers were found.
+/// Why a device that is in use did not do what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskError {
+    /// The device has no way to the memory.
+    Memory(DmaError),
+    /// What the driver says.
+    Driver(virtio::Error),
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(error) => write!(f, "{error}"),
+            Self::Driver(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for AskError {}
+
+impl From<virtio::Error> for AskError {
+    fn from(error: virtio::Error) -> Self {
+        Self::Driver(error)
+    }
+}
+
+/// A device that is claimed, and whose registers were found, of a driver that needs no messages: whoever waits
+/// looks.
+struct Reached {
+    platform: VirtioPlatform,
+    blocks: Blocks,
+    /// The memory that a capability names as shared with the device, if one does. Who has no use for it does not
+    /// care if it makes no sense.
+    shared: Result<Option<Phyr>, CapabilityError>,
+}
+
+/// Claims a device of a driver that needs no messages.
+fn reach(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Reached, ProbeError> {
+    let device = owners.claim(function).map_err(ProbeError::Device)?;
+    let (blocks, shared) = places(&device, function);
+    let blocks = blocks.map_err(ProbeError::Capability)?;
+    let platform = VirtioPlatform::new(device, &blocks, None).map_err(ProbeError::Device)?;
+    Ok(Reached {
+        platform,
+        blocks,
+        shared,
+    })
+}
+
+/// Where the registers of a device are, and the memory that it shares.
+fn places(
+    device: &Device<Ecam>,
+    function: &Function,
+) -> (
+    Result<Blocks, CapabilityError>,
+    Result<Option<Phyr>, CapabilityError>,
+) {
+    let capabilities = device.vendor_capabilities();
+    let capabilities = || capabilities.iter().map(Vec::as_slice);
+    let bar = |index| function.bar(index).map(|bar| bar.phyr);
+    (
+        Blocks::find(capabilities(), bar),
+        shared_memory(capabilities(), bar, 0),
+    )
+}
+
+/// A device that is claimed, and whose registers and messages were found.
 struct Opened {
     platform: VirtioPlatform,
     notify: Notify,
@@ -79,10 +147,9 @@ struct Opened {
 /// Claims a device.
 fn open(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Opened, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
-    let capabilities = device.vendor_capabilities();
-    let capabilities = capabilities.iter().map(Vec::as_slice);
-    let bar = |index| function.bar(index).map(|bar| bar.phyr);
-    let blocks = Blocks::find(capabilities, bar).map_err(ProbeError::Capability)?;
+    let blocks = places(&device, function)
+        .0
+        .map_err(ProbeError::Capability)?;
     let messages = match device.messages() {
         Ok(messages) => Some(messages),
         Err(error) => {

@@ -3,8 +3,8 @@
 //! The device says where its memory is, and that is believed only if nothing else is there. It has no
 //! message-signalled interrupts in QEMU, and needs none: who waits for a flush looks.
 
-use super::ProbeError;
 use super::platform::VirtioPlatform;
+use super::{ProbeError, Reached, reach};
 use crate::machine::machine;
 use crate::memory::boot_regions;
 use crate::memory::paging::{Cache, Features};
@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use phyr::{Phyr, PhysAddr};
 use virtio::pmem::Options;
-use virtio::transport::{Blocks, DeviceKind, shared_memory};
+use virtio::transport::DeviceKind;
 
 /// The driver's handle of a device.
 pub type Handle = virtio::pmem::Module<VirtioPlatform>;
@@ -55,13 +55,12 @@ pub async fn probe(
     owners: &Arc<Owners<Ecam>>,
     function: &Function,
 ) -> Result<Arc<Module>, ProbeError> {
-    let device = owners.claim(function).map_err(ProbeError::Device)?;
-    let capabilities = device.vendor_capabilities();
-    let capabilities = || capabilities.iter().map(Vec::as_slice);
-    let bar = |index| function.bar(index).map(|bar| bar.phyr);
-    let blocks = Blocks::find(capabilities(), bar).map_err(ProbeError::Capability)?;
-    let shared = shared_memory(capabilities(), bar, 0).map_err(ProbeError::Capability)?;
-    let platform = VirtioPlatform::new(device, &blocks, None).map_err(ProbeError::Device)?;
+    let Reached {
+        platform,
+        blocks,
+        shared,
+    } = reach(owners, function)?;
+    let shared = shared.map_err(ProbeError::Capability)?;
     let handle = Handle::new(platform, blocks.notify, shared, Options::default()).await;
     let handle = handle.map_err(ProbeError::Driver)?;
     let memory = handle.memory();
