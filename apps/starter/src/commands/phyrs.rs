@@ -12,6 +12,7 @@ use bootloader_api::info::MemoryRegionKind;
 use kernel::memory::regions::Provider;
 use kernel::pci::Function;
 use phyr::{Phyr, PhysAddr};
+use services::appliance::view::{Extent, Kind};
 
 pub(super) const COMMAND: Command = Command {
     name: "phyrs",
@@ -22,30 +23,6 @@ pub(super) const COMMAND: Command = Command {
               `p2p` takes such names.\n",
     run,
 };
-
-/// Some physical memory, and who has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Range {
-    /// Where it is.
-    pub phyr: Phyr,
-    /// What it is.
-    pub kind: Kind,
-    /// Who has it, in words.
-    pub owner: String,
-}
-
-/// What memory is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// RAM that nobody has.
-    Free,
-    /// RAM that somebody has.
-    Used,
-    /// What is kept by the firmware.
-    Firmware,
-    /// A device's.
-    Device,
-}
 
 fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     COMMAND.takes_nothing(arguments)?;
@@ -63,7 +40,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
 }
 
 /// All physical memory in the order of its addresses, and how many free extents are not among it.
-pub fn ranges(system: &dyn System) -> (Vec<Range>, usize) {
+pub fn ranges(system: &dyn System) -> (Vec<Extent>, usize) {
     let mut all = Vec::new();
     let more = ram(system, &mut all);
     let providers = system.providers();
@@ -78,7 +55,7 @@ pub fn ranges(system: &dyn System) -> (Vec<Range>, usize) {
 }
 
 /// RAM and what the firmware has. Returns how many free extents are not among it.
-fn ram(system: &dyn System, all: &mut Vec<Range>) -> usize {
+fn ram(system: &dyn System, all: &mut Vec<Extent>) -> usize {
     let free = system.free_memory();
     let extents: Vec<Phyr> = free.listed().collect();
     for region in system.memory_map() {
@@ -94,7 +71,7 @@ fn ram(system: &dyn System, all: &mut Vec<Range>) -> usize {
                 };
                 let mut add = |phyr: Option<Phyr>, kind, who: &str| {
                     let owner = format!("RAM, {who}");
-                    all.extend(phyr.map(|phyr| Range { phyr, kind, owner }));
+                    all.extend(phyr.map(|phyr| Extent { phyr, kind, owner }));
                 };
                 let mut next = phyr.addr();
                 let inside = extents.iter().filter_map(|extent| extent.intersect(phyr));
@@ -109,7 +86,7 @@ fn ram(system: &dyn System, all: &mut Vec<Range>) -> usize {
                 let behind = Phyr::from_inclusive(next, phyr.last()).ok();
                 add(behind, Kind::Used, &rest);
             }
-            other => all.push(Range {
+            other => all.push(Extent {
                 phyr,
                 kind: Kind::Firmware,
                 owner: kind(other),
@@ -125,11 +102,11 @@ fn between(first: PhysAddr, end: PhysAddr) -> Option<Phyr> {
 }
 
 /// The memory of a provider: what somebody has of it, and what nobody has.
-fn given_out(provider: &Arc<Provider>, all: &mut Vec<Range>) {
+fn given_out(provider: &Arc<Provider>, all: &mut Vec<Extent>) {
     let (name, kind) = (provider.name(), provider.kind());
     let mut next = provider.phyr().addr();
     let mut add = |phyr: Option<Phyr>, how: &str| {
-        all.extend(phyr.map(|phyr| Range {
+        all.extend(phyr.map(|phyr| Extent {
             phyr,
             kind: Kind::Device,
             owner: format!("{name}, {kind}, {how}"),
@@ -150,7 +127,7 @@ fn given_out(provider: &Arc<Provider>, all: &mut Vec<Range>) {
 }
 
 /// The base address registers of a function, as far as nobody gives them out.
-fn registers(function: &Function, providers: &[Arc<Provider>], all: &mut Vec<Range>) {
+fn registers(function: &Function, providers: &[Arc<Provider>], all: &mut Vec<Extent>) {
     for bar in &function.bars {
         let mut rest = alloc::vec![bar.phyr];
         for provider in providers {
@@ -158,7 +135,7 @@ fn registers(function: &Function, providers: &[Arc<Provider>], all: &mut Vec<Ran
             rest = rest.into_iter().flat_map(cut).collect();
         }
         let (address, index) = (function.address, bar.index);
-        let who = |phyr| Range {
+        let who = |phyr| Extent {
             phyr,
             kind: Kind::Device,
             owner: format!("{address} BAR {index}, {:?}", function.kind()),

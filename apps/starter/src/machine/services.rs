@@ -15,7 +15,7 @@ use kernel::net::stack::{self, Backlog, Connection, Stack};
 use kernel::net::{self, Link};
 use kernel::{executor, exit, power, storage};
 use services::appliance::Appliance;
-use services::appliance::view::{Card, Core, Extent, Kind, Network, State, View, Volume};
+use services::appliance::view::{Card, Core, Network, State, View, Volume};
 use services::clock::MachineClock;
 use services::{http, iperf, nbd};
 use shell::commands::phyrs;
@@ -239,17 +239,7 @@ struct Live;
 
 impl View for Live {
     fn state(&self) -> State {
-        let (ranges, _) = phyrs::ranges(&Machine);
-        let extent = |range: phyrs::Range| Extent {
-            phyr: range.phyr,
-            kind: match range.kind {
-                phyrs::Kind::Free => Kind::Free,
-                phyrs::Kind::Used => Kind::Used,
-                phyrs::Kind::Firmware => Kind::Firmware,
-                phyrs::Kind::Device => Kind::Device,
-            },
-            owner: range.owner,
-        };
+        let (memory, _) = phyrs::ranges(&Machine);
         let core = |core: shell::system::Core| Core {
             number: core.number,
             polls: core.activity.polls,
@@ -259,7 +249,7 @@ impl View for Live {
         let delivered = block::counters();
         State {
             uptime: Machine.uptime(),
-            memory: ranges.into_iter().map(extent).collect(),
+            memory,
             free: Machine.free_memory().bytes,
             cores: Machine.cores().into_iter().map(core).collect(),
             delivered: (delivered.direct, delivered.copied),
