@@ -7,7 +7,7 @@
 
 use super::platform::VirtioPlatform;
 use super::{AskError, ProbeError, Reached, reach};
-use crate::dma::{self, Buffer, DmaError, DmaLimits, Domain, FromDevice, Mixed, Owner, Transfer};
+use crate::dma::{self, Buffer, DmaLimits, Domain, FromDevice, Mixed, Owner, Transfer};
 use crate::memory::extents::Request;
 use crate::memory::frames::{Frames, with_allocator};
 use crate::memory::window::PAGE;
@@ -87,7 +87,9 @@ pub async fn probe(
     owners: &Arc<Owners<Ecam>>,
     function: &Function,
 ) -> Result<Arc<Balloon>, ProbeError> {
-    let Reached { platform, blocks } = reach(owners, function)?;
+    let Reached {
+        platform, blocks, ..
+    } = reach(owners, function)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Balloon {

@@ -40,7 +40,9 @@ pub async fn probe(
     owners: &Arc<Owners<Ecam>>,
     function: &Function,
 ) -> Result<Arc<Entropy>, ProbeError> {
-    let Reached { platform, blocks } = reach(owners, function)?;
+    let Reached {
+        platform, blocks, ..
+    } = reach(owners, function)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Entropy {
