@@ -13,18 +13,18 @@
 //! A socket is alone in its set. The engine looks at all sockets of a set for each frame, and here the frame's
 //! owner is known already.
 
+mod departing;
+
 use super::flow::{Flow, Unanswered};
 use super::outbox::Outbox;
-use super::segment::{Ends, Fields, Segment, Template};
-use crate::dma::{Memory, Owner};
-use crate::net::{Offload, Outgoing, Properties, Segmentation, Segments, StreamError};
+use super::segment::{Ends, Segment, Template};
+use crate::dma::Memory;
+use crate::net::StreamError;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::task::Waker;
 use smoltcp::iface::{SocketHandle, SocketSet};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
-
-use super::sums;
 
 /// Bytes of data in a segment, if the other end says nothing of it (RFC 9293, 3.7.1).
 const DEFAULT_MSS: u16 = 536;
@@ -248,120 +248,6 @@ impl Tcp {
         }
     }
 
-    /// The engine's frame is changed to what the other end is to see. `false`: it need not be sent.
-    pub(super) fn departs(&mut self, segment: &Segment, frame: &mut [u8], is_answer: bool) -> bool {
-        if segment.syn {
-            self.iss = Some(segment.seq);
-            // A SYN|ACK has the option only if the other end had it.
-            self.shifts[1] = segment.options(frame).shift.unwrap_or(0);
-        } else if let Some(iss) = self.iss {
-            let end = self.fin_at.unwrap_or(self.flow.high()) as u32;
-            let by = match segment.seq.wrapping_sub(iss.wrapping_add(1)) {
-                0 if segment.fin => end,
-                0 => self.fin_at.map_or(self.flow.high() as u32, |_| end),
-                1 => end,
-                _ => 0,
-            };
-            segment.set_seq(frame, segment.seq.wrapping_add(by));
-        }
-        let Some(ack) = segment.ack else {
-            return true;
-        };
-        if segment.rst {
-            return true;
-        }
-        let is_known = self.told.0 == ack && self.told.1 >= segment.window;
-        if segment.is_pure_ack()
-            && is_known
-            && !is_answer
-            && self.template.is_some()
-            && self.fin_at.is_none()
-        {
-            // Data that was sent meanwhile has said so.
-            return false;
-        }
-        // The window of a SYN is not shifted.
-        let shift = if segment.syn { self.shifts[1] } else { 0 };
-        self.told = (ack, segment.window >> shift);
-        let ident = self.template.take();
-        self.template = Template::of(frame, segment);
-        if let (Some(new), Some(old)) = (&mut self.template, ident) {
-            new.follow(&old);
-        }
-        true
-    }
-
-    /// The next segment of data, if there is one and it may be sent.
-    pub(super) fn next(&mut self, properties: &Properties, now: u64) -> Option<Sending> {
-        if !self.is_open() || self.state() == State::TimeWait {
-            return None;
-        }
-        let template = self.template.as_ref()?;
-        let (headers, is_ipv4) = (template.len(), template.is_ipv4());
-        let segments = match is_ipv4 {
-            true => Segments::Tcp4,
-            false => Segments::Tcp6,
-        };
-        let mss = self.flow.mss();
-        let most = match properties.offloads.segments(segments) {
-            true => {
-                // The length is in 16 bits of the header.
-                let longest = properties.longest.min(usize::from(u16::MAX));
-                (longest.saturating_sub(headers) as u64 / mss).max(1) * mss
-            }
-            false => mss,
-        };
-        let bytes = self.flow.next(most, now)?;
-        let gathered = self.outbox.gather(&bytes);
-        let len = gathered.len();
-        let short = bytes.end - bytes.start - len as u64;
-        if short > 0 {
-            // More pieces than go in a frame: the rest is the next one's.
-            self.flow.sent_less(&bytes, short);
-        }
-        let fields = Fields {
-            seq: self.iss?.wrapping_add(1).wrapping_add(bytes.start as u32),
-            ack: self.arrived(),
-            window: (self.room() >> self.shifts[1]).min(usize::from(u16::MAX)) as u16,
-            push: bytes.start + len as u64 == self.flow.end(),
-            len,
-        };
-        let mut head = vec![0; headers + gathered.copied.len()];
-        self.template.as_mut()?.write(&mut head, &fields);
-        head[headers..].copy_from_slice(&gathered.copied);
-        self.told = (fields.ack, fields.window);
-        let offload = Offload {
-            checksum: None,
-            segmentation: (len as u64 > mss).then_some(Segmentation {
-                segments,
-                size: mss as u16,
-                headers: headers as u16,
-            }),
-        };
-        Some(Sending {
-            head,
-            body: gathered.body,
-            offload,
-            copied: gathered.copied.len(),
-        })
-    }
-
-    /// The last word of a connection that is over, for those who have not heard it.
-    pub(super) fn last_word(&mut self) -> Option<Vec<u8>> {
-        let end = self.fin_at? as u32;
-        let fields = Fields {
-            seq: self.iss?.wrapping_add(2).wrapping_add(end),
-            ack: self.arrived(),
-            window: 0,
-            push: false,
-            len: 0,
-        };
-        let template = self.template.as_mut()?;
-        let mut frame = vec![0; template.len()];
-        template.write(&mut frame, &fields);
-        Some(frame)
-    }
-
     /// Tells the engine that no more will come, once everything was sent.
     pub(super) fn close_if_sent(&mut self) {
         if !self.closing || self.fin_at.is_some() || !self.flow.is_all_sent() {
@@ -433,37 +319,5 @@ impl Tcp {
         let taken = written.err().unwrap_or(bytes.len());
         self.flow.extend(taken as u64);
         written.is_ok()
-    }
-}
-
-/// A segment of data on its way to the card.
-pub(super) struct Sending {
-    head: Vec<u8>,
-    body: Option<Memory>,
-    offload: Offload,
-    /// Bytes that were copied behind the headers.
-    pub(super) copied: usize,
-}
-
-impl Sending {
-    /// Bytes that leave from where they lie.
-    pub(super) fn referred(&self) -> usize {
-        self.body.as_ref().map_or(0, Memory::len)
-    }
-
-    /// Whether it is several on the wire.
-    pub(super) fn is_super(&self) -> bool {
-        self.offload.segmentation.is_some()
-    }
-
-    /// The frame; `None` if nobody can sum it up.
-    pub(super) fn into_frame(mut self, properties: &Properties) -> Option<Outgoing> {
-        let sum = sums::prepare(&mut self.head, self.body.as_ref(), &properties.offloads);
-        self.offload.checksum = sum.ok()?;
-        let frame = Outgoing::new(self.head.into_memory()).with_offload(self.offload);
-        Some(match self.body {
-            Some(body) => frame.with_body(body),
-            None => frame,
-        })
     }
 }
