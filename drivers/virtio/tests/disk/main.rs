@@ -12,6 +12,7 @@ mod card;
 mod hostile;
 mod model;
 mod module;
+mod notices;
 mod recovery;
 mod source;
 mod transfers;

@@ -4,6 +4,7 @@
 //! with the host, who sees memory from outside.
 
 mod access;
+mod arrays;
 mod boards;
 mod copies;
 mod parts;
