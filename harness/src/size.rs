@@ -1,6 +1,6 @@
 //! Sizes as people write them: `512`, `64K`, `16M`, `6G`, `1T`.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, ensure};
 
 const UNITS: [(char, u32); 4] = [('T', 40), ('G', 30), ('M', 20), ('K', 10)];
 
@@ -19,6 +19,24 @@ pub fn parse(text: &str) -> Result<u64> {
         .and_then(|number| number.checked_mul(1 << shift))
         .filter(|&bytes| bytes != 0)
         .ok_or_else(|| anyhow!("`{text}` is no size: write a number, or one with K, M, G or T"))
+}
+
+/// What QEMU's machines have RAM in, in bytes.
+const OF_MEMORY: u64 = 8 << 10;
+
+/// Bytes of a machine's RAM from text.
+///
+/// # Errors
+/// Those of [`parse`], and if it is not a multiple of 8 KiB: QEMU rounds one of two numbers, and then finds that they
+/// differ.
+pub fn parse_memory(text: &str) -> Result<u64> {
+    let bytes = parse(text)?;
+    ensure!(
+        bytes.is_multiple_of(OF_MEMORY),
+        "memory comes in multiples of 8 KiB: `{}` is the next one",
+        show(bytes.saturating_add(OF_MEMORY) / OF_MEMORY * OF_MEMORY)
+    );
+    Ok(bytes)
 }
 
 /// The shortest exact way to write a number of bytes.
@@ -46,6 +64,15 @@ mod tests {
             assert_eq!(show(bytes), text);
         }
         assert_eq!(parse("6g").unwrap(), 6 << 30);
+    }
+
+    #[test]
+    fn memory_that_qemu_would_round_is_refused_with_the_next_size() {
+        assert_eq!(parse_memory("3968K").unwrap(), 3968 << 10);
+        let refused = |text| parse_memory(text).unwrap_err().to_string();
+        assert!(refused("3964K").contains("`3968K`"));
+        assert!(refused("1").contains("`8K`"));
+        assert!(refused("64MB").contains("is no size"));
     }
 
     #[test]

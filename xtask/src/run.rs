@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// RAM of the machine, for example 64M, 6G or 900G
     ///
     /// Memory is taken from the host only when the machine uses it, so large numbers are fine.
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size::parse_memory)]
     memory: u64,
 
     /// Number of cores, 1 to 64

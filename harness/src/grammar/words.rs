@@ -89,7 +89,7 @@ impl Needs {
         match (key, value) {
             ("firmware", "seabios") => self.firmware = Firmware::SeaBios,
             ("firmware", "qboot") => self.firmware = Firmware::Qboot,
-            ("ram", value) => self.ram = size::parse(value)?,
+            ("ram", value) => self.ram = size::parse_memory(value)?,
             ("smp", value) => return Ok(set(&mut self.cores, value, 1..=64)),
             ("size", value) => self.size = Some(size::parse(value)?),
             ("iommu", value) => self.iommu = Some(value.split('+').map(str::to_owned).collect()),

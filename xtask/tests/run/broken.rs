@@ -126,11 +126,16 @@ fn too_little_memory_is_said_to_be_too_little() {
     let image = std::fs::metadata(image().elf).expect("the image was built");
     let needed = (1 << 10) + image.len().div_ceil(1 << 10);
     for more in [128, 512, 1024] {
-        let memory = &format!("{}K", (needed + more).next_multiple_of(4));
+        let memory = &format!("{}K", (needed + more).next_multiple_of(8));
         let outcome = run(&["--memory", memory, "--exec", "help"]);
         said |= !outcome.success && outcome.out.contains("not enough memory");
         let hung = outcome.err.contains("it still ran");
         assert!(!hung, "a machine with {memory} hangs: {outcome}");
     }
     assert!(said, "each of these machines is large enough");
+    let outcome = run(&["--memory", "3964K", "--exec", "help"]);
+    assert!(
+        !outcome.success && outcome.err.contains("`3968K`"),
+        "{outcome}"
+    );
 }
