@@ -11,7 +11,7 @@
 //! - A failed allocation is an error, and leaves the sequence as it was.
 //!
 //! The chunk that is being filled hangs on the sequence itself, within reach. A full
-//! one goes to the [`Directory`](crate::directory::Directory).
+//! one goes to the [directory](crate::directory::Directory).
 
 use crate::ListError;
 #[cfg(feature = "alloc")]

@@ -9,7 +9,7 @@ use harness::{image, workspace};
 use crate::currency;
 use crate::tally::Tally;
 
-/// Check the sources: formatting, clippy for host and virtual machine, the currency of memory.
+/// Check the sources: formatting, clippy for host and virtual machine, links of the documentation, the currency of memory.
 ///
 /// All checks are run, even if one fails. The last line is `N passed, M failed`.
 #[derive(Args)]
@@ -45,9 +45,45 @@ pub(crate) fn run(_: &Options) -> Result<bool> {
         os.args(["--quiet", "--package", program]).args(deny);
         check(&format!("clippy on {program}"), succeeds(&mut os));
     }
+    let mut host = workspace::cargo();
+    host.arg("doc");
+    check("documentation of the tools", documented(host, &TOOLS, &[]));
+    let system = documented(image::cargo("doc"), &SYSTEM, &["--cfg", "phyros"]);
+    check("documentation of the system", system);
     check("the currency of memory", currency::check(workspace::root()));
     println!("\n{tally}");
     Ok(tally.failed == 0)
+}
+
+/// What runs on the host.
+const TOOLS: [&str; 3] = ["phyros-harness", "vm-test-macros", "xtask"];
+
+/// What runs in the virtual machine.
+const SYSTEM: [&str; 9] = [
+    "phyr",
+    "phyros-boot",
+    "phyros-rt",
+    "phyros-kernel",
+    "phyros-nvme",
+    "phyros-virtio",
+    "iostress",
+    "services",
+    "vm-test",
+];
+
+/// Whether every link of the documentation leads somewhere. Links to private items are welcome: who reads the sources
+/// follows them, too.
+fn documented(mut cargo: Command, packages: &[&str], flags: &[&str]) -> Result<bool> {
+    let deny = ["-D", "warnings", "-A", "rustdoc::private-intra-doc-links"];
+    cargo
+        .args(["--quiet", "--no-deps", "--document-private-items"])
+        .args(packages.iter().flat_map(|package| ["--package", package]))
+        .env(
+            "CARGO_ENCODED_RUSTDOCFLAGS",
+            [&deny, flags].concat().join("\x1f"),
+        )
+        .env_remove("RUSTDOCFLAGS");
+    succeeds(&mut cargo)
 }
 
 /// Names the files that `cargo fmt` would change.

@@ -11,7 +11,7 @@ use crate::tally::Tally;
 
 /// Run the tests: on the host, in virtual machines, and end to end.
 ///
-/// In-VM tests are marked with #[vm_test] in the kernel and the drivers. Each boots a machine of its
+/// In-VM tests are marked with `#[vm_test]` in the kernel and the drivers. Each boots a machine of its
 /// own, as many at once as there are cores. End-to-end tests call `cargo xtask run`.
 ///
 /// The last line sums up all test programs: `N passed, M failed`.

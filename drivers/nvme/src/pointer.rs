@@ -4,7 +4,7 @@
 //! and in a few words what takes PRPs thousands. So:
 //!
 //! - How long a run is, is a matter of lists, wherever the controller takes them: they describe all
-//!   that PRPs do, and more. [`rules`] says so in the words of [`phyr::Limits`].
+//!   that PRPs do, and more. [`Means::rules`] says so in the words of [`phyr::Limits`].
 //! - A run is described by PRPs if they can, unless its pieces have [`COARSE`] bytes on average.
 
 use crate::command::DataPointer;

@@ -11,7 +11,7 @@
 //!                                 to be written        see the bytes
 //! ```
 //!
-//! 1. A [`Memory`] owns memory of any kind. A call that waits may [`lend`] instead.
+//! 1. A [`Memory`] owns memory of any kind. A call that waits may [`lend()`] instead.
 //! 2. A [`Buffer`] says in which [`Direction`] the bytes will go.
 //! 3. [`map`] makes a [`DmaMapping`] of it: the same memory as the device sees it, within what the
 //!    device can take ([`DmaLimits`]). Where it cannot, [`map_or_bounce`] copies.

@@ -12,7 +12,7 @@
 //! - Memory that firmware reserved for a device stays where the device knows it.
 //! - Functions of conventional PCI behind a bridge speak with the bridge's number, and reach nothing here.
 //!
-//! There are two kinds. [VT-d](vt_d) reads page tables in memory; [virtio](virtio) is told what is where. They
+//! There are two kinds. [VT-d](vt_d) reads page tables in memory; [`virtio`] is told what is where. They
 //! are the same to the rest: `iova` is the free addresses of a domain, `translation` what its IOMMU is told, and
 //! `space` both together.
 

@@ -4,7 +4,7 @@
 //!
 //! - what a machine or a program is said to print: it is run, and printed again ([`transcripts`]);
 //! - what a file is said to define: the file is read ([`references`]);
-//! - what is said to be tested: the tests are looked for ([`rows`](crate::rows));
+//! - what is said to be tested: the tests are looked for ([`crate::rows`]);
 //! - how the pages hang together: their links are followed, and mdBook builds them if it is there.
 
 mod references;

@@ -1,7 +1,7 @@
 //! What commands print, run again and compared.
 //!
 //! A transcript is what somebody sees who types the command in its first line, but for what the
-//! [rules](super::rules) replace. The program that runs is this one, so what a page shows has
+//! rules ([`super::rules`]) replace. The program that runs is this one, so what a page shows has
 //! come the whole way: command line, disk, machine, console, exit status.
 
 use std::env;

@@ -36,7 +36,7 @@ impl Memory {
     /// The bytes of the part, to be changed.
     ///
     /// # Panics
-    /// If they are borrowed to be read, [common](super::Common), or not [RAM](Self::is_ram).
+    /// If they are borrowed to be read, [common](crate::dma::Common), or not [RAM](Self::is_ram).
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.holder {
             Holder::Frames(frames) => &mut frames.bytes_mut()[self.start..][..self.len],
@@ -77,7 +77,7 @@ impl Memory {
     /// Copies `from` to the bytes of the part from `offset` on. Any kind of memory can be copied to.
     ///
     /// # Panics
-    /// If it is borrowed to be read, or [common](super::Common).
+    /// If it is borrowed to be read, or [common](crate::dma::Common).
     pub fn copy_from(&mut self, offset: usize, from: &[u8]) -> Result<(), RegionError> {
         let part = self.inside(offset, from.len())?;
         match &mut self.holder {
