@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 
 /// Memory that nobody but the test sees.
-struct Words(RefCell<Vec<u8>>);
+pub(crate) struct Words(RefCell<Vec<u8>>);
 
 impl Words {
-    fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(RefCell::new(vec![0; bytes]))
     }
     fn load<const N: usize>(&self, offset: usize) -> [u8; N] {

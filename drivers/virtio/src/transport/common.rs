@@ -45,8 +45,10 @@ pub(crate) struct Rings {
     pub(crate) entries: u16,
     pub(crate) vector: Option<u16>,
     pub(crate) descriptors: DmaAddr,
-    pub(crate) avail: DmaAddr,
-    pub(crate) used: DmaAddr,
+    /// What the driver writes: the ring of what is available, or when it wants to be told.
+    pub(crate) driver: DmaAddr,
+    /// What the device writes: the ring of what was used, or when it wants to be told.
+    pub(crate) device: DmaAddr,
 }
 
 /// What became of a queue's set-up.
@@ -194,8 +196,8 @@ impl<P: Platform> Common<'_, P> {
         let taken = registers.read16(register::QUEUE_MSIX_VECTOR);
         for (at, address) in [
             (register::QUEUE_DESC, rings.descriptors),
-            (register::QUEUE_DRIVER, rings.avail),
-            (register::QUEUE_DEVICE, rings.used),
+            (register::QUEUE_DRIVER, rings.driver),
+            (register::QUEUE_DEVICE, rings.device),
         ] {
             registers.write32(at, address.get() as u32);
             registers.write32(at + 4, (address.get() >> 32) as u32);

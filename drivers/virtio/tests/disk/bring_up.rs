@@ -65,10 +65,11 @@ fn only_what_is_implemented_is_accepted() {
         device
     });
     let accepted = world.device().accepted;
-    assert_eq!(accepted & bits::RING_PACKED, 0);
+    assert_eq!(accepted & bits::IN_ORDER, 0);
     let implemented = bits::VERSION_1
         | bits::EVENT_IDX
         | bits::INDIRECT
+        | bits::RING_PACKED
         | bits::SEG_MAX
         | bits::BLK_SIZE
         | bits::FLUSH

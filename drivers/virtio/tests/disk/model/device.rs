@@ -222,6 +222,14 @@ impl Device {
         self.status = 0;
     }
 
+    /// All features that it offers.
+    fn offers(&self) -> u64 {
+        match self.reader {
+            Reader::Packed => self.offered | bits::RING_PACKED,
+            Reader::Own | Reader::RustVmm => self.offered,
+        }
+    }
+
     /// Reads a register of the common configuration, in bytes.
     pub(crate) fn read(&mut self, offset: usize) -> u32 {
         self.register_reads += 1;
@@ -233,7 +241,7 @@ impl Device {
         let of_queue = |value: fn(&Queue) -> u16| queue.map_or(0, value).into();
         match offset {
             0x04 => self
-                .offered
+                .offers()
                 .checked_shr(32 * device_select)
                 .unwrap_or_default() as u32,
             0x12 => self.queues.len() as u32,
@@ -292,7 +300,7 @@ impl Device {
         assert_eq!(status & self.status, self.status, "a bit is cleared");
         self.status = status;
         if status & 8 != 0 && status & 4 == 0 {
-            let unknown = self.accepted & !self.offered;
+            let unknown = self.accepted & !self.offers();
             assert_eq!(unknown, 0, "features were accepted that are not offered");
             if self.refuses_features || self.accepted & bits::VERSION_1 == 0 {
                 self.status &= !8;
