@@ -35,6 +35,15 @@ fn supply_pages(card: &Nic, count: usize) {
 /// frames to come lies ready again without anybody's doing.
 #[vm_test(machine = "nic", timeout = 120)]
 fn a_card_is_reset_under_load_and_goes_on() {
+    resets_under_load();
+}
+
+#[vm_test(machine = "nic=packed=on", timeout = 120)]
+fn a_card_with_packed_queues_is_reset_under_load_and_goes_on() {
+    resets_under_load();
+}
+
+fn resets_under_load() {
     let card = card();
     let mac = card.properties().address.0;
     wait(async {
