@@ -52,6 +52,14 @@ pub(super) struct Work {
     halts: u64,
 }
 
+/// One interrupt for all queues would be heard by one core. The others would wait for ever.
+#[vm_test(machine = "virtio,smp=4,vectors=1,size=16M", timeout = 120)]
+fn four_queues_with_one_vector_do_not_wait_for_each_others_interrupts() {
+    let cores = four_cores_read(4);
+    let told = cores.iter().filter(|core| core.interrupts > 0).count();
+    assert!(told <= 1, "{cores:?}");
+}
+
 pub(super) fn four_cores_read(queues: u16) -> Vec<Work> {
     let before = {
         disk();
