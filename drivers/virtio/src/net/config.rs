@@ -135,6 +135,7 @@ impl Kind for Net {
     fn wishes() -> Negotiation<F> {
         let implemented = F::EVENT_IDX
             | F::RING_PACKED
+            | F::RING_RESET
             | F::INDIRECT_DESC
             | F::ACCESS_PLATFORM
             | F::CSUM

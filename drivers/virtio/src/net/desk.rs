@@ -120,7 +120,7 @@ impl<P: Platform> Desk<P> {
     #[cold]
     pub(super) fn trouble(&mut self, failure: Failure) {
         self.mode = Mode::Held;
-        self.shared.report(failure);
+        self.shared.report_of(&self.member, failure);
     }
 
     /// Why the device is out of use, as far as this queue has heard.

@@ -60,4 +60,5 @@ pub(crate) mod bits {
     pub(crate) const VERSION_1: u64 = 1 << 32;
     pub(crate) const RING_PACKED: u64 = 1 << 34;
     pub(crate) const IN_ORDER: u64 = 1 << 35;
+    pub(crate) const RING_RESET: u64 = 1 << 40;
 }

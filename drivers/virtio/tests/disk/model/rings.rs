@@ -36,6 +36,10 @@ pub(crate) struct Queue {
     pub(crate) vector: u16,
     pub(crate) is_enabled: bool,
     pub(crate) is_notified: bool,
+    /// It was reset alone, and not set up again.
+    pub(crate) is_reset: bool,
+    /// It is being reset: so many looks at the register say so.
+    pub(crate) resetting: u32,
     /// Descriptors, avail, used.
     addresses: [u64; 3],
     seen: u16,
@@ -55,6 +59,8 @@ impl Queue {
             vector: 0xffff,
             is_enabled: false,
             is_notified: false,
+            is_reset: false,
+            resetting: 0,
             addresses: [0; 3],
             seen: 0,
             used: 0,
