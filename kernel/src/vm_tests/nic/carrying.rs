@@ -6,6 +6,7 @@ use super::{
 };
 use crate::block::blocking::wait;
 use crate::dma::{Memory, Mixed, Owner};
+use crate::drivers::virtio::net::Nic;
 use crate::lock;
 use crate::memory::frames::Frames;
 use crate::memory::heap;
@@ -103,7 +104,7 @@ fn frames_go_both_ways_through_packed_queues() {
     frames_out();
     frames_in();
     assert!(agreed("net0").contains("VIRTIO_F_RING_PACKED"));
-    wait(a_batch_is_one_kick());
+    wait(a_batch_is_one_kick(&card()));
 }
 
 #[vm_test(
@@ -312,16 +313,15 @@ fn a_frame_arrives_in_as_many_short_pieces_as_it_needs() {
 /// lock, or copies.
 #[vm_test(machine = "nic", timeout = 120)]
 fn a_batch_is_one_kick_and_costs_no_heap_and_no_lock() {
-    wait(a_batch_is_one_kick());
+    wait(a_batch_is_one_kick(&card()));
     assert_eq!(card().counters().sent, 1 + 50 * BATCH as u64);
 }
 
 const BATCH: usize = 8;
 
-async fn a_batch_is_one_kick() {
-    let card = card();
-    carries(&card, seed()).await;
-    let bytes = frame(&card, 800, seed());
+async fn a_batch_is_one_kick(card: &Nic) {
+    carries(card, seed()).await;
+    let bytes = frame(card, 800, seed());
     let mut frames: Vec<Memory> = (0..BATCH).map(|_| bytes.clone().into_memory()).collect();
     for round in 0..50 {
         let before = card.counters();
@@ -338,7 +338,7 @@ async fn a_batch_is_one_kick() {
             assert!(host_gets(0).await == bytes);
         }
         for _ in 0..BATCH {
-            frames.push(was_sent(&card).await.memory.unwrap().head);
+            frames.push(was_sent(card).await.memory.unwrap().head);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Cards that are reset, unplugged, or torn out, while frames go both ways.
 
 use super::{
-    HEADER, PAGE, arrives, card, carries, check_content, content, frame, host_gets, host_sends,
-    supply, transmit,
+    HEADER, PAGE, arrives, card, card_with, carries, check_content, content, frame, host_gets,
+    host_sends, supply, transmit,
 };
 use crate::block::blocking::wait;
 use crate::dma::Owner;
-use crate::drivers::virtio::net::Nic;
+use crate::drivers::virtio::net::{Nic, Usage};
 use crate::executor;
 use crate::memory::frames::Frames;
 use crate::net::{self, Interface, NetError, Outgoing, Refusal};
@@ -113,8 +113,16 @@ fn a_packed_queue_of_a_card_is_reset_alone_and_the_other_goes_on() {
     queues_are_reset_alone();
 }
 
+/// No more than the wire takes at once: QEMU 7.2 aborts if frames wait behind the card when one of its queues is
+/// reset.
+const FRAMES: u64 = 6;
+
 fn queues_are_reset_alone() {
-    let card = card();
+    // The kernel leaves it off otherwise.
+    let card = card_with(Usage {
+        avoid: 0,
+        ..Usage::default()
+    });
     let mac = card.properties().address.0;
     wait(async {
         carries(&card, seed()).await;
@@ -122,7 +130,7 @@ fn queues_are_reset_alone() {
         supply_pages(&card, 32);
         control::trace_mark();
         for round in 0..8_u64 {
-            for number in 0..40_u64 {
+            for number in 0..FRAMES {
                 let bytes = frame(&card, 600, round << 8 | number);
                 transmit(&card, Outgoing::new(page_with(&bytes)).with_tag(number)).await;
             }
@@ -130,8 +138,8 @@ fn queues_are_reset_alone() {
                 host_sends(0, mac, 400, number).await;
             }
             card.card().reset_queue(1).await.unwrap();
-            let mut back = [false; 40];
-            for _ in 0..40 {
+            let mut back = [false; FRAMES as usize];
+            for _ in 0..FRAMES {
                 let sent = super::was_sent(&card).await;
                 assert!(sent.memory.is_some());
                 assert!(!core::mem::replace(&mut back[sent.tag as usize], true));
@@ -151,7 +159,7 @@ fn queues_are_reset_alone() {
                 if got == end {
                     break;
                 }
-                let wrong = (0..40).all(|number| got != frame(&card, 600, round << 8 | number));
+                let wrong = (0..FRAMES).all(|number| got != frame(&card, 600, round << 8 | number));
                 assert!(!wrong, "the host got what nobody has sent");
             }
             card.card().reset_queue(0).await.unwrap();

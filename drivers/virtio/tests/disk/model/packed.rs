@@ -48,6 +48,8 @@ pub(crate) struct Packed {
     told: Position,
     /// Places of the chains that are out, by their identifiers.
     spans: HashMap<u16, u16>,
+    /// It has said what is not so. Driver and device may be at different places now, and it takes nothing more.
+    has_lied: bool,
 }
 
 impl Packed {
@@ -68,6 +70,7 @@ impl Packed {
             used: Position::START,
             told: Position::START,
             spans: HashMap::new(),
+            has_lied: false,
         }
     }
 
@@ -84,7 +87,7 @@ impl Packed {
 
     /// Takes the next available chain, and objects to what a driver must not do (sections 2.8.6 and 2.8.7).
     pub(crate) fn take(&mut self, ram: &Ram) -> Option<(u16, Vec<Piece>)> {
-        if !self.is_available(ram) {
+        if self.has_lied || !self.is_available(ram) {
             return None;
         }
         let mut pieces: Vec<Piece> = Vec::new();
@@ -135,13 +138,30 @@ impl Packed {
 
     /// Says that a chain was used. Of one that is not out, the device thinks that it had one place.
     pub(crate) fn put(&mut self, ram: &Ram, id: u32, len: u32) {
-        let span = self.spans.remove(&(id as u16)).unwrap_or(1);
+        let span = self.spans.remove(&(id as u16));
+        self.has_lied |= span.is_none();
+        let span = span.unwrap_or(1);
         let place = self.addresses[0] + 16 * u64::from(self.used.at);
         ram.device_writes(place + 8, &len.to_le_bytes());
         ram.device_writes(place + 12, &(id as u16).to_le_bytes());
         let flags: u16 = if self.used.wrap { 0x8080 } else { 0 };
         ram.device_writes(place + 14, &flags.to_le_bytes());
         self.used.advance(self.size, span);
+    }
+
+    /// Writes over its own part of the queue's memory: when it wants to be told, or the place where it would say what
+    /// it has used.
+    pub(crate) fn poke(&mut self, ram: &Ram, at: u16, value: u16) {
+        let half = u64::from(at % 5);
+        if half < 2 {
+            ram.device_writes(self.addresses[2] + 2 * half, &value.to_le_bytes());
+            return;
+        }
+        self.has_lied = true;
+        let place = self.addresses[0] + 16 * u64::from(self.used.at);
+        let flags: u16 = if self.used.wrap { 0x8080 } else { 0 };
+        ram.device_writes(place + 8 + 2 * (half - 2), &value.to_le_bytes());
+        ram.device_writes(place + 14, &flags.to_le_bytes());
     }
 
     /// Whether the driver wants to be interrupted for what was used since this was asked last.
@@ -177,7 +197,7 @@ impl Packed {
             ram.device_writes(device, &self.seen.word().to_le_bytes());
             ram.device_writes(device + 2, &2_u16.to_le_bytes());
         }
-        self.is_available(ram)
+        !self.has_lied && self.is_available(ram)
     }
 }
 
