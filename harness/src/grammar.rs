@@ -8,6 +8,7 @@
 //! | `virtio`, `virtio=modern` | virtio disks in place of the controllers; not for legacy drivers |
 //! | `beside=virtio` | one virtio disk more, behind the controllers |
 //! | `ring=N` | virtio disks with queues of N entries (256) |
+//! | `packed` | virtio disks that offer packed queues |
 //! | `without=FEATURES` | virtio disks without these, for example `event_idx+indirect_desc` |
 //! | `translated` | modern virtio disks that ask the IOMMU, and do not go past it |
 //! | `disks=N` | so many of them, 1 to 8 |
@@ -73,7 +74,7 @@ use crate::disk::Content;
 use crate::machine::{Card, Firmware, Format, Interface, Machine, Namespace, Nvme};
 
 /// What can be written, for the message about what cannot.
-const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, without=FEATURES, translated, ro, disks=N, lba=512|4096|16384, mdts=N, \
+const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, packed, without=FEATURES, translated, ro, disks=N, lba=512|4096|16384, mdts=N, \
     disk=pattern|empty|ext4|mbr|gpt|corrupt, size=SIZE, namespaces=N, shared, detached, \
     ms=8|16|64, interleaved, pi=1|2|3, pi-first, guard=64, zoned[=SIZE], active=N, copy=N, cmb=SIZE, \
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
@@ -252,6 +253,7 @@ impl Needs {
             ring: controller.ring,
             without: controller.without.clone(),
             asks_iommu: controller.asks_iommu,
+            packed: controller.packed,
             ..Nvme::of(Vec::new())
         };
         let is_plain = *controller == plain
@@ -261,8 +263,10 @@ impl Needs {
                     lba: format.lba,
                     ..Format::default()
                 };
-        let has_virtio =
-            controller.ring.is_some() || !controller.without.is_empty() || controller.asks_iommu;
+        let has_virtio = controller.ring.is_some()
+            || controller.packed
+            || !controller.without.is_empty()
+            || controller.asks_iommu;
         match controller.interface {
             Interface::Nvme => ensure!(!has_virtio, "only virtio disks have that: `{text}`"),
             _ => ensure!(is_plain, "virtio disks have not all of `{text}`"),

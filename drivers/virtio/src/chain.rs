@@ -6,12 +6,7 @@
 use crate::error::RequestError;
 use phyr::{DmaCursor, DmaRange};
 
-/// Another descriptor follows.
-pub(crate) const NEXT: u16 = 1;
-/// The device writes the memory.
-pub(crate) const WRITE: u16 = 2;
-/// The memory is a table of descriptors.
-pub(crate) const INDIRECT: u16 = 4;
+pub(crate) use crate::split::{INDIRECT, NEXT, WRITE};
 
 /// A descriptor's two words.
 #[inline]

@@ -18,8 +18,8 @@
 //! # The layers
 //!
 //! 1. [`transport`]: finding the registers of a device on PCI, agreeing on features.
-//! 2. `split`, `chain`: the split virtqueue, which keeps a trusted copy of everything that it must
-//!    not read back from the device.
+//! 2. `ring`, `chain`: the virtqueue, `split` or `packed`, which keeps a trusted copy of everything that
+//!    it must not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
 //! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`] and [`balloon`].
 //!
@@ -57,9 +57,13 @@ pub mod lock;
 mod memory;
 pub mod net;
 mod options;
+mod packed;
+#[cfg(test)]
+mod packed_tests;
 mod plain;
 mod platform;
 pub mod pmem;
+mod ring;
 pub mod rng;
 mod split;
 #[cfg(test)]

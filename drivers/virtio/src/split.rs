@@ -28,6 +28,13 @@ use crate::platform::SharedMemory;
 /// Bytes of a descriptor.
 pub(crate) const DESCRIPTOR: usize = 16;
 
+/// In the flags of a descriptor: another one follows.
+pub(crate) const NEXT: u16 = 1;
+/// The device writes the memory.
+pub(crate) const WRITE: u16 = 2;
+/// The memory is a table of descriptors.
+pub(crate) const INDIRECT: u16 = 4;
+
 /// In `avail.flags` and `used.flags`: the other side need not be told.
 const UNWANTED: u16 = 1;
 

@@ -8,10 +8,10 @@ use proptest::prelude::*;
 use std::cell::RefCell;
 
 /// Memory that nobody but the test sees.
-struct Words(RefCell<Vec<u8>>);
+pub(crate) struct Words(RefCell<Vec<u8>>);
 
 impl Words {
-    fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         Self(RefCell::new(vec![0; bytes]))
     }
     fn load<const N: usize>(&self, offset: usize) -> [u8; N] {
@@ -121,6 +121,31 @@ fn a_device_that_sleeps_is_told_once_also_where_indices_wrap() {
         }
         assert_eq!(split.pop(), Ok(None));
         total += u32::from(batch);
+    }
+}
+
+/// A device that has used several chains since the driver looked last is done with all of them.
+#[test]
+fn all_that_was_used_is_found_and_not_only_the_last() {
+    let layout = Layout::new(8);
+    let words = &Words::new(layout.bytes);
+    let mut split = Split::new(words, layout, true);
+    let mut device = Device {
+        words,
+        layout,
+        seen: 0,
+        used: 0,
+    };
+    for round in 0..20 {
+        let heads = [5, 3, 0, 7, 1].map(|head| (head + round) % 8);
+        heads.iter().for_each(|head| split.push(*head));
+        split.publish();
+        assert_eq!(device.work(), heads);
+        for head in heads {
+            let used = split.pop().expect("honest").expect("used");
+            assert_eq!(used.id, head.into());
+        }
+        assert_eq!(split.pop(), Ok(None));
     }
 }
 

@@ -101,12 +101,14 @@ fn the_words_about_namespaces_are_understood() {
 
 #[test]
 fn the_words_about_virtio_disks_are_understood() {
-    let text = "virtio=modern, ring=64, without=event_idx+indirect_desc, ro, queues=2, lba=4096";
+    let text =
+        "virtio=modern, ring=64, packed, without=event_idx+indirect_desc, ro, queues=2, lba=4096";
     let needs = Needs::parse(text).unwrap();
     let disk = &needs.controller;
     assert_eq!(disk.interface, Interface::ModernVirtio);
     assert_eq!((disk.ring, disk.queues), (Some(64), Some(2)));
     assert_eq!(disk.without, ["event_idx", "indirect_desc"]);
+    assert!(disk.packed);
     assert!(needs.namespace.read_only);
     let disk = Needs::parse("translated").unwrap().controller;
     assert!(disk.asks_iommu && disk.interface == Interface::ModernVirtio);
@@ -117,6 +119,7 @@ fn the_words_about_virtio_disks_are_understood() {
         "virtio,ms=8",
         "virtio,mdts=1",
         "ring=64",
+        "packed",
     ] {
         let error = Needs::parse(wrong).expect_err(wrong).to_string();
         assert!(error.contains(wrong), "{error}");

@@ -37,6 +37,7 @@ impl Needs {
             "translated" => {
                 (controller.interface, controller.asks_iommu) = (Interface::ModernVirtio, true);
             }
+            "packed" => controller.packed = true,
             "ro" => self.namespace.read_only = true,
             "bridge" | "hotplug" => controller.place = Place::RootPort,
             "switch" => controller.place = Place::Switch,

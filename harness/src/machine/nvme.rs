@@ -162,6 +162,8 @@ pub struct Nvme {
     pub ring: Option<u16>,
     /// A virtio disk that asks the machine's IOMMU, as other devices do, and does not go past it.
     pub asks_iommu: bool,
+    /// A virtio disk that offers packed queues.
+    pub packed: bool,
     /// Features that a virtio disk has by default, and this one has not.
     pub without: Vec<String>,
 }
@@ -189,6 +191,7 @@ impl Nvme {
             interface: Interface::Nvme,
             ring: None,
             asks_iommu: false,
+            packed: false,
             without: Vec::new(),
         }
     }

@@ -127,7 +127,7 @@ fn virtio_disks_reach_the_command_line() {
     (second.interface, second.place) = (Interface::ModernVirtio, Place::RootPort);
     (second.queues, second.vectors, second.ring) = (Some(2), Some(3), Some(64));
     second.without = vec!["event_idx".into()];
-    second.asks_iommu = true;
+    (second.asks_iommu, second.packed) = (true, true);
     second.namespaces[0].format.lba = 4096;
     machine.disks = vec![first, second];
     let line = line(&machine);
@@ -135,7 +135,7 @@ fn virtio_disks_reach_the_command_line() {
         "node-name=disk0,driver=raw,read-only=on",
         "-device virtio-blk-pci,id=virtio0,serial=phyros0,drive=disk0,bus=pcie.0 -",
         "virtio-blk-pci,id=virtio1,serial=phyros1,drive=disk1,bus=port1,logical_block_size=4096,\
-         physical_block_size=4096,share-rw=on,disable-legacy=on,iommu_platform=on,num-queues=2,vectors=3,\
+         physical_block_size=4096,share-rw=on,disable-legacy=on,iommu_platform=on,packed=on,num-queues=2,vectors=3,\
          queue-size=64,event_idx=off",
     ] {
         assert!(line.contains(part), "`{part}` is missing in {line}");

@@ -33,6 +33,7 @@ mod messages;
 mod metadata;
 mod namespaces;
 mod nic;
+mod packed;
 mod pci;
 mod pins;
 mod programs;

@@ -47,12 +47,20 @@ fn queues_without_a_vector_are_polled() {
 
 /// What a core has done to read 500 times.
 #[derive(Debug)]
-struct Work {
+pub(super) struct Work {
     interrupts: u64,
     halts: u64,
 }
 
-fn four_cores_read(queues: u16) -> Vec<Work> {
+/// One interrupt for all queues would be heard by one core. The others would wait for ever.
+#[vm_test(machine = "virtio,smp=4,vectors=1,size=16M", timeout = 120)]
+fn four_queues_with_one_vector_do_not_wait_for_each_others_interrupts() {
+    let cores = four_cores_read(4);
+    let told = cores.iter().filter(|core| core.interrupts > 0).count();
+    assert!(told <= 1, "{cores:?}");
+}
+
+pub(super) fn four_cores_read(queues: u16) -> Vec<Work> {
     let before = {
         disk();
         free_bytes()
@@ -113,6 +121,10 @@ fn an_error_is_that_of_its_request_alone() {
 /// first half of the disk, what is written is in the second.
 #[vm_test(machine = "virtio,smp=2,size=16M", timeout = 120)]
 fn requests_survive_resets() {
+    resets_under_load();
+}
+
+pub(super) fn resets_under_load() {
     let disk = disk();
     let readers: Vec<_> = cores::online()
         .map(|core| {

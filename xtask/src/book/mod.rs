@@ -7,6 +7,7 @@
 //! - what is said to be tested: the tests are looked for ([`crate::rows`]);
 //! - how the pages hang together: their links are followed, and mdBook builds them if it is there.
 
+mod claims;
 mod references;
 mod rules;
 mod symbols;

@@ -50,6 +50,9 @@ pub(super) fn check(root: &Path, page: &Path) -> Result<Vec<String>> {
             flaws.push(format!("{name}:{number}: {what}"));
         }
     }
+    for (number, what) in super::claims::bare(&text) {
+        flaws.push(format!("{name}:{number}: {what}"));
+    }
     Ok(flaws)
 }
 

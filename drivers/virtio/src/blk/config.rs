@@ -38,6 +38,7 @@ const MAX_BLOCK: u32 = 1 << 16;
 /// ACCESS_PLATFORM is among them because the driver tells a device nothing but bus addresses.
 fn wishes() -> Negotiation<F> {
     let implemented = F::EVENT_IDX
+        | F::RING_PACKED
         | F::INDIRECT_DESC
         | F::ACCESS_PLATFORM
         | F::SIZE_MAX

@@ -5,6 +5,7 @@
 //! affair of this module. It knows each as a [`Member`]: where its rings are, and the link over which
 //! it is told what to do.
 
+mod one_queue;
 mod recovery;
 mod shared;
 
@@ -111,10 +112,12 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             queues: 0,
             members: Vec::new(),
             trouble: None,
+            sick: Vec::new(),
             reason: Failure::Reset,
             is_live: false,
             is_dead: false,
             resets: 0,
+            queue_resets: 0,
         };
         Ok(Arc::new(Self {
             platform,
@@ -173,7 +176,7 @@ impl<P: Platform, K: Kind> Shared<P, K> {
         self.until(|state| state.is_dead).await;
     }
 
-    async fn until(&self, is_so: impl Fn(&State<K>) -> bool) {
+    pub(crate) async fn until(&self, is_so: impl Fn(&State<K>) -> bool) {
         let period = self.options.scan_microseconds().min(10_000);
         while !is_so(&self.state.lock()) {
             self.platform.pause(period).await;

@@ -13,13 +13,14 @@
 //! All queues must be known before the device is let go, so step 4 waits for all cores. One that is
 //! busy for long delays the others.
 
-use super::shared::Shared;
+use super::shared::{Member, Shared};
 use super::{Kind, agree, read};
 use crate::error::{Failure, Waiting};
 use crate::link::Order;
 use crate::platform::Platform;
 use crate::transport::Step;
 use crate::watch::{Watch, first};
+use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::sync::atomic::Ordering;
 use core::task::Poll;
@@ -31,15 +32,24 @@ impl<P: Platform, K: Kind> Shared<P, K> {
     /// Watches over the device, and gets it back after a failure. Resolves when it is out of use.
     pub(crate) async fn service(&self) {
         loop {
-            let trouble = {
+            let (trouble, sick) = {
                 let mut state = self.state.lock();
                 if state.is_dead {
                     return;
                 }
-                state.trouble.take()
+                let trouble = state.trouble.take();
+                let sick = match trouble {
+                    Some(_) => None,
+                    None => state.sick.pop(),
+                };
+                (trouble, sick)
             };
             if let Some(failure) = trouble {
                 self.recover(failure).await;
+                continue;
+            }
+            if let Some((member, failure)) = sick {
+                self.recover_queue(&member, failure).await;
                 continue;
             }
             let nudged = poll_fn(|cx| {
@@ -88,8 +98,10 @@ impl<P: Platform, K: Kind> Shared<P, K> {
         }
     }
 
-    async fn recover(&self, failure: Failure) {
+    pub(super) async fn recover(&self, failure: Failure) {
         self.order(Order::Hold).await;
+        // All are reset now.
+        self.state.lock().sick.clear();
         let mut failure = failure;
         let mut tries = 0;
         loop {
@@ -167,25 +179,35 @@ impl<P: Platform, K: Kind> Shared<P, K> {
         let common = self.common();
         let state = self.state.lock();
         for member in &state.members {
-            if member.is_gone.load(Ordering::Relaxed) {
-                continue;
-            }
-            member.is_known.store(true, Ordering::Relaxed);
-            let introduced = common.introduce(&member.rings, &self.notify)?;
-            let at = introduced.notify_at as u32;
-            member.notify_at.store(at, Ordering::Release);
-            let has_vector = introduced.has_vector;
-            member.has_vector.store(has_vector, Ordering::Release);
+            self.introduce(member)?;
         }
         self.platform.start_dma();
         common.step(Step::DriverOk)
     }
 
+    /// Tells the device of a queue, unless it is gone. Behind the lock.
+    pub(super) fn introduce(&self, member: &Member) -> Result<(), Failure> {
+        if member.is_gone.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        member.is_known.store(true, Ordering::Relaxed);
+        let introduced = self.common().introduce(&member.rings, &self.notify)?;
+        let at = introduced.notify_at as u32;
+        member.notify_at.store(at, Ordering::Release);
+        let has_vector = introduced.has_vector;
+        member.has_vector.store(has_vector, Ordering::Release);
+        Ok(())
+    }
+
     /// Tells all queues what to do, and waits for them: for some time, or, before the device is told
     /// of their rings, until all have done it.
     pub(crate) async fn order(&self, order: Order) {
-        let members = self.members();
-        for member in &members {
+        self.order_to(&self.members(), order).await;
+    }
+
+    /// The same for some of them.
+    pub(super) async fn order_to(&self, members: &[Arc<Member>], order: Order) {
+        for member in members {
             member.command(order);
         }
         let mut watch = Watch::new(&self.platform, ANSWER_MICROSECONDS);

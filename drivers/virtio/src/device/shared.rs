@@ -110,6 +110,8 @@ pub(crate) struct State<K: Kind> {
     pub(crate) members: Vec<Arc<Member>>,
     /// What has happened that needs a reset. The first report counts.
     pub(crate) trouble: Option<Failure>,
+    /// Queues that need a reset, and may get one of their own.
+    pub(crate) sick: Vec<(Arc<Member>, Failure)>,
     /// Why the last reset was necessary, or why the device is dead.
     pub(crate) reason: Failure,
     /// It was started, and its queues are live.
@@ -118,6 +120,8 @@ pub(crate) struct State<K: Kind> {
     pub(crate) is_dead: bool,
     /// Times that it was reset and came back.
     pub(crate) resets: u64,
+    /// Times that one queue was.
+    pub(crate) queue_resets: u64,
 }
 
 /// What all handles of a device share.

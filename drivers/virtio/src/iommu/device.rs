@@ -7,8 +7,8 @@ use crate::chain::{NEXT, WRITE, descriptor};
 use crate::error::{Failure, Violation, Waiting};
 use crate::lock::Mutex;
 use crate::platform::{OutOfMemory, Platform, Registers, SharedMemory};
-use crate::split::{Layout, Split, Used};
-use crate::transport::{Accepted, Common, Notify, Rings, Step};
+use crate::ring::{Ring, Terms, Used};
+use crate::transport::{Accepted, Common, Notify, Step};
 use core::fmt;
 use virtio_spec::F;
 
@@ -68,7 +68,7 @@ impl From<OutOfMemory> for Error {
 
 /// A virtqueue, and how the device is told of what is in it.
 pub(super) struct Queue<M> {
-    pub(super) split: Split<M>,
+    pub(super) ring: Ring<M>,
     pub(super) entries: u16,
     number: u16,
     notify_at: usize,
@@ -87,36 +87,25 @@ impl<M: SharedMemory> Queue<M> {
             let queue = number;
             return Err(Failure::QueueSize { queue, size }.into());
         }
-        let layout = Layout::new(1 << size.ilog2());
-        let memory = platform.allocate(layout.bytes)?;
-        let bus = memory.bus().addr();
-        let part = |offset: usize| bus.checked_add(offset as u64).expect("inside the memory");
-        let rings = Rings {
-            queue: number,
-            entries: layout.entries,
-            vector: None,
-            descriptors: bus,
-            avail: part(layout.avail),
-            used: part(layout.used),
-        };
+        let entries = 1 << size.ilog2();
+        let (ring, rings) = Ring::allocate(platform, Terms::PLAIN, number, entries, None)?;
         let introduced = common.introduce(&rings, notify)?;
         Ok(Self {
-            split: Split::new(memory, layout, false),
-            entries: layout.entries,
+            ring,
+            entries,
             number,
             notify_at: introduced.notify_at,
         })
     }
 
     pub(super) fn publish<P: Platform<Shared = M>>(&mut self, platform: &P) {
-        if self.split.publish() {
+        if self.ring.publish() {
             platform.notify().write16(self.notify_at, self.number);
         }
     }
 
     pub(super) fn pop(&mut self) -> Result<Option<Used>, Failure> {
-        let popped = self.split.pop();
-        popped.map_err(|overrun| Failure::Violation(Violation::UsedIndex(overrun.index)))
+        self.ring.pop().map_err(Failure::Violation)
     }
 }
 
@@ -294,10 +283,10 @@ impl<M: SharedMemory> Requests<M> {
         self.slots.store64(at + TAIL, NO_STATUS);
         let bus = self.slots.bus().addr().get() + at as u64;
         let head = slot * DESCRIPTORS;
-        let split = &mut self.queue.split;
-        split.describe(head, descriptor(bus, len, NEXT, head + 1));
-        split.describe(head + 1, descriptor(bus + TAIL as u64, 4, WRITE, 0));
-        split.push(head);
+        let ring = &mut self.queue.ring;
+        ring.describe(head, descriptor(bus, len, NEXT, head + 1));
+        ring.describe(head + 1, descriptor(bus + TAIL as u64, 4, WRITE, 0));
+        ring.push(head);
     }
 
     /// Waits for the answers to the first `sent` slots: each of them once.

@@ -81,8 +81,8 @@ impl<M: SharedMemory> Events<M> {
         for number in 0..self.queue.entries {
             let at = start + u64::from(number) * BYTES as u64;
             let words = descriptor(at, BYTES as u32, WRITE, 0);
-            self.queue.split.describe(number, words);
-            self.queue.split.push(number);
+            self.queue.ring.describe(number, words);
+            self.queue.ring.push(number);
         }
         self.queue.publish(platform);
     }
@@ -101,7 +101,7 @@ impl<M: SharedMemory> Events<M> {
         let at = usize::from(number) * BYTES;
         let word = |index: usize| self.buffers.load64(at + 8 * index);
         let fault = Fault::decode([word(0), word(1), word(2)]);
-        self.queue.split.push(number);
+        self.queue.ring.push(number);
         self.queue.publish(platform);
         Ok(Some(fault))
     }

@@ -148,6 +148,15 @@ impl<P: Platform> Card<P> {
         self.shared.reset().await
     }
 
+    /// Resets one queue, by its number: twice the number of the pair for what arrives, one more for what leaves.
+    /// The others go on, if the card can do that; else all of it is reset. [`service`](Self::service) does it.
+    ///
+    /// # Errors
+    /// [`Error::NoQueue`] if there is none, [`Error::Dead`] if the device did not come back.
+    pub async fn reset_queue(&self, queue: u16) -> Result<(), Error> {
+        self.shared.reset_one(queue).await
+    }
+
     /// Ends the use of the device. [`service`](Self::service) does it.
     pub async fn shutdown(&self) {
         self.shared.shutdown().await;
@@ -174,6 +183,11 @@ impl<P: Platform> Card<P> {
     /// Times that it was reset and came back.
     pub fn resets(&self) -> u64 {
         self.shared.resets()
+    }
+
+    /// Times that a queue was reset alone and came back.
+    pub fn queue_resets(&self) -> u64 {
+        self.shared.queue_resets()
     }
 
     /// What has become of commands.

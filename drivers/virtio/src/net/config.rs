@@ -134,6 +134,8 @@ impl Kind for Net {
     /// ACCESS_PLATFORM is among them because the driver tells a device nothing but bus addresses.
     fn wishes() -> Negotiation<F> {
         let implemented = F::EVENT_IDX
+            | F::RING_PACKED
+            | F::RING_RESET
             | F::INDIRECT_DESC
             | F::ACCESS_PLATFORM
             | F::CSUM

@@ -276,7 +276,7 @@ impl<P: Platform> Body<P> {
         let used = match self.desk.ring.pop() {
             Ok(Some(used)) => used,
             Ok(None) => return Ok(0),
-            Err(overrun) => return Err(Violation::UsedIndex(overrun.index)),
+            Err(violation) => return Err(violation),
         };
         if used.id != 0 || !self.is_out {
             return Err(Violation::UsedId(used.id));

@@ -8,16 +8,13 @@ use super::config::Net;
 use crate::device::{Member, SCANS, Shared};
 use crate::error::Failure;
 use crate::link::{Order, Pending};
-use crate::platform::{OutOfMemory, Platform, Registers, SharedMemory};
-use crate::split::{Layout, Split};
-use crate::transport::Rings;
+use crate::platform::{OutOfMemory, Platform, Registers};
+use crate::ring::{Ring, Terms};
 use crate::watch::first;
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
-use phyr::DmaAddr;
-use virtio_spec::net::F;
 
 /// Whether a queue may use its ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +65,7 @@ pub(super) struct Desk<P: Platform> {
     pub(super) mode: Mode,
     /// The device may use the queue's memory although nobody knows its state.
     is_lost: bool,
-    pub(super) ring: Split<P::Shared>,
+    pub(super) ring: Ring<P::Shared>,
     /// Offset in the notification block, cached.
     notify_at: usize,
     has_vector: bool,
@@ -85,25 +82,14 @@ impl<P: Platform> Desk<P> {
         entries: u16,
         vector: Option<u16>,
     ) -> Result<Self, OutOfMemory> {
-        let layout = Layout::new(entries);
-        let memory = shared.platform.allocate(layout.bytes)?;
-        let start = memory.bus().addr().get();
-        let place = |offset: usize| DmaAddr::new(start + offset as u64);
-        let rings = Rings {
-            queue,
-            entries,
-            vector,
-            descriptors: place(0),
-            avail: place(layout.avail),
-            used: place(layout.used),
-        };
-        let has_events = shared.state.lock().features.contains(F::EVENT_IDX);
+        let terms = Terms::new(&shared.state.lock().features);
+        let (ring, rings) = Ring::allocate(&shared.platform, terms, queue, entries, vector)?;
         Ok(Self {
             shared,
             member: Arc::new(Member::new(rings)),
             mode: Mode::Held,
             is_lost: false,
-            ring: Split::new(memory, layout, has_events),
+            ring,
             notify_at: 0,
             has_vector: false,
             counters: Counters::default(),
@@ -134,7 +120,7 @@ impl<P: Platform> Desk<P> {
     #[cold]
     pub(super) fn trouble(&mut self, failure: Failure) {
         self.mode = Mode::Held;
-        self.shared.report(failure);
+        self.shared.report_of(&self.member, failure);
     }
 
     /// Why the device is out of use, as far as this queue has heard.

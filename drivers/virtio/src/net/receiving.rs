@@ -17,7 +17,7 @@ use super::header::{Content, HEADER, Malformed};
 use crate::error::{Error, Failure};
 use crate::memory::Memory;
 use crate::platform::{Platform, SharedMemory};
-use crate::split::DESCRIPTOR;
+use crate::ring::DESCRIPTOR;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

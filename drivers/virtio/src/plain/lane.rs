@@ -6,10 +6,9 @@
 use super::pieces::Pieces;
 use crate::error::{Failure, Violation};
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
-use crate::split::{Layout, Split, Used};
+use crate::ring::{Ring, Terms, Used};
 use crate::transport::Rings;
 use alloc::vec::Vec;
-use phyr::DmaAddr;
 
 /// What a slot is at this moment.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ enum Slot<T> {
 
 /// A queue, and its slots.
 pub(super) struct Lane<M, T> {
-    split: Split<M>,
+    ring: Ring<M>,
     rings: Rings,
     /// Descriptors of a slot.
     pieces: u16,
@@ -52,21 +51,10 @@ impl<M: SharedMemory, T> Lane<M, T> {
         entries: u16,
         pieces: u16,
     ) -> Result<Self, OutOfMemory> {
-        let layout = Layout::new(entries);
-        let memory = platform.allocate(layout.bytes)?;
-        let start = memory.bus().addr().get();
-        let place = |offset: usize| DmaAddr::new(start + offset as u64);
-        let rings = Rings {
-            queue,
-            entries,
-            vector: None,
-            descriptors: place(0),
-            avail: place(layout.avail),
-            used: place(layout.used),
-        };
+        let (ring, rings) = Ring::allocate(platform, Terms::PLAIN, queue, entries, None)?;
         let slots = (0..entries / pieces).map(|_| Slot::Free).collect();
         Ok(Self {
-            split: Split::new(memory, layout, false),
+            ring,
             rings,
             pieces,
             slots,
@@ -93,15 +81,15 @@ impl<M: SharedMemory, T> Lane<M, T> {
             return Err(kept);
         };
         let head = self.pieces * free as u16;
-        let split = &self.split;
-        pieces.write(head, |number, words| split.describe(number, words));
+        let ring = &self.ring;
+        pieces.write(head, |number, words| ring.describe(number, words));
         self.slots[free] = Slot::Sent {
             kept,
             most: pieces.writable(),
             is_awaited: true,
         };
-        self.split.push(head);
-        Ok((Ticket(free as u16), self.split.publish()))
+        self.ring.push(head);
+        Ok((Ticket(free as u16), self.ring.publish()))
     }
 
     /// Takes notice of what the device has used.
@@ -110,13 +98,10 @@ impl<M: SharedMemory, T> Lane<M, T> {
     /// If it breaks a rule. Nothing that it says is used any more.
     pub(super) fn reap(&mut self) -> Result<(), Failure> {
         loop {
-            match self.split.pop() {
+            match self.ring.pop() {
                 Ok(Some(used)) => self.settle(used)?,
                 Ok(None) => return Ok(()),
-                Err(overrun) => {
-                    let index = Violation::UsedIndex(overrun.index);
-                    return Err(Failure::Violation(index));
-                }
+                Err(violation) => return Err(Failure::Violation(violation)),
             }
         }
     }

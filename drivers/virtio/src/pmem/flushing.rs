@@ -6,11 +6,10 @@
 use crate::chain::{NEXT, WRITE, descriptor};
 use crate::error::{DeviceError, Error, Failure, Violation};
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
-use crate::split::{Layout, Split};
+use crate::ring::{Ring, Terms};
 use crate::transport::Rings;
 use alloc::vec;
 use alloc::vec::Vec;
-use phyr::DmaAddr;
 
 /// Descriptors of a slot.
 const DESCRIPTORS: u16 = 2;
@@ -41,7 +40,7 @@ enum Slot {
 
 /// The queue of flushes, and its slots.
 pub(super) struct Flushes<M> {
-    split: Split<M>,
+    ring: Ring<M>,
     /// The slots' requests and answers.
     words: M,
     rings: Rings,
@@ -61,22 +60,11 @@ impl<M: SharedMemory> Flushes<M> {
         platform: &P,
         entries: u16,
     ) -> Result<Self, OutOfMemory> {
-        let layout = Layout::new(entries);
-        let memory = platform.allocate(layout.bytes)?;
+        let (ring, rings) = Ring::allocate(platform, Terms::PLAIN, QUEUE, entries, None)?;
         let slots = usize::from(entries / DESCRIPTORS);
         let words = platform.allocate(SLOT * slots)?;
-        let start = memory.bus().addr().get();
-        let place = |offset: usize| DmaAddr::new(start + offset as u64);
-        let rings = Rings {
-            queue: QUEUE,
-            entries,
-            vector: None,
-            descriptors: place(0),
-            avail: place(layout.avail),
-            used: place(layout.used),
-        };
         Ok(Self {
-            split: Split::new(memory, layout, false),
+            ring,
             words,
             rings,
             slots: vec![Slot::Free; slots],
@@ -99,12 +87,12 @@ impl<M: SharedMemory> Flushes<M> {
         self.words.store64(at, FLUSH);
         self.words.store64(at + ANSWER, NOTHING);
         let head = DESCRIPTORS * number;
-        self.split
+        self.ring
             .describe(head, descriptor(request, WORD, NEXT, head + 1));
-        self.split
+        self.ring
             .describe(head + 1, descriptor(answer, WORD, WRITE, 0));
-        self.split.push(head);
-        Some((Ticket(number), self.split.publish()))
+        self.ring.push(head);
+        Some((Ticket(number), self.ring.publish()))
     }
 
     /// Takes what the device has answered.
@@ -113,13 +101,10 @@ impl<M: SharedMemory> Flushes<M> {
     /// If it breaks a rule. Nothing that it says is used any more.
     pub(super) fn reap(&mut self) -> Result<(), Failure> {
         loop {
-            let used = match self.split.pop() {
+            let used = match self.ring.pop() {
                 Ok(Some(used)) => used,
                 Ok(None) => return Ok(()),
-                Err(overrun) => {
-                    let index = Violation::UsedIndex(overrun.index);
-                    return Err(Failure::Violation(index));
-                }
+                Err(violation) => return Err(Failure::Violation(violation)),
             };
             let unknown = Failure::Violation(Violation::UsedId(used.id));
             let number = (used.id / u32::from(DESCRIPTORS)) as usize;

@@ -30,6 +30,8 @@ mod register {
     pub(super) const QUEUE_DESC: usize = 0x20;
     pub(super) const QUEUE_DRIVER: usize = 0x28;
     pub(super) const QUEUE_DEVICE: usize = 0x30;
+    /// There with RING_RESET only.
+    pub(super) const QUEUE_RESET: usize = 0x3a;
 }
 
 /// Words of features that are looked at: those of versions up to 1.3.
@@ -45,8 +47,10 @@ pub(crate) struct Rings {
     pub(crate) entries: u16,
     pub(crate) vector: Option<u16>,
     pub(crate) descriptors: DmaAddr,
-    pub(crate) avail: DmaAddr,
-    pub(crate) used: DmaAddr,
+    /// What the driver writes: the ring of what is available, or when it wants to be told.
+    pub(crate) driver: DmaAddr,
+    /// What the device writes: the ring of what was used, or when it wants to be told.
+    pub(crate) device: DmaAddr,
 }
 
 /// What became of a queue's set-up.
@@ -111,6 +115,28 @@ impl<P: Platform> Common<'_, P> {
         }
     }
 
+    /// Resets a queue of a device that has agreed on RING_RESET. It is done when the register reads 0, and the
+    /// device has let go of the queue's memory by then (section 4.1.4.3.2).
+    pub(crate) async fn reset_queue(&self, queue: u16) -> Result<(), Failure> {
+        let registers = self.registers();
+        registers.write16(register::QUEUE_SELECT, queue);
+        registers.write16(register::QUEUE_RESET, 1);
+        let mut watch = Watch::new(self.0, RESET_MICROSECONDS);
+        loop {
+            let resetting = registers.read16(register::QUEUE_RESET);
+            let enabled = registers.read16(register::QUEUE_ENABLE);
+            if !self.0.is_present() {
+                return Err(Failure::Gone);
+            }
+            if (resetting, enabled) == (0, 0) {
+                return Ok(());
+            }
+            if watch.turn(self.0).await.is_err() {
+                return Err(Failure::Timeout(Waiting::Reset));
+            }
+        }
+    }
+
     /// Why a device that was let go is of no use any more, if it says so, or says nothing.
     pub(crate) fn ailment(&self) -> Option<Failure> {
         Step::DriverOk.check(self.status()).err()?;
@@ -151,6 +177,11 @@ impl<P: Platform> Common<'_, P> {
         let wishes = match self.0.has_bus_addresses() {
             true => wishes.requiring(F::ACCESS_PLATFORM),
             false => *wishes,
+        };
+        // Version 1.1 has no register for it.
+        let wishes = match registers.len() < register::QUEUE_RESET + 2 {
+            true => wishes.without(F::RING_RESET.bits().to_ne()),
+            false => wishes,
         };
         let chosen = wishes.choose(offered).map_err(Failure::Features)?;
         for select in 0..FEATURE_WORDS {
@@ -194,8 +225,8 @@ impl<P: Platform> Common<'_, P> {
         let taken = registers.read16(register::QUEUE_MSIX_VECTOR);
         for (at, address) in [
             (register::QUEUE_DESC, rings.descriptors),
-            (register::QUEUE_DRIVER, rings.avail),
-            (register::QUEUE_DEVICE, rings.used),
+            (register::QUEUE_DRIVER, rings.driver),
+            (register::QUEUE_DEVICE, rings.device),
         ] {
             registers.write32(at, address.get() as u32);
             registers.write32(at + 4, (address.get() >> 32) as u32);

@@ -1,7 +1,7 @@
 //! From a device in whatever state to one that takes requests, or is refused.
 
 use crate::model::world::bring_up;
-use crate::model::{Device, Machine, World, bits};
+use crate::model::{Device, Machine, World, bits, queue};
 use virtio::transport::{FeatureError, StatusError};
 use virtio::{ConfigError, Error, Failure, Platform, Waiting};
 
@@ -65,10 +65,11 @@ fn only_what_is_implemented_is_accepted() {
         device
     });
     let accepted = world.device().accepted;
-    assert_eq!(accepted & bits::RING_PACKED, 0);
+    assert_eq!(accepted & bits::IN_ORDER, 0);
     let implemented = bits::VERSION_1
         | bits::EVENT_IDX
         | bits::INDIRECT
+        | bits::RING_PACKED
         | bits::SEG_MAX
         | bits::BLK_SIZE
         | bits::FLUSH
@@ -193,6 +194,20 @@ fn queues_are_as_many_and_as_large_as_the_device_says() {
     assert!(disk.queue::<crate::model::Data>(None).is_ok());
     let none = disk.queue::<crate::model::Data>(None);
     assert_eq!(none.err(), Some(Error::NoQueue));
+}
+
+/// The number of queues has 16 bits.
+#[test]
+fn more_than_255_queues_are_counted() {
+    for count in [255, 256, 300_u16] {
+        let machine = device(|device| {
+            device.offered |= bits::MQ;
+            device.config[34..36].copy_from_slice(&count.to_le_bytes());
+            device.queues = (0..count).map(|_| queue(64)).collect();
+        });
+        let disk = bring_up(&machine, |_| {}).expect("good");
+        assert_eq!(disk.queues(), count);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod hostile;
 mod model;
 mod module;
 mod notices;
+mod play;
 mod recovery;
 mod source;
 mod transfers;

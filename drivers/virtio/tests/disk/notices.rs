@@ -45,7 +45,7 @@ fn the_device_is_notified_once_for_a_batch_and_no_register_is_read() {
 /// The queue has its turn only when it was interrupted. A lost interrupt costs seconds here.
 #[test]
 fn a_queue_that_sleeps_is_interrupted() {
-    for reader in [Reader::Own, Reader::RustVmm] {
+    for reader in Reader::ALL {
         for offered in [0, bits::EVENT_IDX] {
             let mut world = world(|device| {
                 device.offered &= !bits::EVENT_IDX;
@@ -70,7 +70,7 @@ fn a_queue_that_sleeps_is_interrupted() {
 /// interrupted for it: it does not interrupt. So the driver looks once more.
 #[test]
 fn what_is_used_while_an_interrupt_is_asked_for_is_found() {
-    for reader in [Reader::Own, Reader::RustVmm] {
+    for reader in Reader::ALL {
         let world = world(|device| device.reader = reader);
         let properties = world.disk.properties();
         let submit = |block| {

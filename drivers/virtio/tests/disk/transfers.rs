@@ -21,7 +21,7 @@ fn commands(world: &World) -> u64 {
 
 #[test]
 fn a_read_in_one_piece_is_one_command_of_any_length() {
-    for reader in [Reader::Own, Reader::RustVmm] {
+    for reader in Reader::ALL {
         let world = world(|device| device.reader = reader);
         for (number, bytes) in [512, 4096, 1 << 20, 10_000 * 512].into_iter().enumerate() {
             world.check_read(7, &[bytes]);
@@ -34,7 +34,7 @@ fn a_read_in_one_piece_is_one_command_of_any_length() {
 
 #[test]
 fn long_lists_go_through_tables_and_longer_ones_through_several_commands() {
-    for reader in [Reader::Own, Reader::RustVmm] {
+    for reader in Reader::ALL {
         let world = world(|device| device.reader = reader);
         world.check_read(3, &[512; 62]);
         assert_eq!(commands(&world), 1);
@@ -221,7 +221,7 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
         ring in 2..8_u32,
         features in 0..16_u8,
-        is_vmm: bool,
+        reader in prop::sample::select(&Reader::ALL),
         is_backwards: bool,
         resets in prop::collection::vec(0..60_usize, 0..3),
     ) {
@@ -234,7 +234,7 @@ proptest! {
             }
             let size = 1 << ring;
             device.queues[0].most = size;
-            device.reader = if is_vmm { Reader::RustVmm } else { Reader::Own };
+            device.reader = reader;
             device.is_backwards = is_backwards;
         }));
         let expected = Rc::new(std::cell::RefCell::new(world.device().disk.clone()));

@@ -67,6 +67,9 @@ impl Nvme {
         if self.asks_iommu {
             text += ",iommu_platform=on";
         }
+        if self.packed {
+            text += ",packed=on";
+        }
         let numbers = [
             ("num-queues", self.queues),
             ("vectors", self.vectors.map(u32::from)),

@@ -12,7 +12,7 @@ use crate::blk::request::{Command, Done};
 use crate::error::{DeviceError, Error, Failure, Violation};
 use crate::memory::Memory;
 use crate::platform::{Platform, SharedMemory};
-use crate::split::Used;
+use crate::ring::Used;
 use core::task::{Context, Poll};
 use virtio_spec::blk::S;
 
@@ -25,7 +25,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             let taken = match self.ring.pop() {
                 Ok(None) => break,
                 Ok(Some(used)) => self.complete(used),
-                Err(overrun) => Err(Violation::UsedIndex(overrun.index)),
+                Err(violation) => Err(violation),
             };
             match taken {
                 Ok(()) => count += 1,

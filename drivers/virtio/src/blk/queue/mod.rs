@@ -27,15 +27,14 @@ use crate::device::{Member, Shared};
 use crate::error::{Error, Failure};
 use crate::memory::Memory;
 use crate::platform::{OutOfMemory, Platform, SharedMemory};
-use crate::split::{DESCRIPTOR, Layout, Split};
-use crate::transport::{Accepted, Rings};
+use crate::ring::{DESCRIPTOR, Ring, Terms};
+use crate::transport::Accepted;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll, Waker};
-use phyr::DmaAddr;
 use slot::{AREA, Plan, Slot};
 use virtio_spec::blk::F;
 
@@ -129,7 +128,7 @@ struct Body<P: Platform, B> {
     mode: Mode,
     /// The device may use the queue's memory although nobody knows its state.
     is_lost: bool,
-    ring: Split<P::Shared>,
+    ring: Ring<P::Shared>,
     plan: Plan,
     /// Offset in the notification block, cached.
     notify_at: usize,
@@ -164,26 +163,17 @@ impl<P: Platform, B: Memory> Queue<P, B> {
         properties: &Properties,
         features: &Accepted<F>,
     ) -> Result<Self, OutOfMemory> {
-        let layout = Layout::new(entries);
         let plan = Plan::new(entries, properties, features);
         let count = usize::from(plan.slots);
         let platform = &shared.platform;
-        let memory = platform.allocate(layout.bytes)?;
+        let terms = Terms::new(features);
+        let (ring, rings) = Ring::allocate(platform, terms, number, entries, vector)?;
         let area = platform.allocate(count * AREA)?;
         let tables = match plan.table {
             0 => None,
             table => Some(platform.allocate(count * usize::from(table) * DESCRIPTOR)?),
         };
         let start = |memory: &P::Shared| memory.bus().addr().get();
-        let place = |offset: usize| DmaAddr::new(start(&memory) + offset as u64);
-        let rings = Rings {
-            queue: number,
-            entries,
-            vector,
-            descriptors: place(0),
-            avail: place(layout.avail),
-            used: place(layout.used),
-        };
         let slot = || Slot {
             serial: 0,
             is_out: false,
@@ -196,7 +186,7 @@ impl<P: Platform, B: Memory> Queue<P, B> {
             member: Arc::new(Member::new(rings)),
             mode: Mode::Held,
             is_lost: false,
-            ring: Split::new(memory, layout, features.contains(F::EVENT_IDX)),
+            ring,
             plan,
             notify_at: 0,
             has_vector: false,

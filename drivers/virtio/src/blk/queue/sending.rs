@@ -12,7 +12,7 @@ use crate::chain::{INDIRECT, NEXT, WRITE, descriptor};
 use crate::error::{Error, RequestError};
 use crate::memory::{Memory, Ranges};
 use crate::platform::{Platform, SharedMemory};
-use crate::split::DESCRIPTOR;
+use crate::ring::DESCRIPTOR;
 use core::task::{Context, Poll, Waker};
 use phyr::{DmaCursor, DmaRange, Place};
 
@@ -35,7 +35,6 @@ impl<P: Platform, B: Memory> Body<P, B> {
             let last = slot * plan.chain + plan.chain - 1;
             self.ring.describe(last, status);
             self.store_in_table(slot, 0, descriptor(area, HEADER, NEXT, 1));
-            self.store_in_table(slot, plan.table.wrapping_sub(1), status);
         }
     }
 
@@ -43,6 +42,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
     fn store_in_table(&self, slot: u16, number: u16, words: [u64; 2]) {
         if let Some(tables) = &self.tables {
             let entry = usize::from(slot) * usize::from(self.plan.table) + usize::from(number);
+            let words = self.ring.in_table(words);
             tables.store64(DESCRIPTOR * entry, words[0]);
             tables.store64(DESCRIPTOR * entry + 8, words[1]);
         }
@@ -262,7 +262,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
         });
     }
 
-    /// Describes data in the slot's table, which counts its descriptors from 0.
+    /// Describes data in the slot's table, which counts its descriptors from 0. The status is behind the data
+    /// wherever that ends: a packed queue's table has no gaps.
     fn describe_in_table(
         &self,
         number: u16,
@@ -271,14 +272,16 @@ impl<P: Platform, B: Memory> Body<P, B> {
         pieces: u16,
         flags: u16,
     ) {
-        let (mut at, status) = (1, self.plan.table - 1);
+        let mut at = 1;
         self.plan.cut.pieces(cursor, bytes, |range| {
-            let next = if at == pieces { status } else { at + 1 };
-            self.store_in_table(number, at, piece(range, flags, next));
+            self.store_in_table(number, at, piece(range, flags, at + 1));
             at += 1;
         });
-        let len = DESCRIPTOR as u32 * u32::from(self.plan.table);
-        let table = self.tables_bus + u64::from(len) * u64::from(number);
+        let status = self.area_of(number) + STATUS as u64;
+        self.store_in_table(number, at, descriptor(status, 1, WRITE, 0));
+        let size = u64::from(self.plan.table) * DESCRIPTOR as u64;
+        let table = self.tables_bus + size * u64::from(number);
+        let len = DESCRIPTOR as u32 * u32::from(pieces + 2);
         let words = descriptor(table, len, INDIRECT, 0);
         self.ring.describe(self.head_of(number), words);
     }

@@ -7,7 +7,7 @@ use crate::chain::{Chain, INDIRECT, WRITE, descriptor};
 use crate::error::{Error, Failure, RequestError, Violation};
 use crate::memory::Access;
 use crate::platform::{Platform, SharedMemory};
-use crate::split::{DESCRIPTOR, Used};
+use crate::ring::{DESCRIPTOR, Used};
 use alloc::vec::Vec;
 
 impl<P: Platform, B: Landing> Body<P, B> {
@@ -56,6 +56,7 @@ impl<P: Platform, B: Landing> Body<P, B> {
         };
         let offset = usize::from(number) * usize::from(self.table) * DESCRIPTOR;
         chain(0).add(cursor, |at, words| {
+            let words = self.desk.ring.in_table(words);
             let place = offset + DESCRIPTOR * usize::from(at);
             tables.store64(place, words[0]);
             tables.store64(place + 8, words[1]);
@@ -81,7 +82,7 @@ impl<P: Platform, B: Landing> Body<P, B> {
             let taken = match self.desk.ring.pop() {
                 Ok(None) => break,
                 Ok(Some(used)) => self.complete(used),
-                Err(overrun) => Err(Violation::UsedIndex(overrun.index)),
+                Err(violation) => Err(violation),
             };
             match taken {
                 Ok(()) => count += 1,

@@ -7,7 +7,7 @@ use crate::chain::{Chain, INDIRECT, NEXT, descriptor};
 use crate::error::{Error, Failure, RequestError, Violation};
 use crate::memory::{Access, Memory};
 use crate::platform::{Platform, SharedMemory};
-use crate::split::{DESCRIPTOR, Used};
+use crate::ring::{DESCRIPTOR, Used};
 
 /// Hands out the descriptors of a frame.
 #[inline]
@@ -112,6 +112,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         };
         let offset = usize::from(number) * usize::from(self.table) * DESCRIPTOR;
         let store = |at: u16, words: [u64; 2]| {
+            let words = self.desk.ring.in_table(words);
             let place = offset + DESCRIPTOR * usize::from(at);
             tables.store64(place, words[0]);
             tables.store64(place + 8, words[1]);
@@ -132,7 +133,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             let taken = match self.desk.ring.pop() {
                 Ok(None) => break,
                 Ok(Some(used)) => self.complete(used),
-                Err(overrun) => Err(Violation::UsedIndex(overrun.index)),
+                Err(violation) => Err(violation),
             };
             match taken {
                 Ok(()) => count += 1,

@@ -1,7 +1,7 @@
 //! Cards that do what they must not.
 
 use super::world::{World, content, frame};
-use crate::model::Mischief;
+use crate::model::{Mischief, Reader};
 use proptest::prelude::*;
 use virtio::net::{HEADER, Works};
 use virtio::{Error, Failure, Waiting};
@@ -227,8 +227,9 @@ proptest! {
     #[test]
     fn whatever_a_card_says_no_memory_is_in_danger(
         lies in prop::collection::vec((0..9_u8, any::<u32>(), 20..1500_usize), 1..30),
+        reader in prop::sample::select(vec![Reader::Own, Reader::Packed]),
     ) {
-        let world = World::new(|_| {});
+        let world = World::new(|device| device.reader = reader);
         world.supply(16, 600);
         let mut is_done_too_early = false;
         for (kind, value, len) in lies {

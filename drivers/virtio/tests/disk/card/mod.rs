@@ -2,5 +2,6 @@
 
 mod carrying;
 mod hostile;
+mod one_queue;
 mod setup;
 mod world;

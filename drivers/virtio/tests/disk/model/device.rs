@@ -71,6 +71,12 @@ pub(crate) struct Device {
     pub(crate) mischief: Option<(Mischief, u32)>,
     /// It does not confirm resets: so many reads of the status say what it was.
     pub(crate) slow_reset: u32,
+    /// So many looks at the register of a queue's reset say that it goes on.
+    pub(crate) slow_queue_reset: u32,
+    /// Times that a queue was reset alone.
+    pub(crate) queue_resets: Vec<u32>,
+    /// Bytes of the common registers.
+    pub(crate) registers: usize,
     /// It cannot be kept from memory.
     pub(crate) is_unstoppable: bool,
     /// It does not accept any features.
@@ -127,6 +133,9 @@ impl Device {
             nothing: 0xff,
             mischief: None,
             slow_reset: 0,
+            slow_queue_reset: 0,
+            queue_resets: Vec::new(),
+            registers: 60,
             is_unstoppable: false,
             refuses_features: false,
             refuses_vectors: false,
@@ -222,6 +231,14 @@ impl Device {
         self.status = 0;
     }
 
+    /// All features that it offers.
+    fn offers(&self) -> u64 {
+        match self.reader {
+            Reader::Packed => self.offered | bits::RING_PACKED,
+            Reader::Own | Reader::RustVmm => self.offered,
+        }
+    }
+
     /// Reads a register of the common configuration, in bytes.
     pub(crate) fn read(&mut self, offset: usize) -> u32 {
         self.register_reads += 1;
@@ -233,7 +250,7 @@ impl Device {
         let of_queue = |value: fn(&Queue) -> u16| queue.map_or(0, value).into();
         match offset {
             0x04 => self
-                .offered
+                .offers()
                 .checked_shr(32 * device_select)
                 .unwrap_or_default() as u32,
             0x12 => self.queues.len() as u32,
@@ -244,7 +261,17 @@ impl Device {
             }
             0x18 => of_queue(|queue| queue.size),
             0x1a => of_queue(|queue| queue.vector),
+            0x1c => of_queue(|queue| queue.is_enabled.into()),
             0x1e => self.selected[2],
+            0x3a => {
+                assert!(
+                    self.accepted & bits::RING_RESET != 0,
+                    "that was not agreed on"
+                );
+                let queue = &mut self.queues[self.selected[2] as usize];
+                queue.resetting = queue.resetting.saturating_sub(1);
+                u32::from(queue.resetting > 0)
+            }
             _ => panic!("the driver reads the register {offset:#x}"),
         }
     }
@@ -267,10 +294,17 @@ impl Device {
             0x10 => self.config_vector = value as u16,
             0x14 => self.set_status(value as u8),
             0x16 => self.selected[2] = value,
+            0x3a => self.reset_queue(value),
             _ => {
-                assert!(!is_set_up, "a queue is set up while the device runs");
                 let queue = queue.expect("a queue that there is");
+                let may = !is_set_up || queue.is_reset && queue.resetting == 0;
+                assert!(may, "a queue is set up while the device runs");
                 match offset {
+                    0x1c if is_set_up => {
+                        assert_eq!(value, 1);
+                        (queue.is_enabled, queue.is_reset) = (true, false);
+                        queue.start(&self.ram, self.accepted, self.reader);
+                    }
                     0x18 => queue.size = value as u16,
                     0x1a if refuses_vectors => queue.vector = 0xffff,
                     0x1a => queue.vector = value as u16,
@@ -280,6 +314,22 @@ impl Device {
                 }
             }
         }
+    }
+
+    /// Resets the queue that is selected. It forgets all that it was told.
+    fn reset_queue(&mut self, value: u32) {
+        assert!(
+            self.accepted & bits::RING_RESET != 0,
+            "that was not agreed on"
+        );
+        assert!(value == 1 && self.status & 4 != 0);
+        let number = self.selected[2] as usize;
+        let queue = &mut self.queues[number];
+        assert!(queue.is_enabled, "it was never told of it");
+        *queue = Queue::new(queue.most);
+        queue.is_reset = true;
+        queue.resetting = self.slow_queue_reset;
+        self.queue_resets.push(number as u32);
     }
 
     fn set_status(&mut self, status: u8) {
@@ -292,7 +342,7 @@ impl Device {
         assert_eq!(status & self.status, self.status, "a bit is cleared");
         self.status = status;
         if status & 8 != 0 && status & 4 == 0 {
-            let unknown = self.accepted & !self.offered;
+            let unknown = self.accepted & !self.offers();
             assert_eq!(unknown, 0, "features were accepted that are not offered");
             if self.refuses_features || self.accepted & bits::VERSION_1 == 0 {
                 self.status &= !8;
@@ -321,6 +371,7 @@ impl Device {
         let mut any = false;
         for number in 0..self.queues.len() {
             let is_awake = self.status & 4 != 0 && self.is_present && self.can_dma;
+            let is_awake = is_awake && self.queues[number].is_enabled;
             if is_awake && core::mem::take(&mut self.queues[number].is_notified) {
                 any |= self.serve(number);
             }

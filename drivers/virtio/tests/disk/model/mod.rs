@@ -3,6 +3,7 @@
 pub(crate) mod data;
 mod device;
 pub(crate) mod helpers;
+mod packed;
 mod platform;
 pub(crate) mod ram;
 mod requests;
@@ -58,4 +59,6 @@ pub(crate) mod bits {
     pub(crate) const EVENT_IDX: u64 = 1 << 29;
     pub(crate) const VERSION_1: u64 = 1 << 32;
     pub(crate) const RING_PACKED: u64 = 1 << 34;
+    pub(crate) const IN_ORDER: u64 = 1 << 35;
+    pub(crate) const RING_RESET: u64 = 1 << 40;
 }

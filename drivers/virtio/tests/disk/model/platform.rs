@@ -60,7 +60,7 @@ impl Window {
 impl Registers for Window {
     fn len(&self) -> usize {
         match self.block {
-            Block::Common => 56,
+            Block::Common => self.device.borrow().registers,
             Block::Notify => 64,
             Block::Config => self.device.borrow().config.len(),
         }

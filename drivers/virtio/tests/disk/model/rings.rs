@@ -1,17 +1,24 @@
-//! The device's side of a virtqueue: the model's own, and rust-vmm's.
+//! The device's side of a virtqueue: the model's own, for either format, and rust-vmm's.
 
 use super::bits;
 use super::device::{Device, Mischief, Part};
+use super::packed::Packed;
 use super::ram::Ram;
 use virtio_queue::{Queue as VmmQueue, QueueT};
 
-/// Who reads a virtqueue.
+/// Who reads a virtqueue, and of which format it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
     /// The model, which objects to what the specification forbids.
     Own,
     /// rust-vmm's `virtio-queue`.
     RustVmm,
+    /// The model, which offers packed queues.
+    Packed,
+}
+
+impl Reader {
+    pub(crate) const ALL: [Self; 3] = [Self::Own, Self::RustVmm, Self::Packed];
 }
 
 /// A piece of memory of a chain.
@@ -29,12 +36,19 @@ pub(crate) struct Queue {
     pub(crate) vector: u16,
     pub(crate) is_enabled: bool,
     pub(crate) is_notified: bool,
+    /// It has written nonsense: the driver may believe that chains are done which are not.
+    has_lied: bool,
+    /// It was reset alone, and not set up again.
+    pub(crate) is_reset: bool,
+    /// It is being reset: so many looks at the register say so.
+    pub(crate) resetting: u32,
     /// Descriptors, avail, used.
     addresses: [u64; 3],
     seen: u16,
     pub(crate) used: u16,
     features: u64,
     vmm: Option<VmmQueue>,
+    packed: Option<Packed>,
     /// Chains that are being worked on.
     pub(crate) taken: Vec<(u16, Vec<Piece>)>,
 }
@@ -47,11 +61,15 @@ impl Queue {
             vector: 0xffff,
             is_enabled: false,
             is_notified: false,
+            has_lied: false,
+            is_reset: false,
+            resetting: 0,
             addresses: [0; 3],
             seen: 0,
             used: 0,
             features: 0,
             vmm: None,
+            packed: None,
             taken: Vec::new(),
         }
     }
@@ -66,6 +84,11 @@ impl Queue {
 
     pub(crate) fn start(&mut self, ram: &Ram, features: u64, reader: Reader) {
         assert!(self.size.is_power_of_two() && self.size <= self.most);
+        self.features = features;
+        if features & bits::RING_PACKED != 0 {
+            self.packed = Some(Packed::new(ram, self.size, self.addresses, features));
+            return;
+        }
         let count = u64::from(self.size);
         let [descriptors, avail, used] = self.addresses;
         for (start, bytes, align) in [
@@ -75,7 +98,6 @@ impl Queue {
         ] {
             assert!(start.is_multiple_of(align) && ram.is_owned(start, bytes));
         }
-        self.features = features;
         if reader == Reader::RustVmm {
             let mut queue = VmmQueue::new(self.most).expect("a size");
             queue.set_size(self.size);
@@ -95,6 +117,9 @@ impl Queue {
 
     /// Where the driver says after which entry it wants to be interrupted.
     pub(crate) fn used_event(&self) -> u64 {
+        if self.packed.is_some() {
+            return self.addresses[1];
+        }
         self.addresses[1] + 4 + 2 * u64::from(self.size)
     }
 
@@ -104,6 +129,9 @@ impl Queue {
 
     /// Takes the next available chain.
     pub(crate) fn take(&mut self, ram: &Ram) -> Option<(u16, Vec<Piece>)> {
+        if let Some(queue) = &mut self.packed {
+            return queue.take(ram);
+        }
         if let Some(queue) = &mut self.vmm {
             let chain = queue.pop_descriptor_chain(&ram.memory)?;
             let head = chain.head_index();
@@ -122,7 +150,10 @@ impl Queue {
         let head = self.half(ram, avail + 4 + 2 * entry);
         self.seen = self.seen.wrapping_add(1);
         let again = self.taken.iter().any(|(other, _)| *other == head);
-        assert!(!again, "the chain {head} is available twice");
+        assert!(
+            self.has_lied || !again,
+            "the chain {head} is available twice"
+        );
         Some((head, self.walk(ram, head)))
     }
 
@@ -167,6 +198,10 @@ impl Queue {
 
     /// Says that a chain was used.
     fn put(&mut self, ram: &Ram, id: u32, len: u32) {
+        if let Some(queue) = &mut self.packed {
+            queue.put(ram, id, len);
+            return;
+        }
         if let Some(queue) = &mut self.vmm {
             queue.add_used(&ram.memory, id as u16, len).expect("inside");
             return;
@@ -181,12 +216,32 @@ impl Queue {
 
     /// Says that it has used what it has not.
     fn jump(&mut self, ram: &Ram, more: u16) {
+        if let Some(queue) = &mut self.packed {
+            // There is no index to lie about. It names chains that are not out.
+            queue.put(ram, self.size.wrapping_add(more).into(), 0);
+            return;
+        }
         let index = self.used.wrapping_add(more);
         ram.device_writes(self.addresses[2] + 2, &index.to_le_bytes());
     }
 
+    /// Writes over its own part of the queue's memory, whatever is there.
+    fn poke(&mut self, ram: &Ram, at: u16, value: u16) {
+        if let Some(queue) = &mut self.packed {
+            queue.poke(ram, at, value);
+            return;
+        }
+        self.has_lied = true;
+        let halves = 3 + 4 * self.size;
+        let place = self.addresses[2] + 2 * u64::from(at % halves);
+        ram.device_writes(place, &value.to_le_bytes());
+    }
+
     /// Whether the driver wants to be interrupted for what was used since `old`.
     pub(crate) fn is_interrupt_wanted(&mut self, ram: &Ram, old: u16) -> bool {
+        if let Some(queue) = &mut self.packed {
+            return queue.is_interrupt_wanted(ram);
+        }
         if let Some(queue) = &mut self.vmm {
             return queue.needs_notification(&ram.memory).expect("inside");
         }
@@ -208,6 +263,9 @@ impl Queue {
 
     /// Goes to sleep. Returns whether there is something after all.
     pub(crate) fn sleep(&mut self, ram: &Ram) -> bool {
+        if let Some(queue) = &mut self.packed {
+            return queue.sleep(ram);
+        }
         if let Some(queue) = &mut self.vmm {
             return queue.enable_notification(&ram.memory).expect("inside");
         }
@@ -221,6 +279,15 @@ impl Queue {
 }
 
 impl Device {
+    /// The device writes nonsense into a queue that it knows.
+    pub(crate) fn poke(&mut self, number: usize, at: u16, value: u16) {
+        let ram = self.ram.clone();
+        let is_able = self.status & 4 != 0 && self.can_dma;
+        if is_able && self.queues[number].is_enabled {
+            self.queues[number].poke(&ram, at, value);
+        }
+    }
+
     /// Works on a queue until nothing is available.
     pub(crate) fn serve(&mut self, number: usize) -> bool {
         if self.part == Part::Card {

@@ -29,7 +29,7 @@ pub(crate) const USUAL: u64 = bits::VERSION_1
     | bits::GUEST_ANNOUNCE
     | bits::NET_MQ
     | bits::CTRL_MAC_ADDR
-    | bits::RING_PACKED
+    | bits::IN_ORDER
     | bits::RSS;
 
 /// What is on the wire, and what the card was told.

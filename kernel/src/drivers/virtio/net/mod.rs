@@ -36,11 +36,18 @@ pub struct Usage {
 }
 
 impl Default for Usage {
-    /// One pair, and all that the driver and the card can do.
+    /// One pair, and all that the driver and the card can do, but for resets of one queue: QEMU 7.2 aborts if
+    /// frames wait behind the card meanwhile. Without them a card in trouble is reset as a whole.
     fn default() -> Self {
-        Self { pairs: 1, avoid: 0 }
+        Self {
+            pairs: 1,
+            avoid: RING_RESET,
+        }
     }
 }
+
+/// The number of that feature, as a bit.
+const RING_RESET: u128 = 1 << 40;
 
 /// Brings a card up, with the next free name. It is in use from here on.
 pub async fn probe(
