@@ -8,9 +8,9 @@ use super::config::Net;
 use crate::device::{Member, SCANS, Shared};
 use crate::error::Failure;
 use crate::link::{Order, Pending};
-use crate::platform::{OutOfMemory, Platform, Registers, SharedMemory};
+use crate::platform::{OutOfMemory, Platform, SharedMemory};
 use crate::split::{Layout, Split};
-use crate::transport::Rings;
+use crate::transport::{self, Rings};
 use crate::watch::first;
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -125,8 +125,8 @@ impl<P: Platform> Desk<P> {
 
     #[inline]
     pub(super) fn notify(&mut self) {
-        let notify = self.shared.platform.notify();
-        notify.write16(self.notify_at, self.member.rings.queue);
+        let queue = self.member.rings.queue;
+        transport::notify(&self.shared.platform, self.notify_at, queue);
         self.counters.notifications += 1;
     }
 

@@ -16,3 +16,6 @@ mod notices;
 mod recovery;
 mod source;
 mod transfers;
+
+/// How the devices are reached.
+const TRANSPORT: virtio::transport::Transport = virtio::transport::Transport::Pci;

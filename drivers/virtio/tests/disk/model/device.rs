@@ -222,6 +222,11 @@ impl Device {
         self.status = 0;
     }
 
+    /// The queue that the next access is about.
+    pub(crate) fn selected_queue(&self) -> Option<&Queue> {
+        self.queues.get(self.selected[2] as usize)
+    }
+
     /// Reads a register of the common configuration, in bytes.
     pub(crate) fn read(&mut self, offset: usize) -> u32 {
         self.register_reads += 1;
