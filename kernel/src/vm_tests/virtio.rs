@@ -23,7 +23,7 @@ const PAGE: usize = 4096;
 const DEPTH: usize = 32;
 const CANARY: u8 = 0xc5;
 
-fn counters() -> QueueCounters {
+pub(super) fn counters() -> QueueCounters {
     storage::virtio_disks()[0]
         .counters()
         .expect("the core has a queue")
@@ -289,6 +289,11 @@ fn reads_that_a_full_virtio_queue_refuses_keep_their_memory() {
 
 #[vm_test(machine = "virtio,size=16M", timeout = 60)]
 fn a_busy_queue_is_polled_and_an_idle_one_interrupts() {
+    busy_and_idle();
+}
+
+/// Reads one by one, in a stream, and one by one again.
+pub(super) fn busy_and_idle() {
     let disk = disk();
     for _ in 0..5 {
         wait(disk.read(0, frames())).unwrap();

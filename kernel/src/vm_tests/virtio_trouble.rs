@@ -113,6 +113,11 @@ fn an_error_is_that_of_its_request_alone() {
 /// first half of the disk, what is written is in the second.
 #[vm_test(machine = "virtio,smp=2,size=16M", timeout = 120)]
 fn requests_survive_resets() {
+    resets_under_load();
+}
+
+/// Five of them, while all cores read and one writes.
+pub(super) fn resets_under_load() {
     let disk = disk();
     let readers: Vec<_> = cores::online()
         .map(|core| {
