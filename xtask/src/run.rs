@@ -20,6 +20,9 @@ use tempfile::TempDir;
 
 use crate::{demo, ending, serve};
 
+/// With less RAM the loader is not in it, and so cannot say that there is too little.
+const LEAST_RAM: u64 = 4 << 20;
+
 /// The application that is run if nobody names another.
 const APP: &str = "starter";
 
@@ -282,6 +285,11 @@ fn check_inputs(options: &Options) -> Result<()> {
     if let Some(folder) = &options.share {
         ensure!(folder.is_dir(), "`{}` is no folder", folder.display());
     }
+    ensure!(
+        options.memory >= LEAST_RAM,
+        "--memory: the loader alone needs {}, and to serve takes 8M on microvm and 10M on q35",
+        size::show(LEAST_RAM)
+    );
     if options.machine != MachineName::Q35 {
         let without = "has no PCI. Leave it out, or use --machine q35";
         let is_nvme = options.interface == Some(InterfaceName::Nvme);

@@ -92,9 +92,13 @@ fn a_wire_that_was_heard_falls() {
         read();
     }
     let heard = counters().interrupts - before;
-    assert!(heard > 0);
+    assert!(heard > 1);
     let falls = control::trace_count("virtio_mmio_setting_irq IRQ 0");
-    assert!(falls >= heard, "heard {heard} times, fell {falls} times");
+    // The first may have been on its way before.
+    assert!(
+        falls + 1 >= heard,
+        "heard {heard} times, fell {falls} times"
+    );
 }
 
 /// There is one queue, and one core has the wire. The others are told by that one.
