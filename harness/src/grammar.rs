@@ -60,6 +60,7 @@
 //! | `svm` | cores that can run guests; never KVM |
 //! | `cpu-without=FEATURES` | cores that lack these, by QEMU's names, for example `svm+npt`; never KVM |
 //! | `firmware=seabios`, `firmware=qboot` | this firmware (seabios) |
+//! | `microvm`, `microvm=bare` | a board without PCI, on which disks (`virtio`), network cards and `entropy` are on no bus; `bare`: without ACPI tables |
 //!
 //! The empty text is the plainest machine.
 //!
@@ -71,7 +72,7 @@ mod words;
 use anyhow::{Result, bail, ensure};
 
 use crate::disk::Content;
-use crate::machine::{Card, Firmware, Format, Interface, Machine, Namespace, Nvme};
+use crate::machine::{Board, Card, Firmware, Format, Interface, Machine, Namespace, Nvme};
 
 /// What can be written, for the message about what cannot.
 const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=N, packed, without=FEATURES, translated, ro, disks=N, lba=512|4096|16384, mdts=N, \
@@ -81,7 +82,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=
      nic[=PROPERTIES], user-net[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], virtio-iommu, edu, entropy, balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
-    cpu-without=FEATURES, firmware=seabios|qboot";
+    cpu-without=FEATURES, firmware=seabios|qboot, microvm[=bare]";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,6 +141,8 @@ pub struct Needs {
     pub svm: bool,
     /// What the cores lack.
     pub without: Vec<String>,
+    /// What the devices are on.
+    pub board: Board,
     /// What runs first.
     pub firmware: Firmware,
 }
@@ -179,6 +182,7 @@ impl Default for Needs {
             cores: 1,
             svm: false,
             without: Vec::new(),
+            board: Board::Q35,
             firmware: Firmware::SeaBios,
         }
     }
@@ -216,6 +220,7 @@ impl Needs {
                     | "svm"
                     | "cpu-without"
                     | "firmware"
+                    | "microvm"
                     | "disks"
                     | "spares"
                     | "trace"
@@ -238,6 +243,10 @@ impl Needs {
             }
         }
         needs.check(text)?;
+        if needs.board != Board::Q35 {
+            needs.check_without_bus(text)?;
+            needs.controller.interface = Interface::VirtioWindow;
+        }
         Ok(needs)
     }
 
@@ -271,6 +280,33 @@ impl Needs {
             Interface::Nvme => ensure!(!has_virtio, "only virtio disks have that: `{text}`"),
             _ => ensure!(is_plain, "virtio disks have not all of `{text}`"),
         }
+        Ok(())
+    }
+
+    /// Whether a board without PCI can have all of it.
+    fn check_without_bus(&self, text: &str) -> Result<()> {
+        let plain = Self::default();
+        let controller = &self.controller;
+        let has_disks = self.disks + self.spares > 0 || self.beside;
+        ensure!(
+            !has_disks || controller.interface == Interface::Virtio,
+            "on microvm the disks are `virtio`: `{text}`"
+        );
+        let has_bus = controller.place != plain.controller.place
+            || controller.vectors.is_some()
+            || self.spares > 0
+            || self.beside
+            || self.persistent.is_some()
+            || !self.shared.is_empty()
+            || !self.modules.is_empty()
+            || !self.pmem.is_empty()
+            || self.display.is_some()
+            || self.hole
+            || self.iommu.is_some()
+            || !self.devices.is_empty()
+            || self.card.has_port
+            || self.firmware != plain.firmware;
+        ensure!(!has_bus, "microvm has not all of `{text}`");
         Ok(())
     }
 }

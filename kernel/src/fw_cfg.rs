@@ -84,6 +84,28 @@ pub fn read(name: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The command line that QEMU's `-append` gives, with what QEMU adds to it. It is an item of QEMU's, without a name.
+pub fn command_line() -> Option<String> {
+    const LEN: u16 = 0x0014;
+    const TEXT: u16 = 0x0015;
+    let mut device = DEVICE.lock();
+    device.select(SIGNATURE);
+    if device.array() != *b"QEMU" {
+        return None;
+    }
+    device.select(LEN);
+    let len = u32::from_le_bytes(device.array()) as usize;
+    if len > LARGEST_ITEM {
+        return None;
+    }
+    let mut bytes = vec![0; len];
+    device.select(TEXT);
+    device.read(&mut bytes);
+    let end = bytes.iter().position(|byte| *byte == 0);
+    bytes.truncate(end.unwrap_or(len));
+    String::from_utf8(bytes).ok()
+}
+
 /// Reads an item as text. `None` when it is absent or not UTF-8.
 pub fn read_text(name: &str) -> Option<String> {
     String::from_utf8(read(name)?).ok()

@@ -58,6 +58,7 @@ pub mod lock;
 pub mod machine;
 pub mod memory;
 pub mod mmio;
+pub mod named;
 pub mod net;
 #[cfg(phyros)]
 mod panic;
@@ -108,4 +109,5 @@ pub fn start(info: &'static mut bootloader_api::BootInfo) {
         drivers::boards::start(pci);
         drivers::helpers::start(pci);
     }
+    drivers::helpers::start_named();
 }

@@ -29,6 +29,8 @@ pub struct Machine {
     pub owners: Option<Arc<Owners<Ecam>>>,
     /// What keeps devices from memory that is not theirs. `None` on a machine without an IOMMU.
     pub iommu: Option<Arc<Iommu>>,
+    /// The virtio devices that are on no bus.
+    pub windows: Vec<virtio::window::Found>,
 }
 
 impl Machine {
@@ -88,12 +90,14 @@ pub fn init(rsdp: Option<u64>) {
         );
         let pci = enumerate(&platform);
         let owners = pci.as_ref().map(|pci| pci.owners().clone());
+        let windows = virtio::window::find_all(&platform.virtio);
         let iommu = pci.as_ref().and_then(|pci| remap(&platform, pci));
         Machine {
             platform,
             pci,
             owners,
             iommu,
+            windows,
         }
     });
 }

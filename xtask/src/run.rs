@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
 use harness::machine::{
-    self, Accel, Card, Firmware, Forward, Interface, Machine, Memory, Namespace, Nvme, User, Wire,
+    self, Accel, Board, Card, Firmware, Forward, Interface, Machine, Memory, Namespace, Nvme, Told,
+    User, Wire,
 };
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
@@ -18,6 +19,9 @@ use harness::{accel, size, workspace};
 use tempfile::TempDir;
 
 use crate::{demo, ending, serve};
+
+/// With less RAM the loader is not in it, and so cannot say that there is too little.
+const LEAST_RAM: u64 = 4 << 20;
 
 /// The application that is run if nobody names another.
 const APP: &str = "starter";
@@ -37,6 +41,7 @@ const APP: &str = "starter";
   cargo xtask run --share ~/notes --memory 2G
   cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
   cargo xtask run --slots 1 --qmp /tmp/phyros.qmp
+  cargo xtask run --machine microvm --http 8080
   cargo xtask run --net user --exec \"ip; ping 10.0.2.2\"
 
 The exit status is 0 if the machine was left in good order and every command of --exec succeeded.
@@ -72,7 +77,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u8).range(1..=64))]
     smp: u8,
 
-    /// What runs before the loader
+    /// What the devices are on
+    #[arg(long, value_name = "NAME", default_value = "q35")]
+    machine: MachineName,
+
+    /// What runs before the loader; microvm has its own
     #[arg(long, value_name = "NAME", default_value = "seabios")]
     firmware: FirmwareName,
 
@@ -80,9 +89,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", default_value = "auto")]
     accel: AccelName,
 
-    /// What the disks are to the machine
-    #[arg(long, value_name = "NAME", default_value = "nvme")]
-    interface: InterfaceName,
+    /// What the disks are to the machine: nvme, and on microvm virtio, unless you say otherwise
+    #[arg(long, value_name = "NAME")]
+    interface: Option<InterfaceName>,
 
     /// Bytes of a block of the disks: 512 or 4096
     #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
@@ -153,7 +162,17 @@ pub(crate) struct Options {
     qemu: Vec<OsString>,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum MachineName {
+    /// a PC with PCI Express
+    Q35,
+    /// next to nothing, and so starts faster: virtio devices without a bus
+    Microvm,
+    /// the same without ACPI tables: the command line names the devices
+    MicrovmBare,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum FirmwareName {
     /// sets up every device, like a PC's firmware
     Seabios,
@@ -169,7 +188,7 @@ enum IommuName {
     Virtio,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum InterfaceName {
     /// NVMe controllers: nvme0n1, nvme1n1, …
     Nvme,
@@ -266,6 +285,18 @@ fn check_inputs(options: &Options) -> Result<()> {
     if let Some(folder) = &options.share {
         ensure!(folder.is_dir(), "`{}` is no folder", folder.display());
     }
+    ensure!(
+        options.memory >= LEAST_RAM,
+        "--memory: the loader alone needs {}, and to serve takes 8M on microvm and 10M on q35",
+        size::show(LEAST_RAM)
+    );
+    if options.machine != MachineName::Q35 {
+        let without = "has no PCI. Leave it out, or use --machine q35";
+        let is_nvme = options.interface == Some(InterfaceName::Nvme);
+        ensure!(!is_nvme, "--interface nvme: microvm {without}");
+        ensure!(options.slots == 0, "--slots: microvm {without}");
+        ensure!(options.iommu.is_none(), "--iommu: microvm {without}");
+    }
     Ok(())
 }
 
@@ -283,6 +314,11 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
     machine.ram = options.memory;
     machine.memory = Memory::Private;
     machine.cores = options.smp;
+    machine.board = match options.machine {
+        MachineName::Q35 => Board::Q35,
+        MachineName::Microvm => Board::Microvm(Told::ByTables),
+        MachineName::MicrovmBare => Board::Microvm(Told::ByCommandLine),
+    };
     machine.firmware = match options.firmware {
         FirmwareName::Seabios => Firmware::SeaBios,
         FirmwareName::Qboot => Firmware::Qboot,
@@ -292,7 +328,8 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         namespace.format.lba = options.block_size;
         namespace.read_only = read_only;
         let mut disk = Nvme::of(vec![namespace]);
-        disk.interface = match options.interface {
+        disk.interface = match options.interface.unwrap_or(InterfaceName::Nvme) {
+            _ if options.machine != MachineName::Q35 => Interface::VirtioWindow,
             InterfaceName::Nvme => Interface::Nvme,
             // Only modern ones can ask.
             InterfaceName::Virtio if options.iommu.is_some() => Interface::ModernVirtio,

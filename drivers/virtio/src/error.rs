@@ -90,6 +90,11 @@ pub enum Failure {
         /// The size that the device says.
         size: u16,
     },
+    /// A queue is in use that nobody has told it of.
+    QueueReady {
+        /// Which one.
+        queue: u16,
+    },
     /// After a reset it is another device: other features, blocks of another size.
     Changed,
     /// Somebody has asked for a reset.
@@ -230,6 +235,9 @@ impl fmt::Display for Failure {
             Self::Config(error) => write!(f, "{error}"),
             Self::QueueSize { queue, size } => {
                 write!(f, "its queue {queue} has only {size} entries")
+            }
+            Self::QueueReady { queue } => {
+                write!(f, "it uses a queue {queue} that it was not told of")
             }
             Self::Changed => f.write_str("it came back as another device"),
             Self::Reset => f.write_str("it was reset on demand"),

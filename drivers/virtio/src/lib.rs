@@ -17,7 +17,7 @@
 //!
 //! # The layers
 //!
-//! 1. [`transport`]: finding the registers of a device on PCI, agreeing on features.
+//! 1. [`transport`]: finding the registers of a device, on PCI or in a window of memory; agreeing on features.
 //! 2. `ring`, `chain`: the virtqueue, `split` or `packed`, which keeps a trusted copy of everything that
 //!    it must not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.

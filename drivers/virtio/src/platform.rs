@@ -12,11 +12,12 @@
 //!
 //! - The implementer's duty: every load and store is one access of the width that its name says,
 //!   is never left out, merged or repeated, and keeps program order against the other accesses
-//!   here and against the fences. On a processor that reorders more than x86, `write16` of
-//!   [`Registers`] must also hold back until earlier stores to shared memory are visible.
+//!   here and against the fences. On a processor that reorders more than x86, `write16` and
+//!   `write32` of [`Registers`] must also hold back until earlier stores to shared memory are visible.
 //! - The caller's duty: no reference to shared memory is ever formed; there is only this
 //!   interface.
 
+use crate::transport::Transport;
 use core::fmt;
 use phyr::DmaRange;
 
@@ -51,7 +52,7 @@ pub trait Registers {
     /// device when the write arrives there.
     fn write16(&self, offset: usize, value: u16);
 
-    /// Writes 32 bits at `offset`.
+    /// Writes 32 bits at `offset`. The duty is that of [`write16`](Self::write16).
     fn write32(&self, offset: usize, value: u32);
 }
 
@@ -110,7 +111,13 @@ pub unsafe trait Platform {
     /// Memory shared with the device.
     type Shared: SharedMemory;
 
-    /// The common configuration: exactly the block that its capability names.
+    /// Where the device has the registers that all devices have. It never changes.
+    fn transport(&self) -> Transport {
+        Transport::Pci
+    }
+
+    /// The common configuration: exactly the block that its capability names, or
+    /// [`Window::common`](crate::transport::mmio::Window::common).
     fn common(&self) -> &Self::Registers;
 
     /// The block of registers that queues are notified by.
@@ -152,7 +159,8 @@ pub unsafe trait Platform {
     /// device is confirmed reset.
     fn start_dma(&self);
 
-    /// Keeps the device from memory: on PCI, turns bus mastering off. Does not wait.
+    /// Keeps the device from memory: on PCI, turns bus mastering off; where nothing stands between the device and
+    /// memory, resets it ([`stop`](crate::transport::mmio::stop)). Does not wait.
     ///
     /// Returns whether that is certain. The implementer's duty: after `true`, no access of this
     /// device reaches memory any more, whatever the device does, until

@@ -197,7 +197,10 @@ impl Cards {
         ensure!(self.is_gone(card)?, "network card {card} is plugged");
         let times = self.plugged(card, |plugged| plugged.times + 1)?;
         let name = format!("net{card}-{times}");
-        let device = self.end(card)?.card.device(usize::try_from(card)?, &name);
+        let device = self
+            .end(card)?
+            .card
+            .device(usize::try_from(card)?, &name, None);
         self.order(&format!("device_add {device}"))?;
         self.plugged(card, |plugged| {
             *plugged = Plugged {

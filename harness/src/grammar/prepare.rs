@@ -28,6 +28,7 @@ impl Needs {
         machine.memory = Memory::Shared;
         machine.cores = self.cores;
         machine.firmware = self.firmware;
+        machine.board = self.board;
         machine.accel = accel;
         machine.icount = self.icount;
         machine.without.clone_from(&self.without);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::*;
+use crate::machine::Told;
 use crate::machine::{Accel, Place, Protection};
 
 #[test]
@@ -224,4 +225,34 @@ fn a_wrong_word_is_named_together_with_the_right_ones() {
             .to_string()
             .contains("no size")
     );
+}
+
+#[test]
+fn a_board_without_pci_has_what_needs_none() {
+    let needs = Needs::parse("microvm,virtio,disks=2,nic,entropy,ram=32M").expect("it has all");
+    assert_eq!(needs.board, Board::Microvm(Told::ByTables));
+    assert_eq!(needs.controller.interface, Interface::VirtioWindow);
+    assert_eq!((needs.disks, needs.cards, needs.entropy), (2, 1, true));
+    let bare = Needs::parse("microvm=bare").expect("it has nothing");
+    assert_eq!(bare.board, Board::Microvm(Told::ByCommandLine));
+    assert_eq!(bare.disks, 0);
+    for text in [
+        "microvm,nvme",
+        "microvm,disks=1",
+        "microvm,virtio=modern",
+        "microvm,virtio,translated",
+        "microvm,virtio,vectors=1",
+        "microvm,virtio,bridge",
+        "microvm,virtio,beside=virtio",
+        "microvm,nic=port",
+        "microvm,iommu",
+        "microvm,balloon",
+        "microvm,ivshmem=1M",
+        "microvm,pmem=1M",
+        "microvm,display",
+        "microvm,firmware=qboot",
+        "microvm=on",
+    ] {
+        assert!(Needs::parse(text).is_err(), "{text}");
+    }
 }

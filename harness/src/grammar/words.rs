@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::Needs;
 use crate::disk::Content;
-use crate::machine::{Firmware, Interface, Place, User, Wire};
+use crate::machine::{Board, Firmware, Interface, Place, Told, User, Wire};
 use crate::size;
 
 impl Needs {
@@ -48,6 +48,7 @@ impl Needs {
             "pi-first" => format.protection.first = true,
             "zoned" => format.zone = Some(1 << 20),
             "icount" => self.icount = true,
+            "microvm" => self.board = Board::Microvm(Told::ByTables),
             "svm" => self.svm = true,
             "iommu" => self.iommu = Some(Vec::new()),
             // What comes before it does not notice it.
@@ -88,6 +89,7 @@ impl Needs {
     /// Takes a word about the machine.
     fn take_machine(&mut self, key: &str, value: &str) -> Result<bool> {
         match (key, value) {
+            ("microvm", "bare") => self.board = Board::Microvm(Told::ByCommandLine),
             ("firmware", "seabios") => self.firmware = Firmware::SeaBios,
             ("firmware", "qboot") => self.firmware = Firmware::Qboot,
             ("ram", value) => self.ram = size::parse_memory(value)?,

@@ -15,6 +15,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Machine;
 use super::line::{Line, escape, join};
 
 /// A network card.
@@ -86,10 +87,17 @@ impl Card {
         self.file(".pcap")
     }
 
-    /// The device, under this name.
-    pub fn device(&self, index: usize, name: &str) -> String {
+    /// The device, under this name; in this window, if it is on no bus.
+    pub fn device(&self, index: usize, name: &str, window: Option<usize>) -> String {
         let mac = format!("52:54:00:70:68:{:02x}", 0x10 + index);
-        let mut device = format!("virtio-net-pci,id={name},netdev=wire{index},mac={mac}");
+        let model = match window {
+            None => "virtio-net-pci",
+            Some(_) => "virtio-net-device",
+        };
+        let mut device = format!("{model},id={name},netdev=wire{index},mac={mac}");
+        if let Some(window) = window {
+            device.push_str(&format!(",bus={}", Machine::window(window)));
+        }
         if self.has_port {
             device.push_str(&format!(",bus=netport{index}"));
         }
@@ -102,7 +110,7 @@ impl Card {
 }
 
 /// Adds all cards.
-pub(super) fn add_all(line: &mut Line, cards: &[Card]) {
+pub(super) fn add_all(line: &mut Line, cards: &[Card], first_window: Option<usize>) {
     if cards.iter().any(|card| card.has_port) {
         // Otherwise QEMU plugs and unplugs by ACPI methods, and keeps the ports out of it.
         let native = "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off";
@@ -126,7 +134,8 @@ pub(super) fn add_all(line: &mut Line, cards: &[Card]) {
             line.add("-device", &port);
         }
         let name = format!("net{index}");
-        line.add("-device", &card.device(index, &name));
+        let window = first_window.map(|first| first + index);
+        line.add("-device", &card.device(index, &name, window));
     }
 }
 

@@ -20,6 +20,7 @@ mod tree;
 
 use std::path::PathBuf;
 
+use super::Machine;
 use super::store::Backing;
 pub(super) use tree::add_all;
 pub(crate) use tree::image_format;
@@ -129,6 +130,8 @@ pub enum Interface {
     Virtio,
     /// A virtio disk for modern drivers only.
     ModernVirtio,
+    /// A virtio disk that is on no bus.
+    VirtioWindow,
 }
 
 /// An NVMe controller, or a virtio disk. What is `None` is as QEMU has it.
@@ -200,7 +203,7 @@ impl Nvme {
     pub(crate) fn name(&self, index: usize) -> String {
         match self.interface {
             Interface::Nvme => format!("nvme{index}"),
-            Interface::Virtio | Interface::ModernVirtio => format!("virtio{index}"),
+            _ => format!("virtio{index}"),
         }
     }
 
@@ -224,6 +227,7 @@ impl Nvme {
     /// The bus that the controller with this index sits on.
     fn bus(&self, index: usize) -> String {
         match self.place {
+            _ if self.interface == Interface::VirtioWindow => Machine::window(index),
             Place::Root => "pcie.0".to_owned(),
             Place::RootPort => format!("port{index}"),
             Place::Switch => format!("down{index}"),

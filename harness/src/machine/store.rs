@@ -119,7 +119,14 @@ pub(super) fn add_all(line: &mut Line, machine: &Machine) {
     }
     if let Some(file) = &stores.entropy {
         line.add("-object", &object("rng-random,id=bytes,filename=", file));
-        line.add("-device", "virtio-rng-pci,id=entropy,rng=bytes");
+        let device = match machine.first_card_window() {
+            None => "virtio-rng-pci,id=entropy,rng=bytes".to_owned(),
+            Some(first) => {
+                let bus = Machine::window(first + machine.cards.len());
+                format!("virtio-rng-device,id=entropy,rng=bytes,bus={bus}")
+            }
+        };
+        line.add("-device", &device);
     }
     if let Some(bytes) = stores.display {
         let bytes = size::show(bytes);

@@ -52,6 +52,39 @@ fn fields_reach_the_command_line() {
 }
 
 #[test]
+fn a_board_without_pci_has_its_devices_in_windows_one_after_the_other() {
+    let mut machine = Machine::new("k.elf");
+    machine.board = Board::Microvm(Told::ByTables);
+    machine.firmware = Firmware::Qboot;
+    for image in ["a", "b"] {
+        let mut disk = Nvme::new(image);
+        disk.interface = Interface::VirtioWindow;
+        machine.disks.push(disk);
+    }
+    machine.cards.push(Card {
+        has_port: false,
+        properties: vec!["host_mtu=9000".into()],
+        files: "n".into(),
+        wire: Wire::User(User::default()),
+    });
+    machine.stores.entropy = Some("e".into());
+    let text = line(&machine);
+    for part in [
+        "-machine microvm,acpi=on,memory-backend=ram ",
+        "-global virtio-mmio.force-legacy=off",
+        "virtio-blk-device,id=virtio0,serial=phyros0,drive=disk0,bus=virtio-mmio-bus.1",
+        "virtio-blk-device,id=virtio1,serial=phyros1,drive=disk1,bus=virtio-mmio-bus.2",
+        "virtio-net-device,id=net0,netdev=wire0,mac=52:54:00:70:68:10,bus=virtio-mmio-bus.3,host_mtu=9000",
+        "virtio-rng-device,id=entropy,rng=bytes,bus=virtio-mmio-bus.4",
+    ] {
+        assert!(text.contains(part), "`{part}` is missing in {text}");
+    }
+    assert!(!text.contains("pci") && !text.contains("-bios"), "{text}");
+    machine.board = Board::Microvm(Told::ByCommandLine);
+    assert!(line(&machine).contains("-machine microvm,acpi=off,"));
+}
+
+#[test]
 fn namespaces_have_disks_counted_over_all_controllers() {
     let mut machine = Machine::new("k.elf");
     let mut first = Nvme::of(vec![Namespace::new("a"), Namespace::new("b")]);

@@ -2,7 +2,7 @@
 //!
 //! The tables say where things are: configuration space (MCFG), the CPUs and their interrupt
 //! controllers (MADT), a clock of known rate (HPET, or the PM timer in the FADT), IOMMUs (DMAR, VIOT), persistent
-//! memory (NFIT).
+//! memory (NFIT), devices without a bus (DSDT).
 //! Everything is copied out of firmware memory, checked against its checksum and its length, and
 //! then read from a slice; no pointer of the firmware's is followed without that.
 //! A table that is damaged is as good as missing, or ends where it is damaged, if what comes before is sound
@@ -10,6 +10,7 @@
 
 mod button;
 mod dmar;
+mod dsdt;
 mod madt;
 mod mcfg;
 mod nfit;
@@ -24,6 +25,7 @@ pub use mcfg::EcamRegion;
 pub use timers::{Hpet, PmTimer};
 pub use viot::{Endpoints, VirtioIommu};
 
+use crate::named::Named;
 use alloc::vec::Vec;
 use core::fmt;
 use phyr::{Phyr, PhysAddr};
@@ -91,6 +93,8 @@ pub struct Platform {
     pub reserved_memory: Vec<ReservedMemory>,
     /// Ranges of persistent memory, none of which overlap.
     pub persistent: Vec<Phyr>,
+    /// Places where there may be virtio devices.
+    pub virtio: Vec<Named>,
     /// Tables that were damaged, by signature; they are not used, or not all of them is.
     pub flaws: Vec<([u8; 4], Flaw)>,
 }
@@ -157,10 +161,27 @@ impl Platform {
                 let fadt = load()?;
                 self.power_button = button::read(&fadt)?;
                 self.pm_timer = timers::read_pm_timer(&fadt)?;
+                self.read_description(dsdt::place(&fadt)?, firmware);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Reads the description of the machine, which only the FADT knows of.
+    fn read_description(&mut self, address: PhysAddr, firmware: &impl Firmware) {
+        if address == PhysAddr::new(0) {
+            return;
+        }
+        let flaw = match Table::load(address, *b"DSDT", firmware) {
+            Ok(table) => {
+                let (named, flaw) = dsdt::read(&table);
+                self.virtio = named;
+                flaw
+            }
+            Err(flaw) => Some(flaw),
+        };
+        self.flaws.extend(flaw.map(|flaw| (*b"DSDT", flaw)));
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::virtio::balloon::{self, Balloon};
 use super::virtio::entropy::{self, Entropy, SEED};
+use super::virtio::{Location, ProbeError, window};
 use crate::block::blocking::wait;
 use crate::lock::Mutex;
 use crate::pci::PciAddress;
@@ -16,6 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer};
+use virtio::transport::DeviceKind;
 
 /// How long a source may take at the start.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,6 +52,33 @@ pub(crate) fn start(tree: &'static Tree<Ecam>) {
     }
 }
 
+/// Brings up the sources of entropy that have no bus.
+pub(crate) fn start_named() {
+    for found in window::of(DeviceKind::ENTROPY) {
+        wait(async {
+            take_source(found.location(), entropy::probe_window(found).await).await;
+        });
+    }
+}
+
+/// Uses a source from here on, if it is one.
+async fn take_source(location: Location, source: Result<Arc<Entropy>, ProbeError>) {
+    let source = match source {
+        Ok(source) => source,
+        Err(error) => {
+            println!("the entropy device at {location} is not used: {error}");
+            return;
+        }
+    };
+    // One that has nothing to give does not keep the machine from starting.
+    match select(source.seed(SEED), Timer::after(PATIENCE)).await {
+        Either::First(Ok(())) => {}
+        Either::First(Err(error)) => println!("{location}: it gives no entropy: {error}"),
+        Either::Second(()) => println!("{location}: it gives no entropy yet"),
+    }
+    SOURCES.lock().push(source);
+}
+
 fn concerns_us(event: &Event) -> bool {
     match event {
         Event::Arrived(function) => entropy::is_it(function) || balloon::is_it(function),
@@ -67,25 +96,8 @@ async fn follow_all(tree: &'static Tree<Ecam>, mut events: Events) {
 async fn follow(tree: &Tree<Ecam>, event: Event) {
     match event {
         Event::Arrived(function) if entropy::is_it(&function) => {
-            match entropy::probe(tree.owners(), &function).await {
-                Ok(source) => {
-                    // One that has nothing to give does not keep the machine from starting.
-                    match select(source.seed(SEED), Timer::after(PATIENCE)).await {
-                        Either::First(Ok(())) => {}
-                        Either::First(Err(error)) => {
-                            println!("{}: it gives no entropy: {error}", function.address);
-                        }
-                        Either::Second(()) => {
-                            println!("{}: it gives no entropy yet", function.address);
-                        }
-                    }
-                    SOURCES.lock().push(source);
-                }
-                Err(error) => println!(
-                    "the entropy device at {} is not used: {error}",
-                    function.address
-                ),
-            }
+            let location = Location::Function(function.address);
+            take_source(location, entropy::probe(tree.owners(), &function).await).await;
         }
         Event::Arrived(function) if balloon::is_it(&function) => {
             match balloon::probe(tree.owners(), &function).await {
@@ -101,7 +113,7 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
 }
 
 async fn leave(address: PciAddress) {
-    let source = take(&SOURCES, |source| source.address() == address);
+    let source = take(&SOURCES, |source| source.location() == address);
     if let Some(source) = source {
         source.leave();
     }

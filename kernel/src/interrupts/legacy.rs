@@ -6,7 +6,7 @@
 //!
 //! A line that asks for as long as it is raised is refused: the handler acknowledges before anybody
 //! has asked the device, so the line would interrupt again and again. PCI devices, which have such
-//! lines, have messages too.
+//! lines, have messages too. A device whose driver makes the line fall before it looks can do with its edges: [`wired`].
 
 use super::Interrupt;
 use crate::acpi::Override;
@@ -115,6 +115,24 @@ pub fn legacy(irq: u8) -> Result<Interrupt, LegacyError> {
     if route.level {
         return Err(LegacyError::Level);
     }
+    take(route)
+}
+
+/// The interrupt of a device at this input of all I/O APICs, on the boot core. It asks by a line that rises.
+///
+/// The firmware may call the line level-triggered. This is for a device whose driver makes the line fall, and looks at the
+/// device after that: then each thing that the driver has not seen is behind an edge that comes later.
+pub fn wired(interrupt: u32) -> Result<Interrupt, LegacyError> {
+    take(Override {
+        irq: 0,
+        interrupt,
+        active_low: false,
+        level: false,
+    })
+}
+
+/// Takes the input, and lets it raise a vector of the boot core.
+fn take(route: Override) -> Result<Interrupt, LegacyError> {
     let apic_id = cores::local_of(CoreId::BOOT).apic_id();
     let apic_id = u8::try_from(apic_id).map_err(|_| LegacyError::Unreachable)?;
     Line::with(route.interrupt, |_, _| ()).ok_or(LegacyError::NoInput)?;

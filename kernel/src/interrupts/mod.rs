@@ -24,7 +24,7 @@ mod waiters;
 
 pub use interrupt::Interrupt;
 #[cfg(phyros)]
-pub use legacy::{LegacyError, legacy};
+pub use legacy::{LegacyError, legacy, wired};
 pub use message::Message;
 
 use crate::arch::vectors;

@@ -1,12 +1,14 @@
 //! Network cards that come and go.
 
 use crate::drivers::virtio::net::{self as virtio, Nic, Usage};
+use crate::drivers::virtio::{Location, ProbeError, window};
 use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::pci::PciAddress;
 use crate::pci::ecam::Ecam;
 use crate::pci::hotplug::{Event, Events, Tree};
 use crate::{executor, println};
+use ::virtio::transport::DeviceKind;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,9 @@ pub(super) fn cards() -> Vec<Arc<Nic>> {
 pub(super) async fn begin(usage: Usage) {
     if BEGUN.swap(true, Ordering::AcqRel) {
         return;
+    }
+    for found in window::of(DeviceKind::NET) {
+        take(found.location(), virtio::probe_window(found, usage).await);
     }
     let Some(tree) = &machine().pci else {
         return;
@@ -47,26 +52,32 @@ async fn follow_all(tree: &'static Tree<Ecam>, mut events: Events, usage: Usage)
 async fn follow(tree: &Tree<Ecam>, event: Event, usage: Usage) {
     match event {
         Event::Arrived(function) if virtio::is_card(&function) => {
-            match virtio::probe(tree.owners(), &function, usage).await {
-                Ok(nic) => {
-                    CARDS.lock().push(nic.clone());
-                    super::add(nic);
-                }
-                Err(error) => println!(
-                    "the network card at {} is not used: {error}",
-                    function.address
-                ),
-            }
+            let location = Location::Function(function.address);
+            take(
+                location,
+                virtio::probe(tree.owners(), &function, usage).await,
+            );
         }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address),
     }
 }
 
+/// Uses a card from here on, if it is one.
+fn take(location: Location, nic: Result<Arc<Nic>, ProbeError>) {
+    match nic {
+        Ok(nic) => {
+            CARDS.lock().push(nic.clone());
+            super::add(nic);
+        }
+        Err(error) => println!("the network card at {location} is not used: {error}"),
+    }
+}
+
 fn leave(address: PciAddress) {
     let nic = {
         let mut cards = CARDS.lock();
-        let at = cards.iter().position(|nic| nic.address() == address);
+        let at = cards.iter().position(|nic| nic.location() == address);
         at.map(|at| cards.remove(at))
     };
     if let Some(nic) = nic {

@@ -6,13 +6,14 @@
 
 use crate::block::blocking::wait;
 use crate::drivers::nvme::{self, hub::Hub};
-use crate::drivers::virtio::{self, drive::Drive, module::Module};
+use crate::drivers::virtio::{self, drive::Drive, module::Module, window};
 use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::pci::PciAddress;
 use crate::pci::ecam::Ecam;
 use crate::pci::hotplug::{Event, Events, Tree};
 use crate::{executor, println};
+use ::virtio::transport::DeviceKind;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +53,19 @@ pub(super) fn once() {
     if BEGUN.swap(true, Ordering::AcqRel) {
         return;
     }
+    wait(async {
+        for found in window::of(DeviceKind::BLOCK) {
+            match virtio::probe_window(found).await {
+                Ok(drive) => DRIVES.lock().push(drive),
+                Err(error) => {
+                    println!(
+                        "the virtio disk at {} is not used: {error}",
+                        found.location()
+                    );
+                }
+            }
+        }
+    });
     let Some(tree) = &machine().pci else {
         return;
     };
@@ -110,7 +124,7 @@ fn leave(address: PciAddress) {
     if let Some(hub) = hub {
         executor::spawn(async move { hub.leave().await }).detach();
     }
-    let drive = take(&DRIVES, |drive| drive.address() == address);
+    let drive = take(&DRIVES, |drive| drive.location() == address);
     if let Some(drive) = drive {
         executor::spawn(async move { drive.leave().await }).detach();
     }

@@ -31,6 +31,7 @@ mod logs;
 mod memory;
 mod messages;
 mod metadata;
+mod microvm;
 mod namespaces;
 mod nic;
 mod packed;

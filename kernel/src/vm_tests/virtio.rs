@@ -293,6 +293,11 @@ fn reads_that_a_full_virtio_queue_refuses_keep_their_memory() {
 
 #[vm_test(machine = "virtio,size=16M", timeout = 60)]
 fn a_busy_queue_is_polled_and_an_idle_one_interrupts() {
+    busy_and_idle();
+}
+
+/// Reads one by one, in a stream, and one by one again.
+pub(super) fn busy_and_idle() {
     let disk = disk();
     for _ in 0..5 {
         wait(disk.read(0, frames())).unwrap();

@@ -124,6 +124,7 @@ fn requests_survive_resets() {
     resets_under_load();
 }
 
+/// Five of them, while all cores read and one writes.
 pub(super) fn resets_under_load() {
     let disk = disk();
     let readers: Vec<_> = cores::online()

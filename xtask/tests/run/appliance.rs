@@ -11,14 +11,14 @@ use vm_test::pattern;
 use crate::support::{Folder, text, xtask};
 
 /// A machine that serves.
-struct Served {
+pub(crate) struct Served {
     child: Child,
     line: String,
 }
 
 impl Served {
     /// Starts it, and waits until it says that it answers.
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let all = [
             &["run", "--timeout", "200", "--http", "0", "--nbd", "0"],
             arguments,
@@ -46,7 +46,7 @@ impl Served {
         Self { child, line }
     }
 
-    fn connect(&self, service: &str) -> TcpStream {
+    pub(crate) fn connect(&self, service: &str) -> TcpStream {
         let (_, rest) = self
             .line
             .split_once(&format!("{service}://"))
@@ -63,7 +63,7 @@ impl Served {
     }
 
     /// The head and the body of what there is at a path.
-    fn get(&self, path: &str, fields: &str) -> (String, Vec<u8>) {
+    pub(crate) fn get(&self, path: &str, fields: &str) -> (String, Vec<u8>) {
         let mut stream = self.connect("http");
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{fields}\r\n");
@@ -85,7 +85,7 @@ impl Served {
     }
 
     /// Sends it a signal, and waits for its end.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status();
         assert!(sent.expect("there is a `kill`").success());
@@ -98,10 +98,10 @@ impl Served {
 }
 
 /// A client of NBD, in the old way.
-struct Nbd(TcpStream);
+pub(crate) struct Nbd(TcpStream);
 
 impl Nbd {
-    fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {
+    pub(crate) fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {
         let mut greeting = [0; 18];
         stream.read_exact(&mut greeting).expect("it greets");
         let mut ask = vec![0, 0, 0, 3];
@@ -115,7 +115,7 @@ impl Nbd {
         Self(stream)
     }
 
-    fn ask(&mut self, command: u8, offset: u64, len: u32, data: &[u8]) -> u32 {
+    pub(crate) fn ask(&mut self, command: u8, offset: u64, len: u32, data: &[u8]) -> u32 {
         let mut request = vec![0x25, 0x60, 0x95, 0x13, 0, 0, 0, command];
         request.extend_from_slice(&[7; 8]);
         request.extend_from_slice(&offset.to_be_bytes());
@@ -131,7 +131,7 @@ impl Nbd {
         u32::from_be_bytes(reply[4..8].try_into().expect("four bytes"))
     }
 
-    fn read(&mut self, offset: u64, len: usize) -> Vec<u8> {
+    pub(crate) fn read(&mut self, offset: u64, len: usize) -> Vec<u8> {
         assert_eq!(self.ask(0, offset, len as u32, &[]), 0);
         let mut bytes = vec![0; len];
         self.0.read_exact(&mut bytes).expect("it sends them");

@@ -10,6 +10,7 @@ mod hotplug;
 mod idle;
 mod kinds;
 mod machines;
+mod microvm;
 mod network;
 mod shell;
 mod support;

@@ -68,7 +68,11 @@ pub(crate) fn read<P: Platform, K: Kind>(
 }
 
 /// What a device and its driver agree on.
-type Agreed<K> = (Accepted<<K as Kind>::Features>, u8, <K as Kind>::Properties);
+type Agreed<K> = (
+    Accepted<<K as Kind>::Features>,
+    u32,
+    <K as Kind>::Properties,
+);
 
 /// From a device that is reset to features and properties.
 pub(crate) fn agree<P: Platform, K: Kind>(

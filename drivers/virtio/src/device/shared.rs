@@ -104,7 +104,7 @@ pub(crate) struct State<K: Kind> {
     pub(crate) properties: K::Properties,
     pub(crate) features: Accepted<K::Features>,
     /// The generation of the configuration that the properties are of.
-    pub(crate) generation: u8,
+    pub(crate) generation: u32,
     /// Queues that were made. No number is given twice.
     pub(crate) queues: u16,
     pub(crate) members: Vec<Arc<Member>>,

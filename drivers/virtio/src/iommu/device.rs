@@ -6,9 +6,9 @@ use super::request::{Request, Status, WORDS};
 use crate::chain::{NEXT, WRITE, descriptor};
 use crate::error::{Failure, Violation, Waiting};
 use crate::lock::Mutex;
-use crate::platform::{OutOfMemory, Platform, Registers, SharedMemory};
+use crate::platform::{OutOfMemory, Platform, SharedMemory};
 use crate::ring::{Ring, Terms, Used};
-use crate::transport::{Accepted, Common, Notify, Step};
+use crate::transport::{self, Accepted, Common, Notify, Step};
 use core::fmt;
 use virtio_spec::F;
 
@@ -100,7 +100,7 @@ impl<M: SharedMemory> Queue<M> {
 
     pub(super) fn publish<P: Platform<Shared = M>>(&mut self, platform: &P) {
         if self.ring.publish() {
-            platform.notify().write16(self.notify_at, self.number);
+            transport::notify(platform, self.notify_at, self.number);
         }
     }
 

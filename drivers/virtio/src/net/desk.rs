@@ -8,8 +8,9 @@ use super::config::Net;
 use crate::device::{Member, SCANS, Shared};
 use crate::error::Failure;
 use crate::link::{Order, Pending};
-use crate::platform::{OutOfMemory, Platform, Registers};
+use crate::platform::{OutOfMemory, Platform};
 use crate::ring::{Ring, Terms};
+use crate::transport;
 use crate::watch::first;
 use alloc::sync::Arc;
 use core::future::poll_fn;
@@ -111,8 +112,8 @@ impl<P: Platform> Desk<P> {
 
     #[inline]
     pub(super) fn notify(&mut self) {
-        let notify = self.shared.platform.notify();
-        notify.write16(self.notify_at, self.member.rings.queue);
+        let queue = self.member.rings.queue;
+        transport::notify(&self.shared.platform, self.notify_at, queue);
         self.counters.notifications += 1;
     }
 

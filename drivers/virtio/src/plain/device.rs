@@ -4,8 +4,8 @@ use super::lane::{Lane, Ticket};
 use super::pieces::Pieces;
 use crate::error::{Error, Failure, Waiting};
 use crate::lock::Mutex;
-use crate::platform::{Platform, Registers};
-use crate::transport::{Accepted, Common, Negotiation, Notify, Step};
+use crate::platform::Platform;
+use crate::transport::{self, Accepted, Common, Negotiation, Notify, Step};
 use crate::watch::Watch;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -213,7 +213,7 @@ impl<P: Platform, T> Plain<P, T> {
         let (ticket, wants_notice) = sent.map_err(|kept| (Error::Full, kept))?;
         if wants_notice {
             let queue = lane.rings().queue;
-            self.platform.notify().write16(lane.notify_at, queue);
+            transport::notify(&self.platform, lane.notify_at, queue);
         }
         Ok(Flight {
             plain: self,

@@ -8,8 +8,8 @@ use super::flushing::{Flushes, QUEUE, Ticket};
 use crate::error::{Error, Failure, Waiting};
 use crate::lock::Mutex;
 use crate::options::Options;
-use crate::platform::{Platform, Registers};
-use crate::transport::{Common, Notify, Step};
+use crate::platform::Platform;
+use crate::transport::{self, Common, Notify, Step};
 use crate::watch::Watch;
 use core::sync::atomic::{AtomicU64, Ordering};
 use phyr::Phyr;
@@ -143,7 +143,7 @@ impl<P: Platform> Module<P> {
                         return Ok(None);
                     };
                     if wants_notice {
-                        self.platform.notify().write16(self.notify_at, QUEUE);
+                        transport::notify(&self.platform, self.notify_at, QUEUE);
                     }
                     return Ok(Some(Flight {
                         module: self,

@@ -177,6 +177,12 @@ impl Notify {
         block.map(|block| Self { block, multiplier })
     }
 
+    /// All queues are notified in this one place.
+    pub(super) fn in_one_place(block: Phyr) -> Self {
+        let multiplier = 0;
+        Self { block, multiplier }
+    }
+
     /// All of it.
     pub fn block(&self) -> Phyr {
         self.block

@@ -1,38 +1,19 @@
-//! The common configuration (section 4.1.4.3): status, features, queues.
+//! What all devices have: status, features, queues.
+//!
+//! Here is what is done with the registers, and in which order. Where they are is for [`Face`] to say, which
+//! each transport has one of.
 //!
 //! Nothing here is on the way of a request. A queue's place of notifications is looked up when
 //! the queue is set up, because it costs a register read, and remembered.
 
 use super::features::{Accepted, FeatureError, Negotiation};
 use super::status::{StatusError, Step};
-use super::{Notify, device::NO_VECTOR};
+use super::{Notify, Transport, mmio::Mmio, pci::Pci};
 use crate::error::{Failure, Waiting};
-use crate::platform::{Platform, Registers};
+use crate::platform::Platform;
 use crate::watch::Watch;
 use phyr::DmaAddr;
 use virtio_spec::{F, FeatureBits, le128};
-
-/// Offsets of the registers.
-mod register {
-    pub(super) const DEVICE_FEATURE_SELECT: usize = 0x00;
-    pub(super) const DEVICE_FEATURE: usize = 0x04;
-    pub(super) const DRIVER_FEATURE_SELECT: usize = 0x08;
-    pub(super) const DRIVER_FEATURE: usize = 0x0c;
-    pub(super) const CONFIG_MSIX_VECTOR: usize = 0x10;
-    pub(super) const NUM_QUEUES: usize = 0x12;
-    pub(super) const DEVICE_STATUS: usize = 0x14;
-    pub(super) const CONFIG_GENERATION: usize = 0x15;
-    pub(super) const QUEUE_SELECT: usize = 0x16;
-    pub(super) const QUEUE_SIZE: usize = 0x18;
-    pub(super) const QUEUE_MSIX_VECTOR: usize = 0x1a;
-    pub(super) const QUEUE_ENABLE: usize = 0x1c;
-    pub(super) const QUEUE_NOTIFY_OFF: usize = 0x1e;
-    pub(super) const QUEUE_DESC: usize = 0x20;
-    pub(super) const QUEUE_DRIVER: usize = 0x28;
-    pub(super) const QUEUE_DEVICE: usize = 0x30;
-    /// There with RING_RESET only.
-    pub(super) const QUEUE_RESET: usize = 0x3a;
-}
 
 /// Words of features that are looked at: those of versions up to 1.3.
 const FEATURE_WORDS: u32 = 2;
@@ -62,33 +43,72 @@ pub(crate) struct Introduced {
     pub(crate) has_vector: bool,
 }
 
+/// The registers that both transports have, each in places of its own.
+pub(super) trait Face {
+    /// The device status.
+    fn status(&self) -> u8;
+    /// Writes it.
+    fn set_status(&self, status: u8);
+    /// Counts changes of the device's own configuration.
+    fn generation(&self) -> u32;
+    /// Queues that the device has.
+    fn queues(&self) -> u16;
+    /// A word of the features that the device offers.
+    fn offered(&self, word: u32) -> u32;
+    /// Writes a word of those that the driver takes.
+    fn accept(&self, word: u32, features: u32);
+    /// Gives the interrupt for changes of the configuration a vector, where there are any.
+    fn set_config_vector(&self, vector: Option<u16>);
+    /// Most entries of a queue; 0 if there is no such queue.
+    fn queue_size(&self, queue: u16) -> u16;
+    /// Tells the device of a queue that is large enough.
+    fn introduce(&self, rings: &Rings, notify: &Notify) -> Result<Introduced, Failure>;
+    /// Whether there are registers for the reset of a queue, if the device offers that.
+    fn can_reset_queues(&self) -> bool;
+    /// Begins to reset a queue.
+    fn reset_queue(&self, queue: u16);
+    /// Whether the reset that was begun last is over.
+    fn is_queue_reset(&self) -> bool;
+}
+
+/// The lower and the upper half of an address.
+pub(super) fn halves(address: DmaAddr) -> [u32; 2] {
+    [address.get() as u32, (address.get() >> 32) as u32]
+}
+
 /// The common configuration of a device.
 pub(crate) struct Common<'a, P>(pub(crate) &'a P);
 
 impl<P: Platform> Common<'_, P> {
-    fn registers(&self) -> &P::Registers {
-        self.0.common()
+    fn with<T>(&self, action: impl FnOnce(&dyn Face) -> T) -> T {
+        match self.0.transport() {
+            Transport::Pci => action(&Pci(self.0.common())),
+            Transport::Mmio => action(&Mmio(self.0.common())),
+        }
+    }
+
+    fn set_status(&self, status: u8) {
+        self.with(|face| face.set_status(status));
     }
 
     /// The device status.
     pub(crate) fn status(&self) -> u8 {
-        self.registers().read8(register::DEVICE_STATUS)
+        self.with(|face| face.status())
     }
 
     /// Counts changes of the device's own configuration.
-    pub(crate) fn generation(&self) -> u8 {
-        self.registers().read8(register::CONFIG_GENERATION)
+    pub(crate) fn generation(&self) -> u32 {
+        self.with(|face| face.generation())
     }
 
     /// Queues that the device has.
     pub(crate) fn queues(&self) -> u16 {
-        self.registers().read16(register::NUM_QUEUES)
+        self.with(|face| face.queues())
     }
 
     /// Does a step of the set-up, and looks whether the device has taken it.
     pub(crate) fn step(&self, step: Step) -> Result<(), Failure> {
-        let status = step.status().bits();
-        self.registers().write8(register::DEVICE_STATUS, status);
+        self.set_status(step.status().bits());
         step.check(self.status()).map_err(|error| match error {
             StatusError::Gone if !self.0.is_present() => Failure::Gone,
             error => Failure::Status(error),
@@ -98,7 +118,7 @@ impl<P: Platform> Common<'_, P> {
     /// Resets the device. It is done when the status reads 0, and the device has let go of all
     /// memory by then (section 2.1.2).
     pub(crate) async fn reset(&self) -> Result<(), Failure> {
-        self.registers().write8(register::DEVICE_STATUS, 0);
+        self.set_status(0);
         let mut watch = Watch::new(self.0, RESET_MICROSECONDS);
         loop {
             let status = self.status();
@@ -118,17 +138,14 @@ impl<P: Platform> Common<'_, P> {
     /// Resets a queue of a device that has agreed on RING_RESET. It is done when the register reads 0, and the
     /// device has let go of the queue's memory by then (section 4.1.4.3.2).
     pub(crate) async fn reset_queue(&self, queue: u16) -> Result<(), Failure> {
-        let registers = self.registers();
-        registers.write16(register::QUEUE_SELECT, queue);
-        registers.write16(register::QUEUE_RESET, 1);
+        self.with(|face| face.reset_queue(queue));
         let mut watch = Watch::new(self.0, RESET_MICROSECONDS);
         loop {
-            let resetting = registers.read16(register::QUEUE_RESET);
-            let enabled = registers.read16(register::QUEUE_ENABLE);
+            let is_reset = self.with(|face| face.is_queue_reset());
             if !self.0.is_present() {
                 return Err(Failure::Gone);
             }
-            if (resetting, enabled) == (0, 0) {
+            if is_reset {
                 return Ok(());
             }
             if watch.turn(self.0).await.is_err() {
@@ -157,11 +174,9 @@ impl<P: Platform> Common<'_, P> {
 
     /// What the device offers.
     pub(crate) fn offered<B: FeatureBits>(&self) -> B {
-        let registers = self.registers();
         let mut offered = 0_u128;
         for select in 0..FEATURE_WORDS {
-            registers.write32(register::DEVICE_FEATURE_SELECT, select);
-            let word = registers.read32(register::DEVICE_FEATURE);
+            let word = self.with(|face| face.offered(select));
             offered |= u128::from(word) << (32 * select);
         }
         B::from_bits_retain(le128::from_ne(offered))
@@ -172,24 +187,20 @@ impl<P: Platform> Common<'_, P> {
         &self,
         wishes: &Negotiation<B>,
     ) -> Result<Accepted<B>, Failure> {
-        let registers = self.registers();
         let offered = self.offered();
         let wishes = match self.0.has_bus_addresses() {
             true => wishes.requiring(F::ACCESS_PLATFORM),
             false => *wishes,
         };
-        // Version 1.1 has no register for it.
-        let wishes = match registers.len() < register::QUEUE_RESET + 2 {
-            true => wishes.without(F::RING_RESET.bits().to_ne()),
-            false => wishes,
+        let wishes = match self.with(|face| face.can_reset_queues()) {
+            true => wishes,
+            false => wishes.without(F::RING_RESET.bits().to_ne()),
         };
         let chosen = wishes.choose(offered).map_err(Failure::Features)?;
         for select in 0..FEATURE_WORDS {
-            registers.write32(register::DRIVER_FEATURE_SELECT, select);
-            registers.write32(register::DRIVER_FEATURE, chosen.word(select));
+            self.with(|face| face.accept(select, chosen.word(select)));
         }
-        let step = Step::FeaturesOk.status().bits();
-        registers.write8(register::DEVICE_STATUS, step);
+        self.set_status(Step::FeaturesOk.status().bits());
         chosen.confirm(self.status()).map_err(|error| match error {
             FeatureError::Status(StatusError::Gone) if !self.0.is_present() => Failure::Gone,
             error => Failure::Features(error),
@@ -199,15 +210,12 @@ impl<P: Platform> Common<'_, P> {
     /// Gives the interrupt for changes of the configuration a vector. Whether the device takes it
     /// makes no difference: it is looked at now and then.
     pub(crate) fn set_config_vector(&self, vector: Option<u16>) {
-        let vector = vector.unwrap_or(NO_VECTOR);
-        self.registers()
-            .write16(register::CONFIG_MSIX_VECTOR, vector);
+        self.with(|face| face.set_config_vector(vector));
     }
 
     /// Most entries of a queue; 0 if there is no such queue.
     pub(crate) fn queue_size(&self, queue: u16) -> u16 {
-        self.registers().write16(register::QUEUE_SELECT, queue);
-        self.registers().read16(register::QUEUE_SIZE)
+        self.with(|face| face.queue_size(queue))
     }
 
     /// Tells the device of a queue.
@@ -217,26 +225,6 @@ impl<P: Platform> Common<'_, P> {
         if size < rings.entries {
             return Err(Failure::QueueSize { queue, size });
         }
-        let registers = self.registers();
-        registers.write16(register::QUEUE_SIZE, rings.entries);
-        let vector = rings.vector.unwrap_or(NO_VECTOR);
-        registers.write16(register::QUEUE_MSIX_VECTOR, vector);
-        // A device that has no room for the vector says so by reading as none.
-        let taken = registers.read16(register::QUEUE_MSIX_VECTOR);
-        for (at, address) in [
-            (register::QUEUE_DESC, rings.descriptors),
-            (register::QUEUE_DRIVER, rings.driver),
-            (register::QUEUE_DEVICE, rings.device),
-        ] {
-            registers.write32(at, address.get() as u32);
-            registers.write32(at + 4, (address.get() >> 32) as u32);
-        }
-        let offset = registers.read16(register::QUEUE_NOTIFY_OFF);
-        let notify_at = notify.offset(offset).map_err(Failure::Capability)?;
-        registers.write16(register::QUEUE_ENABLE, 1);
-        Ok(Introduced {
-            notify_at,
-            has_vector: taken == vector && vector != NO_VECTOR,
-        })
+        self.with(|face| face.introduce(rings, notify))
     }
 }

@@ -17,3 +17,6 @@ mod play;
 mod recovery;
 mod source;
 mod transfers;
+
+/// How the devices are reached.
+const TRANSPORT: virtio::transport::Transport = virtio::transport::Transport::Pci;

@@ -54,8 +54,11 @@ impl Nvme {
     /// The argument of `-device` for a virtio disk.
     fn virtio_device(&self, index: usize, disk: usize, id: &str) -> String {
         let bus = self.bus(index);
-        let mut text =
-            format!("virtio-blk-pci,id={id},serial=phyros{index},drive=disk{disk},bus={bus}");
+        let model = match self.interface {
+            Interface::VirtioWindow => "virtio-blk-device",
+            _ => "virtio-blk-pci",
+        };
+        let mut text = format!("{model},id={id},serial=phyros{index},drive=disk{disk},bus={bus}");
         text += &block_size(&self.namespaces[0].format);
         text += write_cache(self.write_cache);
         if self.place == Place::RootPort {

@@ -7,16 +7,16 @@
 //! Each queue has a task on its core, and the device has one on the core that found it. They end
 //! when the device is out of use and each request has been asked for or abandoned.
 
+use super::Location;
+use super::bell::{Bell, Messages};
 use super::device::limits;
 use super::platform::VirtioPlatform;
-use super::queue::{Access, Bell, Local, Messages, Queue, QueueCounters, Way};
+use super::queue::{Access, Local, Queue, QueueCounters, Way};
 use crate::block::{BlockDevice, Limits};
 use crate::cores::{self, CoreId, PerCore};
 use crate::dma::Domain;
 use crate::executor::{self, Task};
-use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
-use crate::pci::PciAddress;
 use crate::println;
 use crate::storage::{self, Name};
 use alloc::rc::Rc;
@@ -43,7 +43,7 @@ const SHARED_LOOK: Duration = Duration::from_millis(250);
 /// A disk.
 pub struct Drive {
     pub(super) name: Name,
-    address: PciAddress,
+    location: Location,
     pub(super) disk: Disk,
     /// Where the device finds memory.
     pub(super) domain: Domain,
@@ -82,13 +82,13 @@ enum Told {
 }
 
 impl Drive {
-    pub(super) fn new(address: PciAddress, disk: Disk, domain: Domain) -> Self {
+    pub(super) fn new(location: Location, disk: Disk, domain: Domain) -> Self {
         let found = disk.properties();
         let mut properties = found;
         properties.blocks = u64::MAX / u64::from(found.block_size);
         Self {
             name: Name::lettered("vd"),
-            address,
+            location,
             disk,
             domain,
             properties,
@@ -104,8 +104,8 @@ impl Drive {
     }
 
     /// Where it is.
-    pub fn address(&self) -> PciAddress {
-        self.address
+    pub fn location(&self) -> Location {
+        self.location
     }
 
     /// The driver's handle: to be reset, or asked how it is.
@@ -155,10 +155,12 @@ impl Drive {
     ) -> Result<(), virtio::Error> {
         let cores: Vec<CoreId> = cores::online().collect();
         let count = cores.len().min(usize::from(self.disk.queues()));
+        let count = count.min(messages.as_ref().map_or(usize::MAX, Messages::cores));
         let mut started = Vec::new();
         for (number, core) in cores.iter().enumerate().take(count) {
-            let bell = bell(&messages, first_entry + number as u16, *core);
-            let queue: Queue = self.disk.queue(bell.as_ref().map(|bell| bell.entry))?;
+            let entry = first_entry + number as u16;
+            let bell = messages.as_ref().and_then(|all| all.bell(entry, *core));
+            let queue: Queue = self.disk.queue(bell.as_ref().map(Bell::entry))?;
             self.depth.store(queue.depth() as u64, Ordering::Relaxed);
             self.pieces.store(queue.pieces().into(), Ordering::Relaxed);
             let rest = &cores[count..];
@@ -258,16 +260,4 @@ impl Drive {
             task.await;
         }
     }
-}
-
-/// Lets an entry of the device's table interrupt a core. `None` if there is no such entry.
-fn bell(messages: &Option<Messages>, entry: u16, core: CoreId) -> Option<Bell> {
-    let messages = messages.as_ref()?;
-    let interrupt = Interrupt::allocate(core);
-    messages.route(entry, &interrupt).ok()?;
-    Some(Bell {
-        interrupt,
-        messages: messages.clone(),
-        entry,
-    })
 }

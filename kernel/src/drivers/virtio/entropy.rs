@@ -1,18 +1,19 @@
 //! Entropy devices of the hypervisor's: they fill memory of any kind, and the kernel's own pool.
 
 use super::platform::VirtioPlatform;
-use super::{AskError, ProbeError, Reached, reach};
+use super::window::{self, Found, HasWire};
+use super::{AskError, Location, Opened, ProbeError, Reached, reach};
 use crate::dma::{self, Buffer, BufferError, DmaError, DmaLimits, Domain, FromDevice};
 use crate::dma::{Memory, Owner, Transfer};
 use crate::memory::frames::Frames;
 use crate::memory::window::PAGE;
+use crate::pci::Function;
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
-use crate::pci::{Function, PciAddress};
 use crate::random::{self, Source};
 use alloc::sync::Arc;
 use virtio::rng::Options;
-use virtio::transport::DeviceKind;
+use virtio::transport::{DeviceKind, Notify};
 
 /// The driver's handle of a device.
 pub type Handle = virtio::rng::Source<VirtioPlatform, Transfer>;
@@ -25,7 +26,7 @@ const LIMITS: DmaLimits = DmaLimits::NONE;
 
 /// An entropy device in use.
 pub struct Entropy {
-    address: PciAddress,
+    location: Location,
     handle: Handle,
     domain: Domain,
 }
@@ -43,10 +44,30 @@ pub async fn probe(
     let Reached {
         platform, blocks, ..
     } = reach(owners, function)?;
+    let location = Location::Function(function.address);
+    bring_up(location, platform, blocks.notify).await
+}
+
+/// Brings a device without a bus up.
+pub async fn probe_window(found: &Found) -> Result<Arc<Entropy>, ProbeError> {
+    let Opened {
+        location,
+        platform,
+        notify,
+        ..
+    } = window::open(found, HasWire::No)?;
+    bring_up(location, platform, notify).await
+}
+
+async fn bring_up(
+    location: Location,
+    platform: VirtioPlatform,
+    notify: Notify,
+) -> Result<Arc<Entropy>, ProbeError> {
     let domain = platform.domain().clone();
-    let handle = Handle::new(platform, blocks.notify, Options::default()).await;
+    let handle = Handle::new(platform, notify, Options::default()).await;
     Ok(Arc::new(Entropy {
-        address: function.address,
+        location,
         handle: handle.map_err(ProbeError::Driver)?,
         domain,
     }))
@@ -54,8 +75,8 @@ pub async fn probe(
 
 impl Entropy {
     /// Where it is.
-    pub fn address(&self) -> PciAddress {
-        self.address
+    pub fn location(&self) -> Location {
+        self.location
     }
 
     /// The driver's handle, to be asked how the device is.

@@ -14,7 +14,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use virtio::iommu::Iommu;
-use virtio::transport::DeviceKind;
+use virtio::transport::{DeviceKind, Transport};
 
 /// Why an IOMMU is not used.
 enum StartError {
@@ -84,6 +84,10 @@ struct Spinning(VirtioPlatform);
 unsafe impl virtio::Platform for Spinning {
     type Registers = Registers;
     type Shared = Shared;
+
+    fn transport(&self) -> Transport {
+        self.0.transport()
+    }
 
     fn common(&self) -> &Registers {
         self.0.common()

@@ -1,6 +1,8 @@
 //! virtio devices: what the `virtio` crate asks of its platform, disks, persistent memory, IOMMUs, and helpers.
 //!
 //! - `platform` is a device's place in the machine;
+//! - [`window`] finds devices without a bus;
+//! - `bell` is what interrupts a core for a queue;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`drive`] is a disk with a queue on each core;
 //! - `device` is the same as a block device;
@@ -9,18 +11,24 @@
 //! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon.
 
 pub mod balloon;
+mod bell;
 mod device;
 pub mod drive;
 pub mod entropy;
 pub(crate) mod iommu;
+mod location;
 pub mod module;
 pub mod net;
 pub mod platform;
 pub mod queue;
+pub mod window;
+
+pub use location::Location;
 
 use crate::cores;
 use crate::dma::DmaError;
 use crate::interrupts::Interrupt;
+use crate::memory::mapping::MapError;
 use crate::memory::regions::PlaceError;
 use crate::pci::Function;
 use crate::pci::device::{Device, DeviceError, Owners};
@@ -28,13 +36,14 @@ use crate::pci::ecam::Ecam;
 use crate::println;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bell::Messages;
 use core::fmt;
 use drive::{Disk, Drive};
-
 use phyr::Phyr;
 use platform::VirtioPlatform;
-use queue::Messages;
+use virtio::transport::mmio::MmioError;
 use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify, shared_memory};
+use window::{Found, HasWire};
 
 /// Whether a function is a virtio disk, transitional or modern.
 pub fn is_disk(function: &Function) -> bool {
@@ -52,6 +61,12 @@ pub enum ProbeError {
     Driver(virtio::Error),
     /// Its memory is not where memory can be.
     Place(PlaceError),
+    /// There is no device in the window of registers that the machine names, or none that can be used.
+    Window(MmioError),
+    /// The machine names RAM.
+    Ram,
+    /// The window of registers cannot be mapped.
+    Map(MapError),
 }
 
 impl fmt::Display for ProbeError {
@@ -61,6 +76,9 @@ impl fmt::Display for ProbeError {
             Self::Capability(error) => write!(f, "{error}"),
             Self::Driver(error) => write!(f, "{error}"),
             Self::Place(error) => write!(f, "{error}"),
+            Self::Window(error) => write!(f, "{error}"),
+            Self::Ram => f.write_str("it is RAM"),
+            Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
         }
     }
 }
@@ -135,6 +153,7 @@ fn places(
 
 /// A device that is claimed, and whose registers and messages were found.
 struct Opened {
+    location: Location,
     platform: VirtioPlatform,
     notify: Notify,
     messages: Option<Messages>,
@@ -171,9 +190,10 @@ fn open(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Opened, Probe
     }
     let platform = VirtioPlatform::new(device, &blocks, changes).map_err(ProbeError::Device)?;
     Ok(Opened {
+        location: Location::Function(function.address),
         platform,
         notify: blocks.notify,
-        messages: messages.map(Arc::new),
+        messages: messages.map(|table| Messages::Table(Arc::new(table))),
         first_entry,
         config_vector,
     })
@@ -184,13 +204,21 @@ pub async fn probe(
     owners: &Arc<Owners<Ecam>>,
     function: &Function,
 ) -> Result<Arc<Drive>, ProbeError> {
-    let opened = open(owners, function)?;
+    bring_up(open(owners, function)?).await
+}
+
+/// Brings a disk without a bus up, likewise.
+pub async fn probe_window(found: &Found) -> Result<Arc<Drive>, ProbeError> {
+    bring_up(window::open(found, HasWire::Yes)?).await
+}
+
+async fn bring_up(opened: Opened) -> Result<Arc<Drive>, ProbeError> {
     let mut options = virtio::blk::Options::default();
     options.config_vector = opened.config_vector;
     let domain = opened.platform.domain().clone();
     let disk = Disk::new(opened.platform, opened.notify, options).await;
     let disk = disk.map_err(ProbeError::Driver)?;
-    let drive = Arc::new(Drive::new(function.address, disk, domain));
+    let drive = Arc::new(Drive::new(opened.location, disk, domain));
     let started = drive.start(opened.messages, opened.first_entry).await;
     started.map_err(ProbeError::Driver)?;
     Ok(drive)

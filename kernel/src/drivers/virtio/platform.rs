@@ -1,5 +1,6 @@
 //! What the driver crate asks of the machine.
 
+use super::bell::Wire;
 use crate::cores;
 use crate::dma::{DmaMemory, Domain};
 use crate::interrupts::Interrupt;
@@ -7,22 +8,28 @@ use crate::mmio::RegisterWindow;
 use crate::pci::device::{Device, DeviceError};
 use crate::pci::ecam::Ecam;
 use crate::println;
+use alloc::sync::Arc;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
 use phyr::{DmaAddr, DmaRange};
-use virtio::transport::{Blocks, uses_bus_addresses};
+use virtio::transport::{Blocks, Transport, mmio, uses_bus_addresses};
 
 /// One device's place in the machine.
 pub struct VirtioPlatform {
     // Dropped first: bus mastering goes off before anything the device could reach is freed.
-    device: Device<Ecam>,
+    place: Place,
     common: Registers,
     notify: Registers,
     config: Registers,
     /// Where the device finds memory.
     domain: Domain,
-    /// For changes of the configuration.
-    interrupt: Option<Interrupt>,
+}
+
+/// What a device is a part of, and what tells of changes of its configuration.
+enum Place {
+    Function(Device<Ecam>, Option<Interrupt>),
+    /// No bus, and nothing between the device and memory.
+    Window(Option<Arc<Wire>>),
 }
 
 impl VirtioPlatform {
@@ -38,9 +45,24 @@ impl VirtioPlatform {
             common,
             notify: window(blocks.notify.block())?,
             config: window(blocks.device)?,
-            device,
-            interrupt,
+            place: Place::Function(device, interrupt),
         })
+    }
+
+    /// That of a device without a bus, by its registers.
+    pub(super) fn without_bus(
+        common: Registers,
+        notify: Registers,
+        config: Registers,
+        wire: Option<Arc<Wire>>,
+    ) -> Self {
+        Self {
+            place: Place::Window(wire),
+            common,
+            notify,
+            config,
+            domain: Domain::DIRECT,
+        }
     }
 
     /// Where the device finds memory.
@@ -70,6 +92,12 @@ fn domain(device: &Device<Ecam>, common: &Registers) -> Result<Domain, DeviceErr
 /// A block of the device's registers.
 pub struct Registers(RegisterWindow);
 
+impl Registers {
+    pub(super) fn new(window: RegisterWindow) -> Self {
+        Self(window)
+    }
+}
+
 impl virtio::Registers for Registers {
     fn len(&self) -> usize {
         self.0.len()
@@ -96,6 +124,7 @@ impl virtio::Registers for Registers {
         self.0.write16(offset, value);
     }
 
+    #[inline]
     fn write32(&self, offset: usize, value: u32) {
         self.0.write32(offset, value);
     }
@@ -132,10 +161,19 @@ unsafe impl virtio::SharedMemory for Shared {
 }
 
 // SAFETY: the registers are in the device's own base address registers, and a device without bus
-// mastering reaches no memory (PCI Local Bus specification 3.0, section 6.2.2).
+// mastering reaches no memory (PCI Local Bus specification 3.0, section 6.2.2). Or they are in one window, and a device
+// whose status reads 0 after a reset reaches no memory (VIRTIO 1.2, section 2.4).
 unsafe impl virtio::Platform for VirtioPlatform {
     type Registers = Registers;
     type Shared = Shared;
+
+    #[inline]
+    fn transport(&self) -> Transport {
+        match self.place {
+            Place::Function(..) => Transport::Pci,
+            Place::Window(_) => Transport::Mmio,
+        }
+    }
 
     fn common(&self) -> &Registers {
         &self.common
@@ -169,25 +207,37 @@ unsafe impl virtio::Platform for VirtioPlatform {
     }
 
     async fn interrupted(&self) {
-        match &self.interrupt {
+        match &self.place {
             // Elsewhere nobody would be woken; there the device is looked at by the clock.
-            Some(interrupt) if interrupt.core() == cores::current() => interrupt.raised().await,
+            Place::Function(_, Some(interrupt)) if interrupt.core() == cores::current() => {
+                interrupt.raised().await;
+            }
+            Place::Window(Some(wire)) => wire.changed().await,
             _ => pending().await,
         }
     }
 
     fn is_present(&self) -> bool {
-        self.device.is_present()
+        match &self.place {
+            Place::Function(device, _) => device.is_present(),
+            Place::Window(_) => mmio::is_present(&self.common),
+        }
     }
 
     fn start_dma(&self) {
-        // SAFETY: the driver starts DMA when the device is confirmed reset. From then on it tells it
-        // only of `DmaMemory` and of the ranges of requests, which it owns until the device is done
-        // with them.
-        unsafe { self.device.enable_bus_master() };
+        // Without a bus there is nothing to turn on.
+        if let Place::Function(device, _) = &self.place {
+            // SAFETY: the driver starts DMA when the device is confirmed reset. From then on it tells it
+            // only of `DmaMemory` and of the ranges of requests, which it owns until the device is done
+            // with them.
+            unsafe { device.enable_bus_master() };
+        }
     }
 
     fn stop_dma(&self) -> bool {
-        self.device.disable_bus_master()
+        match &self.place {
+            Place::Function(device, _) => device.disable_bus_master(),
+            Place::Window(_) => mmio::stop(&self.common),
+        }
     }
 }

@@ -9,13 +9,11 @@
 //! memory from when on it wants some. So a change of mode costs a store and not a register write,
 //! and the device does not even send what would be masked.
 
+use super::bell::{Bell, Rung};
 use super::platform::VirtioPlatform;
 use crate::dma::Transfer;
 use crate::executor::Look;
-use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
-use crate::pci::ecam::Ecam;
-use crate::pci::msix::Msix;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
@@ -38,23 +36,6 @@ pub(super) enum Access {
     Own(RefCell<Queue>),
     /// One of fewer queues than cores.
     Shared(Arc<Mutex<Queue>>),
-}
-
-/// The table of a device's messages, of which each queue has an entry.
-pub(super) type Messages = Arc<Msix<Ecam>>;
-
-/// What interrupts the core for a queue.
-pub(super) struct Bell {
-    pub(super) interrupt: Interrupt,
-    pub(super) messages: Messages,
-    pub(super) entry: u16,
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        // An entry that was routed exists.
-        let _ = self.messages.mask(self.entry);
-    }
 }
 
 /// What one core knows of a queue.
@@ -158,13 +139,17 @@ impl Local {
         };
         match self.mode.get() {
             Mode::Interrupt => {
-                if bell.interrupt.take_raised() {
+                let rung = bell.take_rung();
+                if rung != Rung::No {
                     add(&self.counters.interrupts, 1);
                 }
                 if turn.outstanding > 0 && turn.completed >= BUSY {
                     self.with(Queue::disarm);
                     add(&self.counters.to_polled, 1);
                     self.mode.set(Mode::Polled(0));
+                }
+                if rung == Rung::LookAgain {
+                    return Look::Worked;
                 }
             }
             Mode::Polled(_) if turn.completed > 0 => self.mode.set(Mode::Polled(0)),

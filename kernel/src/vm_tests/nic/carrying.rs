@@ -21,7 +21,7 @@ use vm_test::{host, pattern, seed, vm_test, wire};
 /// Lengths of frames: the shortest, odd ones, the longest.
 const LENGTHS: [usize; 8] = [60, 61, 64, 333, 1000, 1513, 1514, 1518];
 
-fn frames_out() {
+pub(super) fn frames_out() {
     let card = card();
     wait(async {
         for (number, len) in LENGTHS.into_iter().enumerate() {
@@ -41,7 +41,7 @@ fn frames_out() {
     assert_eq!(card.counters().sent, LENGTHS.len() as u64);
 }
 
-fn frames_in() {
+pub(super) fn frames_in() {
     let card = card();
     let mac = card.properties().address.0;
     wait(async {

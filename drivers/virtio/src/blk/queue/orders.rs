@@ -14,7 +14,8 @@ use crate::device::SCANS;
 use crate::error::{Error, Failure};
 use crate::link::Order;
 use crate::memory::Memory;
-use crate::platform::{Platform, Registers};
+use crate::platform::Platform;
+use crate::transport;
 use core::sync::atomic::Ordering;
 
 impl<P: Platform, B: Memory> Body<P, B> {
@@ -60,8 +61,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     #[inline]
     fn notify(&mut self) {
-        let notify = self.shared.platform.notify();
-        notify.write16(self.notify_at, self.member.rings.queue);
+        let queue = self.member.rings.queue;
+        transport::notify(&self.shared.platform, self.notify_at, queue);
         self.counters.notifications += 1;
     }
 

@@ -232,11 +232,16 @@ impl Device {
     }
 
     /// All features that it offers.
-    fn offers(&self) -> u64 {
+    pub(crate) fn offers(&self) -> u64 {
         match self.reader {
             Reader::Packed => self.offered | bits::RING_PACKED,
             Reader::Own | Reader::RustVmm => self.offered,
         }
+    }
+
+    /// The queue that the next access is about.
+    pub(crate) fn selected_queue(&self) -> Option<&Queue> {
+        self.queues.get(self.selected[2] as usize)
     }
 
     /// Reads a register of the common configuration, in bytes.

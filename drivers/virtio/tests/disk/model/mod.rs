@@ -3,6 +3,7 @@
 pub(crate) mod data;
 mod device;
 pub(crate) mod helpers;
+mod mmio;
 mod packed;
 mod platform;
 pub(crate) mod ram;

@@ -1,12 +1,14 @@
 //! The machine, as the driver sees it.
 
 use super::device::Device;
+use super::mmio;
 use super::ram::Ram;
 use phyr::{DmaAddr, DmaRange};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use virtio::transport::Transport;
 use virtio::{OutOfMemory, Platform, Registers, SharedMemory};
 
 /// A block of registers.
@@ -30,6 +32,11 @@ impl Window {
         assert!(offset.is_multiple_of(N) && offset + N <= self.len());
         let mut device = self.device.borrow_mut();
         match self.block {
+            Block::Common if crate::TRANSPORT == Transport::Mmio => {
+                assert_eq!(N, 4, "registers of another width");
+                let word = mmio::read(&mut device, offset).to_le_bytes();
+                word[..N].try_into().expect("enough")
+            }
             Block::Common => {
                 let word = device.read(offset).to_le_bytes();
                 word[..N].try_into().expect("enough")
@@ -47,7 +54,15 @@ impl Window {
         assert!(offset.is_multiple_of(bytes) && offset + bytes <= self.len());
         let mut device = self.device.borrow_mut();
         match self.block {
+            Block::Common if crate::TRANSPORT == Transport::Mmio => {
+                assert_eq!(bytes, 4, "registers of another width");
+                mmio::write(&mut device, offset, value);
+            }
             Block::Common => device.write(offset, value),
+            Block::Notify if crate::TRANSPORT == Transport::Mmio => {
+                assert_eq!((bytes, offset), (4, 0));
+                device.notify(value as usize);
+            }
             Block::Notify => {
                 assert_eq!((bytes, offset), (2, value as usize * MULTIPLIER));
                 device.notify(value as usize);
@@ -60,6 +75,8 @@ impl Window {
 impl Registers for Window {
     fn len(&self) -> usize {
         match self.block {
+            Block::Common if crate::TRANSPORT == Transport::Mmio => 0x100,
+            Block::Notify if crate::TRANSPORT == Transport::Mmio => 4,
             Block::Common => self.device.borrow().registers,
             Block::Notify => 64,
             Block::Config => self.device.borrow().config.len(),
@@ -178,6 +195,9 @@ unsafe impl Platform for Machine {
     type Registers = Window;
     type Shared = Shared;
 
+    fn transport(&self) -> Transport {
+        crate::TRANSPORT
+    }
     fn common(&self) -> &Window {
         &self.common
     }

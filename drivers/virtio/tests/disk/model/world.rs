@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use virtio::blk::{Disk, Done, Operation, Options, Queue, Reach, Request, attend};
-use virtio::transport::{Blocks, Notify};
+use virtio::transport::mmio::Window;
+use virtio::transport::{Blocks, Notify, Transport};
 use virtio::{Access, Error};
 
 /// Microseconds after which a test has hung.
@@ -70,6 +71,10 @@ pub(crate) struct World {
 
 /// Where the device's notifications are said to be.
 pub(crate) fn notify() -> Notify {
+    if crate::TRANSPORT == Transport::Mmio {
+        let window = phyr::Phyr::new(phyr::PhysAddr::new(0xfeb0_0e00), 512).expect("a range");
+        return Window::new(window).expect("large enough").notify();
+    }
     let capability = |kind: u8, offset: u32, len: u32| {
         let mut bytes = vec![0x09, 0, 20, kind, 0, 0, 0, 0];
         for word in [offset, len, MULTIPLIER as u32] {

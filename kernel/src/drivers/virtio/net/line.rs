@@ -4,9 +4,8 @@
 //! keeps looking, and goes from one to the other by what it finds. Nothing is masked for that: the queue
 //! tells the device in memory when it wants to be told.
 
-use crate::drivers::virtio::queue::Messages;
+use crate::drivers::virtio::bell::{Bell, Rung};
 use crate::executor::Look;
-use crate::interrupts::Interrupt;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell, RefMut};
 use virtio::net::{Counters, Reach, Turn, Works};
@@ -17,23 +16,10 @@ const BUSY: usize = 4;
 /// Looks for nothing, one after the other, that end polling.
 const PATIENCE: u32 = 2000;
 
-/// What interrupts the core for a queue. Both queues of a pair may have the same.
-pub(super) struct Bell {
-    pub(super) interrupt: Interrupt,
-    pub(super) messages: Messages,
-    pub(super) entry: u16,
-}
-
-impl Drop for Bell {
-    fn drop(&mut self) {
-        // An entry that was routed exists.
-        let _ = self.messages.mask(self.entry);
-    }
-}
-
 /// A queue, and what this core knows of it.
 pub(super) struct Line<Q> {
     queue: RefCell<Q>,
+    /// Both queues of a pair may have the same.
     bell: Option<Rc<Bell>>,
     mode: Cell<Mode>,
     polls: Cell<u64>,
@@ -123,7 +109,8 @@ impl<Q: Works> Line<Q> {
         };
         match self.mode.get() {
             Mode::Interrupt => {
-                if bell.interrupt.take_raised() {
+                let rung = bell.take_rung();
+                if rung != Rung::No {
                     add(&self.interrupts);
                 }
                 if turn.outstanding > 0 && turn.completed >= BUSY {
@@ -131,7 +118,7 @@ impl<Q: Works> Line<Q> {
                     add(&self.to_polled);
                     self.mode.set(Mode::Polled(0));
                 }
-                None
+                (rung == Rung::LookAgain).then_some(Look::Worked)
             }
             Mode::Polled(_) if turn.completed > 0 => {
                 self.mode.set(Mode::Polled(0));

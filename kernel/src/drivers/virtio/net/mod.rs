@@ -13,6 +13,7 @@ mod words;
 pub use line::LineCounters;
 pub use nic::{Nic, PairCounters};
 
+use super::window::{self, Found, HasWire};
 use super::{Opened, ProbeError};
 use crate::pci::Function;
 use crate::pci::device::Owners;
@@ -55,19 +56,29 @@ pub async fn probe(
     function: &Function,
     usage: Usage,
 ) -> Result<Arc<Nic>, ProbeError> {
+    bring_up(super::open(owners, function)?, usage).await
+}
+
+/// Brings a card without a bus up, likewise.
+pub async fn probe_window(found: &Found, usage: Usage) -> Result<Arc<Nic>, ProbeError> {
+    bring_up(window::open(found, HasWire::Yes)?, usage).await
+}
+
+async fn bring_up(opened: Opened, usage: Usage) -> Result<Arc<Nic>, ProbeError> {
     let Opened {
+        location,
         platform,
         notify,
         messages,
         first_entry,
         config_vector,
-    } = super::open(owners, function)?;
+    } = opened;
     let mut options = virtio::net::Options::default();
     (options.config_vector, options.avoid) = (config_vector, usage.avoid);
     let domain = platform.domain().clone();
     let card = Card::new(platform, notify, options).await;
     let card = card.map_err(ProbeError::Driver)?;
-    let nic = Arc::new(Nic::new(function.address, card, domain));
+    let nic = Arc::new(Nic::new(location, card, domain));
     let started = nic.start(messages, first_entry, usage.pairs.max(1)).await;
     started.map_err(ProbeError::Driver)?;
     Ok(nic)

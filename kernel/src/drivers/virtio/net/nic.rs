@@ -6,16 +6,15 @@
 //! Each pair has a task on its core, and the card has one on the core that found it. They end when the card is
 //! out of use.
 
-use super::line::{Bell, Line, LineCounters, Way};
+use super::line::{Line, LineCounters, Way};
 use crate::cores::{self, CoreId, PerCore};
 use crate::dma::{Domain, Transfer};
+use crate::drivers::virtio::Location;
+use crate::drivers::virtio::bell::{Bell, Messages};
 use crate::drivers::virtio::platform::VirtioPlatform;
-use crate::drivers::virtio::queue::Messages;
 use crate::executor::{self, Task};
-use crate::interrupts::Interrupt;
 use crate::lock::Mutex;
 use crate::net::{self, Interface, MacAddress};
-use crate::pci::PciAddress;
 use crate::println;
 use crate::storage::Name;
 use alloc::rc::Rc;
@@ -44,7 +43,7 @@ const LAST_GRACE: Duration = Duration::from_secs(1);
 /// A network card.
 pub struct Nic {
     pub(super) name: Name,
-    address: PciAddress,
+    location: Location,
     pub(super) card: Card,
     /// As it was found.
     pub(super) properties: Properties,
@@ -89,20 +88,18 @@ type Bells = [Option<Ringing>; 2];
 
 /// A bell on its way to its core.
 struct Ringing {
-    interrupt: Interrupt,
-    messages: Messages,
-    entry: u16,
+    bell: Bell,
     /// It rings for both queues.
     for_both: bool,
 }
 
 impl Nic {
-    pub(super) fn new(address: PciAddress, card: Card, domain: Domain) -> Self {
+    pub(super) fn new(location: Location, card: Card, domain: Domain) -> Self {
         let properties = card.properties();
         Self {
             name: Name::numbered("net"),
-            mac: Mutex::new(mac_of(&properties, address)),
-            address,
+            mac: Mutex::new(mac_of(&properties, location)),
+            location,
             card,
             properties,
             domain,
@@ -116,8 +113,8 @@ impl Nic {
     }
 
     /// Where it is.
-    pub fn address(&self) -> PciAddress {
-        self.address
+    pub fn location(&self) -> Location {
+        self.location
     }
 
     /// The driver's handle: to be reset, or asked how it is.
@@ -167,6 +164,7 @@ impl Nic {
         let here = cores::current();
         let others = cores::online().filter(|core| *core != here);
         let most = most.min(usize::from(self.properties.pairs));
+        let most = most.min(messages.as_ref().map_or(usize::MAX, Messages::cores));
         let cores: Vec<CoreId> = core::iter::once(here).chain(others).take(most).collect();
         let mut started = Vec::new();
         for (number, core) in cores.iter().enumerate() {
@@ -174,7 +172,7 @@ impl Nic {
             let bells = bells(messages.as_ref(), first, *core);
             let [one, other] = bells
                 .each_ref()
-                .map(|bell| bell.as_ref().map(|bell| bell.entry));
+                .map(|bell| bell.as_ref().map(|ringing| ringing.bell.entry()));
             let other = other.or(one);
             let (receiver, sender) = self.card.pair([one, other])?;
             self.shape.call_once(|| Shape {
@@ -292,12 +290,19 @@ async fn run(control: Control) {
 }
 
 /// The card's address, or one that is made of its place, and says that nobody has assigned it.
-fn mac_of(properties: &Properties, address: PciAddress) -> MacAddress {
+fn mac_of(properties: &Properties, location: Location) -> MacAddress {
     properties.mac.map_or_else(
-        || {
-            let [a, b] = address.segment().to_be_bytes();
-            let slot = address.device() << 3 | address.function();
-            MacAddress([2, 0x70, a, b, address.bus(), slot])
+        || match location {
+            Location::Function(address) => {
+                let [a, b] = address.segment().to_be_bytes();
+                let slot = address.device() << 3 | address.function();
+                MacAddress([2, 0x70, a, b, address.bus(), slot])
+            }
+            Location::Window(address) => {
+                // The lower bits are zeros.
+                let [.., a, b, c, d] = (address.get() >> 4).to_be_bytes();
+                MacAddress([2, 0x71, a, b, c, d])
+            }
         },
         MacAddress,
     )
@@ -309,12 +314,8 @@ fn bells(messages: Option<&Messages>, first: u16, core: CoreId) -> Bells {
         return [None, None];
     };
     let ring = |entry: u16| {
-        let interrupt = Interrupt::allocate(core);
-        messages.route(entry, &interrupt).ok()?;
         Some(Ringing {
-            interrupt,
-            messages: messages.clone(),
-            entry,
+            bell: messages.bell(entry, core)?,
             for_both: false,
         })
     };
@@ -333,15 +334,7 @@ fn bells(messages: Option<&Messages>, first: u16, core: CoreId) -> Bells {
 /// The bells, on the core that they ring on.
 fn hang(bells: Bells) -> [Option<Rc<Bell>>; 2] {
     let for_both = bells[0].as_ref().is_some_and(|bell| bell.for_both);
-    let [one, other] = bells.map(|bell| {
-        bell.map(|bell| {
-            Rc::new(Bell {
-                interrupt: bell.interrupt,
-                messages: bell.messages,
-                entry: bell.entry,
-            })
-        })
-    });
+    let [one, other] = bells.map(|ringing| ringing.map(|ringing| Rc::new(ringing.bell)));
     match for_both {
         true => [one.clone(), one],
         false => [one, other],
