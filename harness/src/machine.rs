@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::size;
-pub use card::{Card, Forward, User, Wire};
+pub use card::{Card, Forward, Protocol, User, Wire};
 pub(crate) use line::escape;
 pub use line::shell_line;
 use line::{Line, join};

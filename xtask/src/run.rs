@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
 use harness::machine::{
-    self, Accel, Card, Firmware, Forward, Interface, Machine, Memory, Namespace, Nvme, User, Wire,
+    self, Accel, Card, Firmware, Forward, Interface, Machine, Memory, Namespace, Nvme, Protocol,
+    User, Wire,
 };
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
@@ -204,7 +205,13 @@ fn block_size(text: &str) -> Result<u32> {
 fn forward(text: &str) -> Result<Forward> {
     let ports = text.split_once(':').and_then(|(host, guest)| {
         let (host, guest) = (host.parse().ok()?, guest.parse().ok()?);
-        Some(Forward { host, guest }).filter(|ports| ports.host > 0 && ports.guest > 0)
+        let protocol = Protocol::Tcp;
+        let forward = Forward {
+            protocol,
+            host,
+            guest,
+        };
+        Some(forward).filter(|ports| ports.host > 0 && ports.guest > 0)
     });
     ports.context("write two ports, this computer's and the machine's, as in 8080:80")
 }

@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
-use harness::machine::{Card, Forward, Machine, User, Wire};
+use harness::machine::{Card, Forward, Machine, Protocol, User, Wire};
 use harness::vm::Guide;
 
 /// Ports of the guest, by the names that it knows its services by.
@@ -32,19 +32,27 @@ pub(crate) fn add(
     }
     let mut names = Vec::new();
     let mut ports = Vec::new();
+    let mut forwards = Vec::new();
     for (name, port) in wanted {
         let guest = GUEST.iter().find(|(known, _)| known == name);
         let (_, guest) = guest.context("the guest has no such service")?;
-        ports.push((*guest, free(*port)?));
+        let host = free(*port)?;
+        ports.push((*guest, host));
         names.push(*name);
+        let protocols: &[Protocol] = match *name {
+            // It has datagrams at the port of its connections.
+            "iperf" => &[Protocol::Tcp, Protocol::Udp],
+            _ => &[Protocol::Tcp],
+        };
+        forwards.extend(protocols.iter().map(|&protocol| Forward {
+            protocol,
+            host,
+            guest: *guest,
+        }));
     }
     let path = folder.join("serve");
     fs::write(&path, names.join(" "))?;
     machine.inputs.push(("opt/phyros/serve".to_owned(), path));
-    let forwards = ports.iter().map(|(guest, host)| Forward {
-        host: *host,
-        guest: *guest,
-    });
     let user = machine
         .cards
         .iter_mut()
@@ -59,7 +67,7 @@ pub(crate) fn add(
             properties: Vec::new(),
             files: folder.join("net0"),
             wire: Wire::User(User {
-                forwards: forwards.collect(),
+                forwards,
                 has_echo: false,
             }),
         }),
@@ -71,7 +79,10 @@ pub(crate) fn add(
 fn free(port: u16) -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let listener = listener.with_context(|| format!("port {port} of 127.0.0.1 cannot be had"))?;
-    Ok(listener.local_addr()?.port())
+    let found = listener.local_addr()?.port();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, found));
+    socket.with_context(|| format!("port {found} of UDP, of 127.0.0.1, cannot be had"))?;
+    Ok(found)
 }
 
 /// Says where everything is when it is, and presses the power button when somebody wants us to end.

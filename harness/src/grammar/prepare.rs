@@ -7,7 +7,9 @@ use vm_test::pattern;
 
 use super::Needs;
 use crate::disk;
-use crate::machine::{Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Wire};
+use crate::machine::{
+    Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Protocol, Wire,
+};
 
 /// Bytes that a source of entropy has.
 const ENTROPY: usize = 4 << 20;
@@ -74,7 +76,11 @@ impl Needs {
             card.files = folder.join(format!("net{index}"));
             if let Wire::User(network) = &mut card.wire {
                 let (host, guest) = (free_port()?, 80);
-                network.forwards.push(Forward { host, guest });
+                network.forwards.push(Forward {
+                    protocol: Protocol::Tcp,
+                    host,
+                    guest,
+                });
                 network.has_echo = true;
             }
             machine.cards.push(card);

@@ -49,9 +49,20 @@ pub struct User {
     pub has_echo: bool,
 }
 
+/// What is on IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
 /// A port of the host, on its loopback address, that leads to one of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
+    /// Ports of what.
+    pub protocol: Protocol,
     /// The host's.
     pub host: u16,
     /// The guest's.
@@ -114,8 +125,13 @@ pub(super) fn add_all(line: &mut Line, cards: &[Card]) {
             Wire::User(network) => {
                 let echo = if network.has_echo { ECHO } else { "" };
                 let mut user = format!("user,id=wire{index}{echo}");
-                for Forward { host, guest } in &network.forwards {
-                    user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
+                for forward in &network.forwards {
+                    let (host, guest) = (forward.host, forward.guest);
+                    let protocol = match forward.protocol {
+                        Protocol::Tcp => "tcp",
+                        Protocol::Udp => "udp",
+                    };
+                    user.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{host}-:{guest}"));
                 }
                 line.add("-netdev", &user);
             }
