@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
-use harness::machine::{Card, Forward, Machine, Protocol, User, Wire};
+use harness::machine::{Forward, Machine, Protocol};
 use harness::vm::Guide;
 
 /// Ports of the guest, by the names that it knows its services by.
@@ -18,8 +18,10 @@ const GUEST: &[(&str, u16)] = &[
     ("http", 80),
     ("nbd", 10_809),
     ("nbd-write", 10_809),
-    ("iperf", 5201),
+    ("iperf", IPERF),
 ];
+
+const IPERF: u16 = 5201;
 
 /// Has the guest serve what is wanted. Returns the ports of the guest, and those of the host that lead there.
 pub(crate) fn add(
@@ -32,47 +34,33 @@ pub(crate) fn add(
     }
     let mut names = Vec::new();
     let mut ports = Vec::new();
-    let mut forwards = Vec::new();
     for (name, port) in wanted {
         let guest = GUEST.iter().find(|(known, _)| known == name);
         let (_, guest) = guest.context("the guest has no such service")?;
-        let host = free(*port)?;
-        ports.push((*guest, host));
+        ports.push((*guest, free(*port)?));
         names.push(*name);
-        let protocols: &[Protocol] = match *name {
-            // It has datagrams at the port of its connections.
-            "iperf" => &[Protocol::Tcp, Protocol::Udp],
-            _ => &[Protocol::Tcp],
-        };
-        forwards.extend(protocols.iter().map(|&protocol| Forward {
-            protocol,
-            host,
-            guest: *guest,
-        }));
     }
     let path = folder.join("serve");
     fs::write(&path, names.join(" "))?;
     machine.inputs.push(("opt/phyros/serve".to_owned(), path));
-    let user = machine
-        .cards
-        .iter_mut()
-        .find_map(|card| match &mut card.wire {
-            Wire::User(user) => Some(user),
-            Wire::Harness => None,
-        });
-    match user {
-        Some(user) => user.forwards.extend(forwards),
-        None => machine.cards.push(Card {
-            has_port: false,
-            properties: Vec::new(),
-            files: folder.join("net0"),
-            wire: Wire::User(User {
-                forwards,
-                has_echo: false,
-            }),
-        }),
-    }
     Ok(ports)
+}
+
+/// What leads there.
+pub(crate) fn forwards(ports: &[(u16, u16)]) -> Vec<Forward> {
+    let forwards = ports.iter().flat_map(|&(guest, host)| {
+        // iperf3 has datagrams at the port of its connections.
+        let protocols: &[Protocol] = match guest {
+            IPERF => &[Protocol::Tcp, Protocol::Udp],
+            _ => &[Protocol::Tcp],
+        };
+        protocols.iter().map(move |&protocol| Forward {
+            protocol,
+            host,
+            guest,
+        })
+    });
+    forwards.collect()
 }
 
 /// A port that is free: this one, or for 0 any. Somebody may be faster than QEMU; then QEMU says so.

@@ -10,10 +10,10 @@ use crate::served::Served;
 use crate::support::{Folder, text};
 
 /// A client of NBD, in the old way.
-struct Nbd(TcpStream);
+pub(crate) struct Nbd(TcpStream);
 
 impl Nbd {
-    fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {
+    pub(crate) fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {
         let mut greeting = [0; 18];
         stream.read_exact(&mut greeting).expect("it greets");
         let mut ask = vec![0, 0, 0, 3];
@@ -27,7 +27,7 @@ impl Nbd {
         Self(stream)
     }
 
-    fn ask(&mut self, command: u8, offset: u64, len: u32, data: &[u8]) -> u32 {
+    pub(crate) fn ask(&mut self, command: u8, offset: u64, len: u32, data: &[u8]) -> u32 {
         let mut request = vec![0x25, 0x60, 0x95, 0x13, 0, 0, 0, command];
         request.extend_from_slice(&[7; 8]);
         request.extend_from_slice(&offset.to_be_bytes());

@@ -16,3 +16,4 @@ mod served;
 mod shell;
 mod support;
 mod tools;
+mod wire;
