@@ -55,6 +55,7 @@
 //! | `net.seen` | card, seed, offset, length | number of frames that have these bytes of the pattern, by QEMU's capture |
 //! | `net.longest` | card, 1 or 0 | bytes of the longest frame from the guest, or to it, by QEMU's capture |
 //! | `net.talk`, `net.talk6` | card, says, hears, seed | 0; the host opens a connection to the guest, through the user network or a tap |
+//! | `net.scatter` | card, port, ports | 0; the host sends a datagram from each of these ports to the guest on a tap |
 //! | `net.heard` | card | 1 if all have said so many bytes of the pattern and heard so many and the end, 0 if not yet |
 //! | `net.fates` | card, fate | number of frames that were lost, doubled, or late |
 //! | `net.statistic` | card, which | what the host's kernel says of a tap: frames and bytes from the guest, and to it |

@@ -68,6 +68,11 @@ pub fn statistics(card: u64) -> Statistics {
     }
 }
 
+/// The host sends a datagram of UDP from each of so many ports to port 80 of the guest, on a tap where that is 10.7.0.2.
+pub fn scatter(card: u64, first_port: u16, ports: u16) {
+    call("net.scatter", &[card, first_port.into(), ports.into()]);
+}
+
 /// Pulls the wire out, or plugs it in again.
 pub fn set_link(card: u64, is_up: bool) {
     let command = match (card, is_up) {

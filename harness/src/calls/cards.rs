@@ -134,6 +134,14 @@ impl Cards {
                     .context("nothing gets lost on this wire")?
                     .count(fate)?
             }
+            ("net.scatter", &[card, first, ports]) => {
+                let Wire::Tap(tap) = &self.end(card)?.card.wire else {
+                    bail!("network card {card} is on no tap");
+                };
+                let first = u16::try_from(first)?;
+                network::scatter(&tap.name, u8::try_from(card)?, first, u16::try_from(ports)?)?;
+                0
+            }
             ("net.statistic", &[card, which]) => {
                 let Wire::Tap(tap) = &self.end(card)?.card.wire else {
                     bail!("network card {card} is on no tap");

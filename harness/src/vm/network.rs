@@ -4,7 +4,7 @@
 //! the guest. Nothing outside sees it, nothing has a name that somebody else could have, and it is gone with the
 //! last of its processes.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -80,6 +80,22 @@ pub(crate) fn guest6(tap: &str, card: u8) -> Result<SocketAddr> {
     let last = 0x6810 + u16::from(card);
     let address = Ipv6Addr::new(0xfe80, 0, 0, 0, 0x5054, 0x00ff, 0xfe70, last);
     Ok(SocketAddrV6::new(address, 80, 0, index).into())
+}
+
+/// Sends a datagram from each of so many ports to the guest, who need not say where it is.
+pub(crate) fn scatter(tap: &str, card: u8, first: u16, ports: u16) -> Result<()> {
+    let (address, last) = (GUEST.ip(), 0x10 + card);
+    ip(&format!(
+        "neigh replace {address} lladdr 52:54:00:70:68:{last:02x} dev {tap} nud permanent"
+    ))?;
+    for number in 0..ports {
+        let port = first
+            .checked_add(number)
+            .context("there are no such ports")?;
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
+        socket.send_to(&number.to_be_bytes(), GUEST)?;
+    }
+    Ok(())
 }
 
 /// What the kernel has counted of an interface of this network: frames and bytes from the guest, and to it. A frame

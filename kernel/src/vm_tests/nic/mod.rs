@@ -6,6 +6,7 @@
 
 mod carrying;
 mod control;
+mod spread;
 mod trouble;
 
 use crate::block::blocking::wait;
