@@ -52,8 +52,13 @@
 //! | `net.take` | card, address, room | length of the next frame that left, which is there now; 0 if none has |
 //! | `net.send` | card, address, length, more, seed, offset | 1; the guest gets these bytes and so many of the pattern; 0 if the wire is full |
 //! | `net.captured` | card | number of frames that have passed, by QEMU's capture |
-//! | `net.talk` | card, says, hears, seed | 0; the host opens a connection to the guest through the user network |
-//! | `net.heard` | card | 1 if it has said so many bytes of the pattern and heard so many and the end, 0 if not yet |
+//! | `net.seen` | card, seed, offset, length | number of frames that have these bytes of the pattern, by QEMU's capture |
+//! | `net.longest` | card, 1 or 0 | bytes of the longest frame from the guest, or to it, by QEMU's capture |
+//! | `net.talk`, `net.talk6` | card, says, hears, seed | 0; the host opens a connection to the guest, through the user network or a tap |
+//! | `net.scatter` | card, port, ports | 0; the host sends a datagram from each of these ports to the guest on a tap |
+//! | `net.heard` | card | 1 if all have said so many bytes of the pattern and heard so many and the end, 0 if not yet |
+//! | `net.fates` | card, fate | number of frames that were lost, doubled, or late |
+//! | `net.statistic` | card, which | what the host's kernel says of a tap: frames and bytes from the guest, and to it |
 //! | `net.plug`, `net.unplug`, `net.remove`, `net.is_gone` | card | as for controllers |
 //!
 //! Words behind ` : ` are text; everything before it is numbers.

@@ -49,7 +49,8 @@
 //! | `balloon` | a memory balloon that wants to know what is free |
 //! | `unshared` | files behind memory that keep what they had: what is written is the machine's alone, and gone with it |
 //! | `nic`, `nic=PROPERTIES` | a network card whose other end is the harness; with these properties of QEMU's, for example `mrg_rxbuf=off+host_mtu=9000`, or `modern`, or `port`: behind a root port |
-//! | `user-net`, `user-net=PROPERTIES` | a network card on QEMU's user network, with these properties; a port of the host leads to its port 80 |
+//! | `nic=tap`, `nic=tap+PROPERTIES` | a network card on a tap, in a network of the machine's own; `pairs=N`: with so many pairs of queues; only for root, and ignored for others |
+//! | `user-net`, `user-net=PROPERTIES` | a network card on QEMU's user network, with these properties; a port of the host leads to its port 80; `lossy`: some of what passes gets lost |
 //! | `nics=N` | so many of them, 1 to 4 |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
@@ -169,6 +170,7 @@ impl Default for Needs {
                 has_port: false,
                 properties: Vec::new(),
                 files: Default::default(),
+                capture: None,
                 wire: Default::default(),
             },
             display: None,

@@ -17,6 +17,7 @@
 //! | [`verdict`] | what the end of a machine means |
 //! | [`vm`] | how to boot a machine and wait for its end |
 //! | [`records`], [`qmp`], [`calls`], [`ram`] | the wires between guest and host |
+//! | [`relay`], [`dissect`] | wires on which frames get lost, and what was on a wire |
 //! | [`machine`], [`accel`] | QEMU's command line |
 //! | [`image`], [`disk`] | what is booted, and what is read there |
 //! | [`micro`] | guests without a kernel, to test all this |
@@ -25,7 +26,9 @@
 
 pub mod accel;
 pub mod calls;
+pub(crate) mod capture;
 pub mod disk;
+pub mod dissect;
 pub mod grammar;
 pub mod image;
 pub mod list;
@@ -35,6 +38,7 @@ pub mod postmortem;
 pub mod qmp;
 pub mod ram;
 pub mod records;
+pub mod relay;
 pub mod size;
 pub mod symbols;
 pub mod tools;

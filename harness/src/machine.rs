@@ -15,7 +15,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::size;
-pub use card::{Card, Forward, User, Wire};
+pub use card::{Card, Forward, Protocol, Tap, User, Wire};
 pub(crate) use line::escape;
 pub use line::shell_line;
 use line::{Line, join};
@@ -158,6 +158,12 @@ impl Machine {
     pub fn add_monitor(&mut self, path: &Path) {
         let socket = join(&[&"unix:", &escape(path), &",server=on,wait=off"]);
         self.extra.extend(["-qmp".into(), socket]);
+    }
+
+    /// Whether it runs in a network of its own.
+    pub fn has_own_network(&self) -> bool {
+        let mut wires = self.cards.iter().map(|card| &card.wire);
+        wires.any(|wire| matches!(wire, Wire::Tap(tap) if tap.is_own))
     }
 
     /// The files behind the memory that is no RAM, by name.

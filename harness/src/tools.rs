@@ -198,7 +198,7 @@ fn packages(tools: &[Tool]) -> Vec<&'static str> {
 }
 
 /// An executable file of this name in the search path, or where root's programs are.
-fn in_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn in_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // An ordinary user's search path often leaves out `sbin`, where mke2fs is.
     let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
@@ -208,7 +208,7 @@ fn in_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Whether this process belongs to root.
-fn is_root() -> bool {
+pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(Path::new("/proc/self")).is_ok_and(|process| process.uid() == 0)
 }

@@ -7,10 +7,11 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use anyhow::{Context, Result};
 
 use crate::calls::outlasting;
+use crate::dissect::{self, Wires};
 use crate::grammar::Needs;
 use crate::image::Image;
 use crate::list::Listed;
-use crate::machine::Accel;
+use crate::machine::{Accel, Machine};
 use crate::symbols;
 use crate::verdict::{Expectation, Failure, judge};
 use crate::vm::{self, Conditions, Console, Ending, Stop};
@@ -72,6 +73,10 @@ pub fn run(image: &Image, test: &Listed, accel: Accel) -> Result<Trial> {
             _ => judge(&ending, expected).err(),
         };
         if ending.stopped != Some(Stop::Asked) || failure.is_some() {
+            let failure = match failure {
+                None => misspoken(&machine)?.map(Failure::Wire),
+                failure => failure,
+            };
             return Ok(Trial {
                 failure,
                 ending,
@@ -81,6 +86,20 @@ pub fn run(image: &Image, test: &Listed, accel: Accel) -> Result<Trial> {
         kills += 1;
         std::fs::write(folder.path().join("kills"), kills.to_string())?;
     }
+}
+
+/// What an independent dissector finds wrong with what was on the wires.
+fn misspoken(machine: &Machine) -> Result<Option<String>> {
+    for card in &machine.cards {
+        if let Some(wires) = Wires::of(card)
+            && let Some(capture) = &card.capture
+            && let Some(found) = dissect::complaints(capture, wires)?
+            && !found.is_empty()
+        {
+            return Ok(Some(found.join("\n")));
+        }
+    }
+    Ok(None)
 }
 
 /// Another number each time, unless the environment fixes it.

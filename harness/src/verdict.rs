@@ -77,6 +77,8 @@ pub enum Failure {
     Channel(Flaw),
     /// What was to outlast the machine did not.
     Lost(String),
+    /// A dissector has found fault with frames.
+    Wire(String),
 }
 
 impl fmt::Display for Failure {
@@ -117,6 +119,7 @@ impl fmt::Display for Failure {
             }
             Self::Contradiction(text) => write!(f, "the witnesses do not agree: {text}"),
             Self::Channel(flaw) => write!(f, "the record channel is broken: {flaw}"),
+            Self::Wire(text) => write!(f, "frames that are not right:\n{text}"),
             Self::Lost(text) => write!(f, "it did not last: {text}"),
         }
     }

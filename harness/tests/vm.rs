@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context, Result};
+use harness::grammar::Needs;
 use harness::image::{self, Image};
 use harness::list::{self, Listed};
-use harness::machine::Accel;
+use harness::machine::{Accel, Wire};
 use harness::tools::Tool;
+use harness::vm::network;
 use harness::{accel, trial};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -54,12 +56,19 @@ fn trials(show_output: bool, wanted: impl Fn(&str) -> bool) -> Result<Vec<Trial>
         .map(|test| {
             let suite = Arc::clone(&suite);
             let (name, kind) = (test.name.clone(), test.machine.clone());
-            let ignored = test.ignored.is_some();
+            let is_possible = network::obstacle().is_none() || !needs_network(&test);
+            let ignored = test.ignored.is_some() || !is_possible;
             Trial::test(name, move || suite.run(&test))
                 .with_kind(kind)
                 .with_ignored_flag(ignored)
         })
         .collect())
+}
+
+/// Whether the test needs a network of its machine's own.
+fn needs_network(test: &Listed) -> bool {
+    let needs = Needs::parse(&test.machine);
+    needs.is_ok_and(|needs| matches!(needs.card.wire, Wire::Tap(_)))
 }
 
 struct Suite {

@@ -12,6 +12,7 @@ mod image;
 mod iostress;
 mod lint;
 mod mutants;
+mod net;
 mod rows;
 mod run;
 mod serve;
@@ -37,7 +38,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
-    Run(run::Options),
+    Run(Box<run::Options>),
     Test(test::Options),
     Setup(setup::Options),
     Doctor(doctor::Options),

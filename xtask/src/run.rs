@@ -10,15 +10,14 @@ use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
 use harness::machine::{
-    self, Accel, Board, Card, Firmware, Forward, Interface, Machine, Memory, Namespace, Nvme, Told,
-    User, Wire,
+    self, Accel, Board, Firmware, Interface, Machine, Memory, Namespace, Nvme, Told,
 };
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
 use harness::{accel, size, workspace};
 use tempfile::TempDir;
 
-use crate::{demo, ending, serve};
+use crate::{demo, ending, net, serve};
 
 /// With less RAM the loader is not in it, and so cannot say that there is too little.
 const LEAST_RAM: u64 = 4 << 20;
@@ -42,7 +41,7 @@ const APP: &str = "starter";
   cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
   cargo xtask run --slots 1 --qmp /tmp/phyros.qmp
   cargo xtask run --machine microvm --http 8080
-  cargo xtask run --net user --exec \"ip; ping 10.0.2.2\"
+  cargo xtask run --net user --exec \"ip; ping 10.0.2.2\" --pcap frames.pcap
 
 The exit status is 0 if the machine was left in good order and every command of --exec succeeded.
 After a kernel panic or a triple fault it is 1, and a backtrace with names and lines is printed."
@@ -133,15 +132,8 @@ pub(crate) struct Options {
     )]
     iommu: Option<IommuName>,
 
-    /// What a network card leads to; without it there is none
-    #[arg(long, value_name = "KIND", default_value = "none")]
-    net: NetName,
-
-    /// Lead a TCP port of this computer to one of the machine, for example 8080:80; may be given several times
-    ///
-    /// Only programs on this computer can use it. Implies --net user.
-    #[arg(long, value_name = "PORT:PORT", value_parser = forward)]
-    forward: Vec<Forward>,
+    #[command(flatten)]
+    net: net::Network,
 
     /// Let programs speak to QEMU's monitor (QMP) through a socket here
     ///
@@ -197,14 +189,6 @@ enum InterfaceName {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum NetName {
-    /// There is no card
-    None,
-    /// QEMU's user network: it lends an address, and opens connections of this computer for those of the machine
-    User,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
 enum AccelName {
     /// KVM if a machine is seen to boot on it, else TCG
     Auto,
@@ -220,14 +204,6 @@ fn block_size(text: &str) -> Result<u32> {
     Ok(size)
 }
 
-fn forward(text: &str) -> Result<Forward> {
-    let ports = text.split_once(':').and_then(|(host, guest)| {
-        let (host, guest) = (host.parse().ok()?, guest.parse().ok()?);
-        Some(Forward { host, guest }).filter(|ports| ports.host > 0 && ports.guest > 0)
-    });
-    ports.context("write two ports, this computer's and the machine's, as in 8080:80")
-}
-
 /// Runs the verb; `true` is success.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     check_inputs(options)?;
@@ -237,6 +213,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let folder = Scratch::new(options.dry_run)?;
     let mut machine = assemble(options, &image, folder.path())?;
     let served = serve::add(&wanted(options), &mut machine, folder.path())?;
+    let forwards = serve::forwards(&served);
+    options.net.add(&mut machine, folder.path(), forwards);
     if options.dry_run {
         let qemu = Tool::Qemu.command()?;
         let mut arguments = machine.arguments();
@@ -297,7 +275,7 @@ fn check_inputs(options: &Options) -> Result<()> {
         ensure!(options.slots == 0, "--slots: microvm {without}");
         ensure!(options.iommu.is_none(), "--iommu: microvm {without}");
     }
-    Ok(())
+    options.net.check(!wanted(options).is_empty())
 }
 
 /// The missing tools, of those that this run needs.
@@ -358,17 +336,6 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         machine.inputs.push(("opt/phyros/exec".to_owned(), path));
     }
     machine.slots = options.slots;
-    if options.net == NetName::User || !options.forward.is_empty() {
-        machine.cards.push(Card {
-            has_port: false,
-            properties: Vec::new(),
-            files: folder.join("net0"),
-            wire: Wire::User(User {
-                forwards: options.forward.clone(),
-                has_echo: false,
-            }),
-        });
-    }
     match options.iommu {
         None => {}
         Some(IommuName::VtD) => machine.iommu = Some(Vec::new()),

@@ -5,12 +5,12 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::sync::mpsc;
 
 use anyhow::{Context, Result};
-use harness::machine::{Card, Forward, Machine, User, Wire};
+use harness::machine::{Forward, Machine, Protocol};
 use harness::vm::Guide;
 
 /// Ports of the guest, by the names that it knows its services by.
@@ -18,8 +18,10 @@ const GUEST: &[(&str, u16)] = &[
     ("http", 80),
     ("nbd", 10_809),
     ("nbd-write", 10_809),
-    ("iperf", 5201),
+    ("iperf", IPERF),
 ];
+
+const IPERF: u16 = 5201;
 
 /// Has the guest serve what is wanted. Returns the ports of the guest, and those of the host that lead there.
 pub(crate) fn add(
@@ -41,37 +43,34 @@ pub(crate) fn add(
     let path = folder.join("serve");
     fs::write(&path, names.join(" "))?;
     machine.inputs.push(("opt/phyros/serve".to_owned(), path));
-    let forwards = ports.iter().map(|(guest, host)| Forward {
-        host: *host,
-        guest: *guest,
-    });
-    let user = machine
-        .cards
-        .iter_mut()
-        .find_map(|card| match &mut card.wire {
-            Wire::User(user) => Some(user),
-            Wire::Harness => None,
-        });
-    match user {
-        Some(user) => user.forwards.extend(forwards),
-        None => machine.cards.push(Card {
-            has_port: false,
-            properties: Vec::new(),
-            files: folder.join("net0"),
-            wire: Wire::User(User {
-                forwards: forwards.collect(),
-                has_echo: false,
-            }),
-        }),
-    }
     Ok(ports)
+}
+
+/// What leads there.
+pub(crate) fn forwards(ports: &[(u16, u16)]) -> Vec<Forward> {
+    let forwards = ports.iter().flat_map(|&(guest, host)| {
+        // iperf3 has datagrams at the port of its connections.
+        let protocols: &[Protocol] = match guest {
+            IPERF => &[Protocol::Tcp, Protocol::Udp],
+            _ => &[Protocol::Tcp],
+        };
+        protocols.iter().map(move |&protocol| Forward {
+            protocol,
+            host,
+            guest,
+        })
+    });
+    forwards.collect()
 }
 
 /// A port that is free: this one, or for 0 any. Somebody may be faster than QEMU; then QEMU says so.
 fn free(port: u16) -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let listener = listener.with_context(|| format!("port {port} of 127.0.0.1 cannot be had"))?;
-    Ok(listener.local_addr()?.port())
+    let found = listener.local_addr()?.port();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, found));
+    socket.with_context(|| format!("port {found} of UDP, of 127.0.0.1, cannot be had"))?;
+    Ok(found)
 }
 
 /// Says where everything is when it is, and presses the power button when somebody wants us to end.

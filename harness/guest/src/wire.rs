@@ -28,6 +28,51 @@ pub fn captured(card: u64) -> u64 {
     call("net.captured", &[card])
 }
 
+/// How many frames have these bytes of the pattern, by what QEMU has written down.
+pub fn seen(card: u64, seed: u64, offset: u64, len: u64) -> u64 {
+    call("net.seen", &[card, seed, offset, len])
+}
+
+/// Bytes of the longest frames from the guest, and to it, by what QEMU has written down.
+pub fn longest(card: u64) -> [u64; 2] {
+    [1, 0].map(|from_guest| call("net.longest", &[card, from_guest]))
+}
+
+/// How many frames were lost, doubled, and late, on a wire that is like that.
+pub fn fates(card: u64) -> [u64; 3] {
+    [0, 1, 2].map(|fate| call("net.fates", &[card, fate]))
+}
+
+/// What the host's kernel has counted of a tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// Frames from the guest. One that is to be cut counts once.
+    pub frames_out: u64,
+    /// Their bytes.
+    pub bytes_out: u64,
+    /// Frames to the guest.
+    pub frames_in: u64,
+    /// Their bytes.
+    pub bytes_in: u64,
+}
+
+/// What the host's kernel has counted of the tap of a card.
+pub fn statistics(card: u64) -> Statistics {
+    let [frames_out, bytes_out, frames_in, bytes_in] =
+        [0, 1, 2, 3].map(|which| call("net.statistic", &[card, which]));
+    Statistics {
+        frames_out,
+        bytes_out,
+        frames_in,
+        bytes_in,
+    }
+}
+
+/// The host sends a datagram of UDP from each of so many ports to port 80 of the guest, on a tap where that is 10.7.0.2.
+pub fn scatter(card: u64, first_port: u16, ports: u16) {
+    call("net.scatter", &[card, first_port.into(), ports.into()]);
+}
+
 /// Pulls the wire out, or plugs it in again.
 pub fn set_link(card: u64, is_up: bool) {
     let command = match (card, is_up) {
@@ -60,10 +105,15 @@ pub fn is_gone(card: u64) -> bool {
     call("net.is_gone", &[card]) == 1
 }
 
-/// The host opens a connection to port 80 of the guest, through the user network. It says so many bytes of the
+/// The host opens a connection to port 80 of the guest, through the user network or a tap, where the guest is 10.7.0.2. It says so many bytes of the
 /// pattern and closes that direction; and is to hear so many bytes of the pattern, and then the end. See [`heard`].
 pub fn talk(card: u64, says: u64, hears: u64, seed: u64) {
     call("net.talk", &[card, says, hears, seed]);
+}
+
+/// The same by IPv6: to the guest's address for the link of a tap.
+pub fn talk6(card: u64, says: u64, hears: u64, seed: u64) {
+    call("net.talk6", &[card, says, hears, seed]);
 }
 
 /// Whether the host has heard everything that it was to hear.

@@ -4,9 +4,9 @@
 //! is not sent. The guest asks again.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::talk::Talk;
 
@@ -14,9 +14,12 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use vm_test::pattern;
 
+use crate::capture::{frames, is_of_guest};
 use crate::machine::{Card, Machine, Wire};
 use crate::qmp::Remote;
 use crate::ram::Ram;
+use crate::relay::{Fates, Relay};
+use crate::vm::network;
 
 /// No frame is longer, offloads included.
 const LONGEST: usize = 1 << 17;
@@ -33,7 +36,8 @@ struct End {
     socket: Option<UnixDatagram>,
     card: Card,
     plugged: Mutex<Plugged>,
-    talk: Mutex<Option<Talk>>,
+    talks: Mutex<Vec<Talk>>,
+    fates: Option<Arc<Fates>>,
 }
 
 impl End {
@@ -55,17 +59,21 @@ impl Cards {
     ///
     /// # Errors
     /// If there is a socket of that name already.
-    pub fn new(remote: Remote, machine: &Machine) -> Result<Self> {
+    pub fn new(remote: Remote, machine: &Machine, relays: &[Relay]) -> Result<Self> {
         let end = |(index, card): (usize, &Card)| -> Result<End> {
             let socket = match card.wire {
                 Wire::Harness => Some(UnixDatagram::bind(card.host_end())?),
-                Wire::User(_) => None,
+                Wire::User(_) | Wire::Tap(_) => None,
             };
             if let Some(socket) = &socket {
                 socket.set_nonblocking(true)?;
             }
             Ok(End {
-                talk: Mutex::new(None),
+                talks: Mutex::new(Vec::new()),
+                fates: relays
+                    .iter()
+                    .find(|relay| relay.card == index)
+                    .map(|relay| relay.fates.clone()),
                 socket,
                 card: card.clone(),
                 plugged: Mutex::new(Plugged {
@@ -102,9 +110,43 @@ impl Cards {
                 pattern::fill(seed, offset, &mut frame[head..]);
                 self.send(card, &frame)?
             }
-            ("net.captured", &[card]) => {
-                let capture = fs::read(self.end(card)?.card.capture())?;
-                frames_in(&capture)?
+            ("net.captured", &[card]) => frames(&self.capture(card)?)?.len() as u64,
+            ("net.seen", &[card, seed, offset, len]) => {
+                let mut bytes = vec![0; usize::try_from(len)?];
+                pattern::fill(seed, offset, &mut bytes);
+                ensure!(!bytes.is_empty(), "nothing is everywhere");
+                let has = |frame: &[u8]| frame.windows(bytes.len()).any(|part| part == bytes);
+                let capture = self.capture(card)?;
+                frames(&capture)?
+                    .into_iter()
+                    .filter(|frame| has(frame))
+                    .count() as u64
+            }
+            ("net.longest", &[card, of_guest]) => {
+                let capture = self.capture(card)?;
+                let frames = frames(&capture)?.into_iter();
+                let frames = frames.filter(|frame| is_of_guest(frame) == (of_guest != 0));
+                frames.map(<[u8]>::len).max().unwrap_or(0) as u64
+            }
+            ("net.fates", &[card, fate]) => {
+                let fates = self.end(card)?.fates.as_ref();
+                fates
+                    .context("nothing gets lost on this wire")?
+                    .count(fate)?
+            }
+            ("net.scatter", &[card, first, ports]) => {
+                let Wire::Tap(tap) = &self.end(card)?.card.wire else {
+                    bail!("network card {card} is on no tap");
+                };
+                let first = u16::try_from(first)?;
+                network::scatter(&tap.name, u8::try_from(card)?, first, u16::try_from(ports)?)?;
+                0
+            }
+            ("net.statistic", &[card, which]) => {
+                let Wire::Tap(tap) = &self.end(card)?.card.wire else {
+                    bail!("network card {card} is on no tap");
+                };
+                network::statistic(&tap.name, which)?
             }
             ("net.plug", &[card]) => self.plug(card)?,
             ("net.unplug", &[card]) => {
@@ -118,7 +160,12 @@ impl Cards {
                 self.plugged(card, |plugged| plugged.is_gone = true)?;
                 0
             }
-            ("net.talk", &[card, says, hears, seed]) => self.talk(card, says, hears, seed)?,
+            ("net.talk", &[card, says, hears, seed]) => {
+                self.talk(card, says, hears, seed, false)?
+            }
+            ("net.talk6", &[card, says, hears, seed]) => {
+                self.talk(card, says, hears, seed, true)?
+            }
             ("net.heard", &[card]) => self.heard(card)?,
             ("net.is_gone", &[card]) => self.is_gone(card)?.into(),
             _ => return Ok(None),
@@ -166,23 +213,44 @@ impl Cards {
     }
 
     /// Opens a connection to the guest, by the first way in.
-    fn talk(&self, card: u64, says: u64, hears: u64, seed: u64) -> Result<u64> {
+    fn talk(&self, card: u64, says: u64, hears: u64, seed: u64, is_ip6: bool) -> Result<u64> {
         let end = self.end(card)?;
-        let Wire::User(network) = &end.card.wire else {
-            bail!("network card {card} is on no user network");
+        let to = match &end.card.wire {
+            Wire::User(network) if !is_ip6 => {
+                let way = network.forwards.first().context("there is no way in")?;
+                SocketAddr::from((Ipv4Addr::LOCALHOST, way.host))
+            }
+            Wire::Tap(_) if !is_ip6 => network::GUEST.into(),
+            Wire::Tap(tap) => network::guest6(&tap.name, u8::try_from(card)?)?,
+            _ => bail!("there is no way to network card {card}"),
         };
-        let way = network.forwards.first().context("there is no way in")?;
-        let talk = Talk::start(way.host, says, hears, seed);
-        *end.talk.lock().unwrap_or_else(PoisonError::into_inner) = Some(talk);
+        let talk = Talk::start(to, says, hears, seed);
+        let talks = &end.talks;
+        talks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(talk);
         Ok(0)
     }
 
-    /// Whether the connection has ended, as it should.
+    fn capture(&self, card: u64) -> Result<Vec<u8>> {
+        let capture = self.end(card)?.card.capture.as_ref();
+        Ok(fs::read(
+            capture.context("nobody writes down what passes")?,
+        )?)
+    }
+
+    /// Whether all connections have ended, as they should.
     fn heard(&self, card: u64) -> Result<u64> {
-        let talk = &self.end(card)?.talk;
-        let talk = talk.lock().unwrap_or_else(PoisonError::into_inner);
-        let talk = talk.as_ref().context("nobody talks")?;
-        Ok(u64::from(talk.has_ended()?))
+        let talks = &self.end(card)?.talks;
+        let talks = talks.lock().unwrap_or_else(PoisonError::into_inner);
+        ensure!(!talks.is_empty(), "nobody talks");
+        for talk in &*talks {
+            if !talk.has_ended()? {
+                return Ok(0);
+            }
+        }
+        Ok(1)
     }
 
     /// Runs a command of the monitor for people that prints only when it fails.
@@ -223,48 +291,5 @@ impl Cards {
     fn name(&self, card: u64) -> Result<String> {
         ensure!(!self.is_gone(card)?, "network card {card} is not plugged");
         self.plugged(card, |plugged| plugged.name.clone())
-    }
-
-    /// Where the captures are.
-    pub fn captures(&self) -> Vec<PathBuf> {
-        let ends = self.ends.iter();
-        ends.map(|end| end.card.capture()).collect()
-    }
-}
-
-/// Frames in a capture in the format of libpcap, which ends after one.
-fn frames_in(capture: &[u8]) -> Result<u64> {
-    const MAGIC: [u8; 4] = 0xa1b2_c3d4_u32.to_le_bytes();
-    ensure!(capture.starts_with(&MAGIC), "not a capture");
-    let mut rest = capture.get(24..).context("no header")?;
-    let mut count = 0;
-    while !rest.is_empty() {
-        let len = rest.get(8..12).context("half a header")?;
-        let len = u32::from_le_bytes(len.try_into()?) as usize;
-        rest = rest.get(16 + len..).context("half a frame")?;
-        count += 1;
-    }
-    Ok(count)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_of_a_capture_are_counted_and_half_a_frame_is_none() {
-        let mut capture = vec![0xd4, 0xc3, 0xb2, 0xa1];
-        capture.resize(24, 0);
-        assert_eq!(frames_in(&capture).unwrap(), 0);
-        for len in [60_u32, 1514] {
-            capture.extend([0; 8]);
-            capture.extend(len.to_le_bytes());
-            capture.extend(len.to_le_bytes());
-            capture.resize(capture.len() + len as usize, 7);
-        }
-        assert_eq!(frames_in(&capture).unwrap(), 2);
-        capture.pop();
-        assert!(frames_in(&capture).is_err());
-        assert!(frames_in(&capture[1..]).is_err());
     }
 }

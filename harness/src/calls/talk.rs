@@ -1,9 +1,9 @@
-//! A connection of the host to the guest, through QEMU's user network.
+//! A connection of the host to the guest, through QEMU's user network or a tap.
 //!
 //! The host's own TCP is at this end, and shares no line of code with the guest's.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -22,11 +22,11 @@ pub(super) struct Talk {
 impl Talk {
     /// Opens a connection, says so many bytes of the pattern, and closes that direction; and hears so many bytes of
     /// the pattern, and then the end.
-    pub(super) fn start(port: u16, says: u64, hears: u64, seed: u64) -> Self {
+    pub(super) fn start(to: SocketAddr, says: u64, hears: u64, seed: u64) -> Self {
         let outcome = Arc::new(Mutex::new(None));
         let result = outcome.clone();
         thread::spawn(move || {
-            let ended = talk(port, says, hears, seed).map_err(|error| format!("{error:#}"));
+            let ended = talk(to, says, hears, seed).map_err(|error| format!("{error:#}"));
             *result.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
         });
         Self { outcome }
@@ -46,8 +46,8 @@ impl Talk {
     }
 }
 
-fn talk(port: u16, says: u64, hears: u64, seed: u64) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+fn talk(to: SocketAddr, says: u64, hears: u64, seed: u64) -> Result<()> {
+    let mut stream = TcpStream::connect(to)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut speaker = stream.try_clone()?;
     let speaks = thread::spawn(move || -> Result<()> {

@@ -7,7 +7,9 @@ use vm_test::pattern;
 
 use super::Needs;
 use crate::disk;
-use crate::machine::{Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Wire};
+use crate::machine::{
+    Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Protocol, Wire,
+};
 
 /// Bytes that a source of entropy has.
 const ENTROPY: usize = 4 << 20;
@@ -73,10 +75,19 @@ impl Needs {
         for index in 0..self.cards {
             let mut card = self.card.clone();
             card.files = folder.join(format!("net{index}"));
+            // It cannot be written down in order what passes through several queues.
+            let is_single = !matches!(&card.wire, Wire::Tap(tap) if tap.pairs > 1);
+            let capture = is_single.then(|| folder.join(format!("net{index}.pcap")));
+            card.capture = capture;
             if let Wire::User(network) = &mut card.wire {
                 let (host, guest) = (free_port()?, 80);
-                network.forwards.push(Forward { host, guest });
+                network.forwards.push(Forward {
+                    protocol: Protocol::Tcp,
+                    host,
+                    guest,
+                });
                 network.has_echo = true;
+                network.loses = network.loses.map(|_| seed);
             }
             machine.cards.push(card);
         }

@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::Needs;
 use crate::disk::Content;
-use crate::machine::{Board, Firmware, Interface, Place, Told, User, Wire};
+use crate::machine::{Board, Firmware, Interface, Place, Tap, Told, User, Wire};
 use crate::size;
 
 impl Needs {
@@ -132,8 +132,18 @@ impl Needs {
         for property in value.split('+') {
             match property {
                 "port" => self.card.has_port = true,
+                "tap" => self.card.wire = Wire::Tap(Tap::own()),
+                "lossy" => {
+                    if let Wire::User(network) = &mut self.card.wire {
+                        // Which number decides is known when the machine is made.
+                        network.loses = Some(0);
+                    }
+                }
                 "modern" => self.card.properties.push("disable-legacy=on".into()),
-                other => self.card.properties.push(other.into()),
+                other => match (pairs(other), &mut self.card.wire) {
+                    (Some(pairs), Wire::Tap(tap)) => tap.pairs = pairs,
+                    _ => self.card.properties.push(other.into()),
+                },
             }
         }
     }
@@ -193,6 +203,11 @@ impl Needs {
             _ => false,
         })
     }
+}
+
+/// A number of pairs of queues.
+fn pairs(property: &str) -> Option<u16> {
+    property.strip_prefix("pairs=")?.parse().ok()
 }
 
 /// Sets a number from its text; `false` if it is none of those in the range.

@@ -5,15 +5,23 @@
 //! besides writes down what passes in a file, in the format of libpcap.
 //!
 //! Or it is QEMU's *user network*: QEMU itself plays a router, a DHCP server and a few machines, and opens
-//! connections of the host for those of the guest. A port of the host leads to one of the guest.
+//! connections of the host for those of the guest. A port of the host leads to one of the guest. On the wire before it
+//! there may be a [relay](crate::relay), which loses some of what it is given:
+//!
+//! ```text
+//! card ── wire0 ══ relay ══ near0 ── hub ── far0, the user network
+//! ```
+//!
+//! Or it is a *tap*, an interface of the host's kernel, whose TCP/IP is then the one at the other end.
 //!
 //! | what | QEMU's name |
 //! |---|---|
 //! | the second card | `net1` |
 //! | its port, if it is behind one | `netport1` |
 //! | its wire | `wire1` |
+//! | what writes down what passes | `dump1` |
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Machine;
 use super::line::{Line, escape, join};
@@ -25,8 +33,10 @@ pub struct Card {
     pub has_port: bool,
     /// Properties of QEMU's device, for example `mrg_rxbuf=off`.
     pub properties: Vec<String>,
-    /// Where the sockets and the capture are: in files whose names start like this.
+    /// Where the sockets are: in files whose names start like this.
     pub files: PathBuf,
+    /// What passes is written down here.
+    pub capture: Option<PathBuf>,
     /// What the wire leads to.
     pub wire: Wire,
 }
@@ -39,6 +49,8 @@ pub enum Wire {
     Harness,
     /// QEMU's user network.
     User(User),
+    /// An interface of the host's.
+    Tap(Tap),
 }
 
 /// What there is in a user network besides.
@@ -48,11 +60,46 @@ pub struct User {
     pub forwards: Vec<Forward>,
     /// There is somebody at 10.0.2.100, port 7, who echoes what is said to him.
     pub has_echo: bool,
+    /// Some of what passes gets lost, as this number decides.
+    pub loses: Option<u64>,
+}
+
+/// An interface of the host's kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// Its name.
+    pub name: String,
+    /// Pairs of queues.
+    pub pairs: u16,
+    /// The machine runs in a [network of its own](crate::vm), where the interface is made for it.
+    pub is_own: bool,
+}
+
+impl Tap {
+    /// One with a single pair of queues in the machine's own network.
+    pub fn own() -> Self {
+        Self {
+            name: "tap0".to_owned(),
+            pairs: 1,
+            is_own: true,
+        }
+    }
+}
+
+/// What is on IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
 }
 
 /// A port of the host, on its loopback address, that leads to one of the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
+    /// Ports of what.
+    pub protocol: Protocol,
     /// The host's.
     pub host: u16,
     /// The guest's.
@@ -82,9 +129,9 @@ impl Card {
         self.file(".host")
     }
 
-    /// What has passed.
-    pub fn capture(&self) -> PathBuf {
-        self.file(".pcap")
+    /// The sockets of the same kind behind a relay.
+    pub(crate) fn beyond(&self) -> [PathBuf; 2] {
+        [".near.guest", ".near.host"].map(|end| self.file(end))
     }
 
     /// The device, under this name; in this window, if it is on no bus.
@@ -100,6 +147,12 @@ impl Card {
         }
         if self.has_port {
             device.push_str(&format!(",bus=netport{index}"));
+        }
+        if let Wire::Tap(Tap {
+            pairs: pairs @ 2.., ..
+        }) = self.wire
+        {
+            device.push_str(&format!(",mq=on,vectors={}", 2 * pairs + 2));
         }
         for property in &self.properties {
             device.push(',');
@@ -118,15 +171,45 @@ pub(super) fn add_all(line: &mut Line, cards: &[Card], first_window: Option<usiz
     }
     for (index, card) in cards.iter().enumerate() {
         match &card.wire {
-            Wire::Harness => add_wire(line, index, card),
+            Wire::Harness => add_wire(line, &format!("wire{index}"), &ends(card)),
+            Wire::Tap(tap) => {
+                let name = &tap.name;
+                let mut wire =
+                    format!("tap,id=wire{index},ifname={name},script=no,downscript=no,vhost=off");
+                if tap.pairs > 1 {
+                    wire.push_str(&format!(",queues={}", tap.pairs));
+                }
+                line.add("-netdev", &wire);
+            }
             Wire::User(network) => {
                 let echo = if network.has_echo { ECHO } else { "" };
-                let mut user = format!("user,id=wire{index}{echo}");
-                for Forward { host, guest } in &network.forwards {
-                    user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{host}-:{guest}"));
+                let name = match network.loses {
+                    None => "wire",
+                    Some(_) => "far",
+                };
+                let mut user = format!("user,id={name}{index}{echo}");
+                for forward in &network.forwards {
+                    let (host, guest) = (forward.host, forward.guest);
+                    let protocol = match forward.protocol {
+                        Protocol::Tcp => "tcp",
+                        Protocol::Udp => "udp",
+                    };
+                    user.push_str(&format!(",hostfwd={protocol}:127.0.0.1:{host}-:{guest}"));
                 }
                 line.add("-netdev", &user);
+                if network.loses.is_some() {
+                    add_wire(line, &format!("near{index}"), &card.beyond());
+                    for end in ["near", "far"] {
+                        let end = format!("id=hub-{end}{index},hubid={index},netdev={end}{index}");
+                        line.add("-netdev", &format!("hubport,{end}"));
+                    }
+                    add_wire(line, &format!("wire{index}"), &ends(card));
+                }
             }
+        }
+        if let Some(capture) = &card.capture {
+            let dump = format!("filter-dump,id=dump{index},netdev=wire{index},maxlen=262144,file=");
+            line.add("-object", &join(&[&dump, &escape(capture)]));
         }
         if card.has_port {
             let chassis = CHASSIS + index;
@@ -139,12 +222,13 @@ pub(super) fn add_all(line: &mut Line, cards: &[Card], first_window: Option<usiz
     }
 }
 
+fn ends(card: &Card) -> [PathBuf; 2] {
+    [card.guest_end(), card.host_end()]
+}
+
 /// Adds the sockets between QEMU and the harness.
-fn add_wire(line: &mut Line, index: usize, card: &Card) {
-    let end = |path: &Path| escape(path);
-    let wire = format!("dgram,id=wire{index},local.type=unix,remote.type=unix,local.path=");
-    let (guest, host) = (end(&card.guest_end()), end(&card.host_end()));
+fn add_wire(line: &mut Line, name: &str, [guest, host]: &[PathBuf; 2]) {
+    let wire = format!("dgram,id={name},local.type=unix,remote.type=unix,local.path=");
+    let (guest, host) = (escape(guest), escape(host));
     line.add("-netdev", &join(&[&wire, &guest, &",remote.path=", &host]));
-    let dump = format!("filter-dump,id=dump{index},netdev=wire{index},maxlen=262144,file=");
-    line.add("-object", &join(&[&dump, &end(&card.capture())]));
 }

@@ -65,6 +65,7 @@ fn a_board_without_pci_has_its_devices_in_windows_one_after_the_other() {
         has_port: false,
         properties: vec!["host_mtu=9000".into()],
         files: "n".into(),
+        capture: None,
         wire: Wire::User(User::default()),
     });
     machine.stores.entropy = Some("e".into());
@@ -241,4 +242,52 @@ fn memory_besides_ram_reaches_the_command_line() {
 fn a_shell_gets_every_word_whole() {
     let words = ["a b".into(), "it's".into(), "".into()];
     assert_eq!(shell_line(OsStr::new("q"), &words), r"q 'a b' 'it'\''s' ''");
+}
+
+#[test]
+fn wires_of_every_kind_reach_the_command_line() {
+    let card = |wire: Wire| Card {
+        has_port: false,
+        properties: vec!["csum=off".into()],
+        files: "f,o/net".into(),
+        capture: Some("f,o/net.pcap".into()),
+        wire,
+    };
+    let mut machine = Machine::new("k.elf");
+    let forward = Forward {
+        protocol: Protocol::Udp,
+        host: 7,
+        guest: 8,
+    };
+    let user = |loses| {
+        card(Wire::User(User {
+            forwards: vec![forward],
+            has_echo: false,
+            loses,
+        }))
+    };
+    let tap = Tap {
+        pairs: 2,
+        ..Tap::own()
+    };
+    machine.cards = vec![
+        user(None),
+        user(Some(5)),
+        card(Wire::Tap(Tap::own())),
+        card(Wire::Tap(tap)),
+    ];
+    let line = line(&machine);
+    for part in [
+        "-netdev user,id=wire0,hostfwd=udp:127.0.0.1:7-:8 -object filter-dump,id=dump0,netdev=wire0,maxlen=262144,\
+         file=f,,o/net.pcap -device virtio-net-pci,id=net0,netdev=wire0",
+        "-netdev user,id=far1,hostfwd=udp:127.0.0.1:7-:8 -netdev dgram,id=near1,local.type=unix,remote.type=unix,\
+         local.path=f,,o/net.near.guest,remote.path=f,,o/net.near.host -netdev hubport,id=hub-near1,hubid=1,\
+         netdev=near1 -netdev hubport,id=hub-far1,hubid=1,netdev=far1 -netdev dgram,id=wire1",
+        "-netdev tap,id=wire2,ifname=tap0,script=no,downscript=no,vhost=off -object",
+        "-netdev tap,id=wire3,ifname=tap0,script=no,downscript=no,vhost=off,queues=2 -object",
+        "netdev=wire3,mac=52:54:00:70:68:13,mq=on,vectors=6,csum=off",
+    ] {
+        assert!(line.contains(part), "`{part}` is missing in {line}");
+    }
+    assert!(machine.has_own_network());
 }

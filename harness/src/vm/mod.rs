@@ -7,6 +7,7 @@
 //! - No machine outlives its time limit, and none outlives the caller's scope.
 //! - Only the process that was started here is ever killed.
 
+pub mod network;
 mod watch;
 mod wires;
 
@@ -19,9 +20,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::capture;
 use crate::machine::{self, Machine};
 use crate::qmp::Shutdown;
 use crate::records::Channel;
+use crate::relay::Relay;
 use crate::symbols;
 use crate::tools::Tool;
 use watch::Watch;
@@ -142,7 +145,23 @@ pub fn boot(machine: &Machine, conditions: Conditions) -> Result<Ending> {
 /// # Errors
 /// As for [`boot`].
 pub fn boot_with(machine: &Machine, conditions: Conditions, guide: Guide) -> Result<Ending> {
+    if !machine.has_own_network() {
+        return boot_here(machine, conditions, guide);
+    }
+    // A thread that is in a network of its own does not get out of it again.
+    thread::scope(|scope| {
+        let there = scope.spawn(|| {
+            network::enter(machine)?;
+            boot_here(machine, conditions, guide)
+        });
+        let ended = there.join();
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn boot_here(machine: &Machine, conditions: Conditions, guide: Guide) -> Result<Ending> {
     let folder = tempfile::Builder::new().prefix("phyros-vm-").tempdir()?;
+    let relays = Relay::start_all(machine)?;
     let wires = Wires::new(folder.path())?;
     let mut command = Tool::Qemu.dependent_command()?;
     let mut arguments = machine.arguments();
@@ -164,7 +183,7 @@ pub fn boot_with(machine: &Machine, conditions: Conditions, guide: Guide) -> Res
     let mut qemu = Qemu(command.spawn().context("QEMU could not be started")?);
     let complaints = listen_to_complaints(&mut qemu.0, conditions.console);
     let (sender, signs) = mpsc::channel();
-    let connected = wires.connect(machine, &mut qemu.0, sender.clone(), guide.ready);
+    let connected = wires.connect(machine, &relays, &mut qemu.0, sender.clone(), guide.ready);
 
     let mut watch = Watch::default();
     match connected {
@@ -190,6 +209,18 @@ pub fn boot_with(machine: &Machine, conditions: Conditions, guide: Guide) -> Res
         .guest_start
         .map_or(Duration::ZERO, |start| start.elapsed());
     watch.drain(&signs);
+    let captures = machine
+        .cards
+        .iter()
+        .filter_map(|card| card.capture.as_ref());
+    for path in captures.filter(|path| path.exists()) {
+        if let Err(error) = capture::tidy(path) {
+            let path = path.display();
+            watch
+                .trouble
+                .push(format!("the capture `{path}`: {error:#}"));
+        }
+    }
     Ok(Ending {
         command: line,
         channel: watch.channel.unwrap_or_default(),

@@ -19,6 +19,7 @@ use crate::machine::{Machine, Memory, escape};
 use crate::qmp::{Monitor, Remote};
 use crate::ram::Ram;
 use crate::records::{Channel, Event};
+use crate::relay::Relay;
 
 /// Time that QEMU gets to connect to us.
 const GRACE: Duration = Duration::from_secs(20);
@@ -77,6 +78,7 @@ impl Wires {
     pub(super) fn connect(
         &self,
         machine: &Machine,
+        relays: &[Relay],
         qemu: &mut Child,
         signs: Sender<Sign>,
         ready: Box<dyn FnMut(&str) + Send>,
@@ -95,7 +97,7 @@ impl Wires {
             Memory::Shared => {
                 let host = Host::new(Ram::of_process(qemu.id(), machine.ram)?, disks);
                 let control = Control::new(remote.clone(), machine.clone(), qemu.id());
-                let cards = Cards::new(remote.clone(), machine)?;
+                let cards = Cards::new(remote.clone(), machine, relays)?;
                 let host = host.with_files(machine.files()).with_control(control);
                 Some(host.with_cards(cards))
             }

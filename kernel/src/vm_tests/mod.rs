@@ -47,6 +47,7 @@ mod shootdown;
 mod slow_disks;
 mod stack;
 mod streams;
+mod tap;
 mod transfers;
 mod vectors;
 mod virtio;

@@ -7,6 +7,7 @@ use crate::block::blocking::wait;
 use crate::dma::{Memory, Owner};
 use crate::executor;
 use crate::memory::frames::Frames;
+use crate::memory::regions;
 use crate::net::stack::{self, Backlog, Connection, Ipv4, Options, Stack, State};
 use crate::net::{Interface, Stream, StreamError, virtio_cards};
 use crate::vm_tests::streams::free_bytes;
@@ -15,7 +16,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use embassy_futures::join::join;
 use embassy_futures::yield_now;
-use vm_test::{pattern, seed, vm_test, wire};
+use vm_test::{host, pattern, seed, vm_test, wire};
 
 const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const HOST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -31,7 +32,7 @@ async fn begin() -> Stack {
 }
 
 /// Hears so many bytes of the pattern.
-async fn hear(connection: &mut Connection, seed: u64, len: usize) {
+pub(super) async fn hear(connection: &mut Connection, seed: u64, len: usize) {
     let mut bytes = vec![0; 16 * 1024];
     let mut heard = 0;
     while heard < len {
@@ -45,7 +46,7 @@ async fn hear(connection: &mut Connection, seed: u64, len: usize) {
 }
 
 /// Memory with a part of the pattern.
-fn memory(seed: u64, from: usize, len: usize) -> Memory {
+pub(super) fn memory(seed: u64, from: usize, len: usize) -> Memory {
     let pages = (len as u64).next_multiple_of(4096);
     let mut frames = Frames::allocate(pages).unwrap();
     pattern::fill(seed, from as u64, &mut frames.bytes_mut()[..len]);
@@ -198,6 +199,71 @@ fn a_disk_s_bytes_reach_the_host_from_where_the_disk_has_put_them() {
             "{kicks} kicks for {} frames",
             after.sent
         );
+    });
+}
+
+/// The host writes into a board's memory, and hears it from a connection: no CPU of the guest has copied a byte, and
+/// QEMU has seen it on the wire.
+#[vm_test(machine = "user-net,ivshmem=4M", timeout = 180)]
+fn b2_a_connection_carries_another_device_s_memory_without_a_copy() {
+    wait(async {
+        let stack = begin().await;
+        region_is_heard(&stack).await;
+    });
+}
+
+/// What lies in a board's memory is sent by a connection, and the host hears it.
+pub(super) async fn region_is_heard(stack: &Stack) {
+    const LEN: u64 = 200_001;
+    // Neither starts nor ends with a page.
+    const AT: u64 = 3 * 4096 + 777;
+    host::fill_file("ivshmem0", AT, LEN, seed(), 0);
+    let mut listener = stack.listen(80, Backlog::default()).unwrap();
+    assert_eq!(wire::seen(0, seed(), 1000, 64), 0);
+    wire::talk(0, 0, LEN, seed());
+    let mut connection = listener.accept().await.unwrap();
+    let before = stack.status().counters;
+    let provider = regions::find("ivshmem0").expect("the machine has such memory");
+    let region = provider.claim(AT, LEN).expect("nobody has it");
+    connection.send(region.into_memory()).await.unwrap();
+    connection.close().await.unwrap();
+    connection.flush().await.unwrap();
+    while !wire::heard(0) {
+        yield_now().await;
+    }
+    let after = stack.status().counters;
+    assert_eq!(after.copied_bytes, before.copied_bytes);
+    assert!(after.referred_bytes - before.referred_bytes >= LEN);
+    assert!(wire::seen(0, seed(), 1000, 64) >= 1);
+    assert!(wire::seen(0, seed(), LEN - 64, 64) >= 1);
+    // It is the provider's again when all is acknowledged.
+    drop(connection);
+    while provider.claim(AT, LEN).is_err() {
+        yield_now().await;
+    }
+}
+
+/// One frame in a hundred gets lost, one comes twice, and one comes late: whatever is said is heard, both ways.
+#[vm_test(machine = "user-net=lossy", timeout = 300)]
+fn what_gets_lost_on_the_wire_is_said_once_more() {
+    const LEN: usize = 1 << 20;
+    wait(async {
+        let stack = begin().await;
+        let mut listener = stack.listen(80, Backlog::default()).unwrap();
+        wire::talk(0, LEN as u64, LEN as u64, seed());
+        let mut connection = listener.accept().await.unwrap();
+        hear(&mut connection, seed(), LEN).await;
+        connection.send(memory(seed(), 0, LEN)).await.unwrap();
+        connection.close().await.unwrap();
+        connection.flush().await.unwrap();
+        while !wire::heard(0) {
+            yield_now().await;
+        }
+        let [lost, twice, late] = wire::fates(0);
+        assert!(lost > 4 && twice > 4 && late > 4, "{lost} {twice} {late}");
+        let counters = stack.status().counters;
+        assert!(counters.retransmitted > 0);
+        assert_eq!(counters.damaged, 0);
     });
 }
 

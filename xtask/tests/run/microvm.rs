@@ -4,7 +4,8 @@ use std::fs;
 
 use vm_test::pattern;
 
-use crate::appliance::{Nbd, Served};
+use crate::appliance::Nbd;
+use crate::served::Served;
 use crate::support::{Folder, run, text};
 
 const FILE: usize = 3_000_001;

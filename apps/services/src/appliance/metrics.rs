@@ -33,6 +33,7 @@ pub fn page(
     disks(&mut page, volumes);
     of_http(&mut page, http);
     of_nbd(&mut page, nbd);
+    of_iperf(&mut page, state);
     page.0
 }
 
@@ -140,6 +141,19 @@ fn of_http(page: &mut Page, counters: &http::Counters) {
         "Connections that broke off.",
         &counters.broken,
     );
+}
+
+fn of_iperf(page: &mut Page, state: &State) {
+    let Some(iperf) = &state.iperf else {
+        return;
+    };
+    page.counter("iperf_tests_total", "Tests that came to their end.");
+    page.sample("", iperf.tests.get());
+    page.counter("iperf_bytes_total", "Bytes that iperf3 has had counted.");
+    page.sample(r#"way="received""#, iperf.received.get());
+    page.sample(r#"way="sent""#, iperf.sent.get());
+    page.counter("iperf_stray_datagrams_total", "Datagrams of no test.");
+    page.sample("", iperf.strays.get());
 }
 
 fn of_nbd(page: &mut Page, counters: &nbd::Counters) {

@@ -1,5 +1,6 @@
 //! What the pages ask of the machine.
 
+use crate::iperf;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -42,6 +43,8 @@ pub struct State {
     pub cards: Vec<Card>,
     /// What connections have done.
     pub network: Network,
+    /// What iperf3 was told, if it is answered.
+    pub iperf: Option<Arc<iperf::Counters>>,
 }
 
 /// What connections have done, all together.

@@ -20,13 +20,23 @@
 //! IPERF_DONE ───────────►
 //! ```
 //!
-//! There is one test at a time; others are turned away. Bytes go over TCP, in the direction that the
-//! client wants (`-R`), on as many connections as it wants (`-P`). UDP and both directions at once are refused.
+//! There is one test at a time; others are turned away. Bytes go in the direction that the client wants (`-R`),
+//! or both (`--bidir`: first come the connections to the server, then those to the client), on as many connections
+//! as it wants (`-P`).
+//!
+//! With `-u` they go as datagrams of UDP, to and from the same port. A client begins a lane by a datagram of four
+//! bytes, and has an answer. What was lost is told by numbers in the datagrams that came. A datagram is one packet:
+//! longer ones are refused.
 //!
 //! - [`wire`]: from bytes to what they say, and back;
-//! - [`server`]: one connection of either kind.
+//! - [`datagram`]: the same for datagrams, and what became of them;
+//! - [`server`]: one connection of either kind;
+//! - `datagrams`: the port of UDP.
 
+pub mod datagram;
+mod datagrams;
 pub mod server;
+mod test;
 pub mod wire;
 
 #[cfg(test)]

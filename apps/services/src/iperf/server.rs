@@ -1,6 +1,7 @@
 //! One connection: the one to talk, or one for the bytes.
 
-use super::wire::{self, COOKIE, Cookie, Refused, UNIMPLEMENTED, Wanted, state};
+use super::test::{Changes, Lane, Phase, Test};
+use super::wire::{self, COOKIE, Cookie, Refused, state};
 use crate::clock::{Clock, within};
 use crate::counter::Counter;
 use alloc::rc::Rc;
@@ -8,8 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
-use core::future::poll_fn;
-use core::task::{Poll, Waker};
+use core::net::SocketAddr;
 use core::time::Duration;
 use embassy_futures::select::{Either, select};
 use kernel::dma::{Memory, Owner};
@@ -47,6 +47,8 @@ pub struct Counters {
     pub received: Counter,
     /// Bytes that went.
     pub sent: Counter,
+    /// Datagrams that belong to no test.
+    pub strays: Counter,
 }
 
 /// How a connection has ended.
@@ -75,51 +77,12 @@ impl From<StreamError> for End {
 /// Who tests. Its connections are tasks of one core.
 #[derive(Default)]
 pub struct Server {
-    current: RefCell<Option<Rc<Test>>>,
+    pub(super) current: RefCell<Option<Rc<Test>>>,
+    /// Most bytes of an IP packet, where [datagrams](Self::datagrams) are taken.
+    pub(super) mtu: Cell<Option<usize>>,
+    pub(super) changes: Rc<Changes>,
     /// What was done.
     pub counters: Arc<Counters>,
-}
-
-/// A test.
-struct Test {
-    cookie: Cookie,
-    wanted: Cell<Option<Wanted>>,
-    /// Bytes of each connection that has come.
-    bytes: RefCell<Vec<u64>>,
-    phase: Cell<Phase>,
-    waiting: RefCell<Vec<Waker>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Phase {
-    /// Not all connections have come.
-    Gathering,
-    /// Bytes go.
-    Running,
-    /// No more.
-    Over,
-}
-
-impl Test {
-    fn change(&self, change: impl FnOnce(&Self)) {
-        change(self);
-        self.waiting.take().into_iter().for_each(Waker::wake);
-    }
-
-    /// Waits until something holds.
-    async fn until(&self, holds: impl Fn(&Self) -> bool) {
-        poll_fn(|cx| match holds(self) {
-            true => Poll::Ready(()),
-            false => {
-                let mut waiting = self.waiting.borrow_mut();
-                if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    waiting.push(cx.waker().clone());
-                }
-                Poll::Pending
-            }
-        })
-        .await;
-    }
 }
 
 /// Sees to it that the next test can begin.
@@ -133,6 +96,11 @@ impl Drop for Running<'_> {
         *self.server.current.borrow_mut() = None;
         self.test.change(|test| test.phase.set(Phase::Over));
     }
+}
+
+/// Bytes of the headers of a datagram.
+const fn headers(peer: SocketAddr) -> usize {
+    if peer.is_ipv6() { 48 } else { 28 }
 }
 
 impl Server {
@@ -170,13 +138,8 @@ impl Server {
                 Err(End::TurnedAway)
             }
             None => {
-                let test = Rc::new(Test {
-                    cookie,
-                    wanted: Cell::new(None),
-                    bytes: RefCell::default(),
-                    phase: Cell::new(Phase::Gathering),
-                    waiting: RefCell::default(),
-                });
+                let changes = self.changes.clone();
+                let test = Rc::new(Test::new(cookie, stream.peer().ip(), changes));
                 *self.current.borrow_mut() = Some(test.clone());
                 let running = Running { server: self, test };
                 self.talk(stream, &running.test, limits, clock).await
@@ -194,19 +157,21 @@ impl Server {
     ) -> Result<(), End> {
         stream.write(&[state::PARAM_EXCHANGE]).await?;
         let said = json(stream, limits, clock).await?;
-        let wanted = match wire::wanted(&said) {
+        let datagram = self.mtu.get();
+        let datagram = datagram.map(|mtu| mtu.saturating_sub(headers(stream.peer())));
+        let wanted = match wire::wanted(&said, datagram) {
             Ok(wanted) => wanted,
             Err(Refused::Nonsense) => return Err(End::Nonsense),
-            Err(Refused::Unimplemented) => {
+            Err(Refused::Unimplemented(why)) => {
                 stream.write(&[state::SERVER_ERROR]).await?;
-                stream.write(&UNIMPLEMENTED).await?;
+                stream.write(&why).await?;
                 stream.close().await?;
                 return Err(End::Unimplemented);
             }
         };
         test.wanted.set(Some(wanted));
         stream.write(&[state::CREATE_STREAMS]).await?;
-        let all = |test: &Test| test.bytes.borrow().len() >= wanted.streams;
+        let all = |test: &Test| test.lanes.borrow().len() >= wanted.lanes();
         let gathered = within(clock, limits.talk_time, test.until(all)).await;
         gathered.ok_or(End::TimedOut)?;
         stream.write(&[state::TEST_START]).await?;
@@ -217,14 +182,15 @@ impl Server {
         let read = within(clock, limits.test_time, stream.read(&mut byte)).await;
         let read = read.ok_or(End::TimedOut)??;
         let time = clock.now().saturating_sub(begin);
-        test.change(|test| test.phase.set(Phase::Over));
+        test.change(|test| test.phase.set(Phase::Ending));
         if read == 0 || byte[0] != state::TEST_END {
             return Err(End::Nonsense);
         }
         stream.write(&[state::EXCHANGE_RESULTS]).await?;
         // What it has counted is for its user.
         json(stream, limits, clock).await?;
-        let results = wire::results(&test.bytes.borrow(), time, wanted.reverse);
+        test.change(|test| test.phase.set(Phase::Over));
+        let results = wire::results(&test.counts(), time, &wanted);
         stream.write(&results).await?;
         stream.write(&[state::DISPLAY_RESULTS]).await?;
         exact(stream, &mut byte, limits, clock).await?;
@@ -248,19 +214,20 @@ impl Server {
         let Some(wanted) = test.wanted.get() else {
             return Err(End::Nonsense);
         };
-        let number = test.bytes.borrow().len();
-        if number >= wanted.streams || test.phase.get() != Phase::Gathering {
+        let number = test.lanes.borrow().len();
+        let is_full = number >= wanted.lanes() || test.phase.get() != Phase::Gathering;
+        if wanted.datagrams.is_some() || is_full {
             return Err(End::Nonsense);
         }
-        test.change(|test| test.bytes.borrow_mut().push(0));
+        test.change(|test| test.lanes.borrow_mut().push(Lane::default()));
         let go = async {
             test.until(|test| test.phase.get() >= Phase::Running).await;
-            match wanted.reverse {
+            match wanted.sends(number) {
                 true => self.send(stream, test, number, wanted.block).await,
                 false => self.receive(stream, test, number).await,
             }
         };
-        let over = test.until(|test| test.phase.get() == Phase::Over);
+        let over = test.until(|test| test.phase.get() >= Phase::Ending);
         let ended = within(clock, limits.test_time, select(over, go)).await;
         match ended.ok_or(End::TimedOut)? {
             Either::First(()) => Ok(()),
@@ -281,7 +248,7 @@ impl Server {
                 return Ok(());
             }
             self.counters.received.add(read as u64);
-            test.bytes.borrow_mut()[number] += read as u64;
+            test.lanes.borrow_mut()[number].count.bytes += read as u64;
         }
     }
 
@@ -295,7 +262,7 @@ impl Server {
         loop {
             stream.send(zeros(block)?).await?;
             self.counters.sent.add(block as u64);
-            test.bytes.borrow_mut()[number] += block as u64;
+            test.lanes.borrow_mut()[number].count.bytes += block as u64;
         }
     }
 }
@@ -351,5 +318,11 @@ impl Server {
     /// Whether the next test can begin.
     pub(super) fn current_is_none(&self) -> bool {
         self.current.borrow().is_none()
+    }
+
+    /// How many take part in the test.
+    pub(super) fn lanes(&self) -> usize {
+        let current = self.current.borrow();
+        current.as_ref().map_or(0, |test| test.lanes.borrow().len())
     }
 }

@@ -137,7 +137,12 @@ fn tell(service: Service, running: &Running) -> String {
             )
         }
         (Service::Iperf, .., Some(counters)) => {
-            format!("iperf3 at {at}: {} tests", counters.tests.get())
+            format!(
+                "iperf3 at {at}: {} tests, {} bytes came, {} went",
+                counters.tests.get(),
+                counters.received.get(),
+                counters.sent.get()
+            )
         }
         _ => at,
     }
@@ -224,6 +229,11 @@ fn serve_nbd(stack: &Stack, disks: Arc<nbd::Disks>) -> Result<(), String> {
 }
 
 fn serve_iperf(stack: &Stack, server: Rc<iperf::Server>) -> Result<(), String> {
+    let port = Service::Iperf.port();
+    let socket = stack.udp(port);
+    let socket = socket.map_err(|error| format!("port {port} of UDP: {error}"))?;
+    let taker = server.clone();
+    executor::spawn(async move { taker.datagrams(&socket, &MachineClock).await }).detach();
     listen(stack, Service::Iperf, move |connection| {
         let server = server.clone();
         executor::spawn(async move {
@@ -255,6 +265,10 @@ impl View for Live {
             delivered: (delivered.direct, delivered.copied),
             cards: net::interfaces().iter().map(card).collect(),
             network: connections(),
+            iperf: RUNNING
+                .lock()
+                .as_ref()
+                .and_then(|running| running.iperf.clone()),
         }
     }
 

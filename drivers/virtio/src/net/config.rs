@@ -1,6 +1,7 @@
 //! What a network card is like (section 5.1.4): read once, checked, and kept.
 
 use super::header::{ETHERNET, HEADER};
+use super::spread::Spread;
 use crate::device::Kind;
 use crate::error::ConfigError;
 use crate::platform::Registers;
@@ -13,6 +14,9 @@ mod field {
     pub(super) const STATUS: usize = 6;
     pub(super) const MAX_PAIRS: usize = 8;
     pub(super) const MTU: usize = 10;
+    pub(super) const SPREAD_KEY: usize = 17;
+    pub(super) const SPREAD_TABLE: usize = 18;
+    pub(super) const SPREAD_KINDS: usize = 20;
 }
 
 /// The smallest packets that IPv4 allows a link to have.
@@ -66,6 +70,8 @@ pub struct Properties {
     pub has_vlans: bool,
     /// Its address can be changed.
     pub has_new_mac: bool,
+    /// It can spread frames over pairs of queues by what they are.
+    pub spread: Option<Spread>,
     /// The control queue, if there is one.
     pub(crate) control: Option<u16>,
 }
@@ -90,6 +96,7 @@ impl Properties {
             has_filter: false,
             has_vlans: false,
             has_new_mac: false,
+            spread: None,
             control: None,
         }
     }
@@ -153,7 +160,8 @@ impl Kind for Net {
             | F::CTRL_VLAN
             | F::CTRL_MAC_ADDR
             | F::GUEST_ANNOUNCE
-            | F::MQ;
+            | F::MQ
+            | F::RSS;
         Negotiation::new(implemented, F::empty())
     }
 
@@ -178,6 +186,12 @@ impl Kind for Net {
         if mtu < LEAST_MTU {
             return Err(ConfigError::Mtu(mtu));
         }
+        let spread = optional(F::RSS, field::SPREAD_KEY, 7)?;
+        let spread = spread.filter(|_| has(F::MQ)).map(|at| Spread {
+            key: config.read8(at),
+            table: config.read16(field::SPREAD_TABLE),
+            kinds: config.read32(field::SPREAD_KINDS),
+        });
         let status = status.map(|at| config.read16(at));
         let says = |bit: S| status.is_some_and(|status| status & bit.bits().to_ne() != 0);
         Ok(Properties {
@@ -196,6 +210,8 @@ impl Kind for Net {
             has_filter: has(F::CTRL_RX),
             has_vlans: has(F::CTRL_VLAN),
             has_new_mac: has(F::CTRL_MAC_ADDR),
+            // Whoever can do less than all of them is driven without.
+            spread: spread.filter(Spread::is_possible),
             // Behind all pairs that the device has, used or not.
             control: has(F::CTRL_VQ).then_some(2 * pairs),
         })

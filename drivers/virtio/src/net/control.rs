@@ -201,6 +201,9 @@ impl<P: Platform> Body<P> {
         if features.contains(F::MQ) {
             commands.push(Command::pairs(list.pairs));
         }
+        if let Some(spread) = properties.spread.filter(|_| list.pairs > 1) {
+            commands.push(spread.command(list.pairs));
+        }
         if properties.has_new_mac {
             commands.extend(filter::new_mac(filter));
         }

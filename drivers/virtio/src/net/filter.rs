@@ -49,7 +49,7 @@ pub(super) struct Command {
 }
 
 impl Command {
-    fn new(class: Ctrl, command: impl Into<u8>, data: impl Into<Vec<u8>>) -> Self {
+    pub(super) fn new(class: Ctrl, command: impl Into<u8>, data: impl Into<Vec<u8>>) -> Self {
         Self {
             class: class.into(),
             command: command.into(),

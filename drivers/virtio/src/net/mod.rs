@@ -11,7 +11,7 @@
 //!
 //! The way of a frame through the files: `header` is what the two sides say of it, `sending` and `receiving`
 //! are the queues, `desk` is what all queues have in common. `config` is what a card is like, `card` how it
-//! gets there, `control` and `filter` which frames it lets through.
+//! gets there, `control` and `filter` which frames it lets through, and `spread` where they arrive.
 
 mod card;
 mod config;
@@ -21,6 +21,7 @@ mod filter;
 mod header;
 mod receiving;
 mod sending;
+mod spread;
 
 pub use crate::device::Options;
 pub use card::{Card, Pair};
@@ -31,3 +32,4 @@ pub use filter::Filter;
 pub use header::{Checked, Checksum, Content, HEADER, Joined, Malformed, Offload, Segments};
 pub use receiving::{Frame, Landing, Piece, Receiver};
 pub use sending::{Refused, Sender, Sending, Sent};
+pub use spread::{ENTRIES, KEY, Spread};

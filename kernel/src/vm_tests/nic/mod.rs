@@ -7,6 +7,7 @@
 mod carrying;
 mod control;
 mod microvm;
+mod spread;
 mod trouble;
 
 use crate::block::blocking::wait;
