@@ -21,7 +21,7 @@
 //! 2. `split`, `chain`: the split virtqueue, which keeps a trusted copy of everything that it must
 //!    not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`] and [`balloon`].
+//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`] and [`share`].
 //!
 //! # Rules
 //!
@@ -61,6 +61,7 @@ mod plain;
 mod platform;
 pub mod pmem;
 pub mod rng;
+pub mod share;
 mod split;
 #[cfg(test)]
 mod split_tests;

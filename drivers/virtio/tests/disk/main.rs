@@ -1,4 +1,4 @@
-//! The drivers for disks, network cards, persistent memory, entropy and balloons against a model of a device, which does
+//! The drivers for disks, network cards, persistent memory, entropy, balloons and shared folders against a model of a device, which does
 //! what it should, or what it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
@@ -14,5 +14,6 @@ mod model;
 mod module;
 mod notices;
 mod recovery;
+mod share;
 mod source;
 mod transfers;
