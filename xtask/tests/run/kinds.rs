@@ -74,7 +74,7 @@ fn pictures_go_from_a_file_to_the_screen() {
     }
     let socket = folder.file("qmp");
     let machine = [
-        "--share",
+        "--copy",
         text(&share),
         "--qmp",
         text(&socket),
@@ -186,7 +186,7 @@ fn bytes_go_between_disks_and_memory_without_the_cpu() {
     assert!(beside.concat().iter().all(|byte| *byte == 0xc5));
     // There is nothing to boot from any more; a file system is not overwritten by accident.
     run(&[
-        "--share",
+        "--copy",
         "docs/example",
         "--exec",
         "p2p nvme0n1:0+4K nvme0n1:1M",

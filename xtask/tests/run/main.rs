@@ -11,6 +11,7 @@ mod idle;
 mod kinds;
 mod machines;
 mod network;
+mod share;
 mod shell;
 mod support;
 mod tools;

@@ -54,9 +54,9 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     ))?;
 
     let direct = bitmap.is_direct();
-    let stretches = file.stretches(bitmap.pixels());
-    let (region, start, how) = match stretches.filter(|_| direct) {
-        Some(stretches) => {
+    let stretches = file.stretches(bitmap.pixels()).filter(|_| direct);
+    let (region, start, how) = match stretches.zip(volume) {
+        Some((stretches, volume)) => {
             let (region, start) =
                 by_dma(context.system, &volume, screen, &stretches).map_err(|why| wrong(&why))?;
             (region, start, "by DMA alone, nothing copied by the CPU")
@@ -85,21 +85,18 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     Ok(())
 }
 
-/// The file, and the volume that its file system is on.
+/// The file, and the volume that its file system is on, if it is on one.
 fn open(
     system: &dyn System,
     mounts: &mut Mounts,
     location: &Location,
-) -> core::result::Result<(Volume, File), Error> {
-    let file_system = mounts.get(system, location)?;
-    let file = file_system.open(&location.path);
-    let file = file.map_err(|error| Error::at(location, file_system, error))?;
-    let name = file_system.device().name();
-    let volumes = system.volumes();
-    let volume = volumes
-        .into_iter()
-        .find(|volume| volume.device.name() == name);
-    Ok((volume.ok_or_else(|| Error::NoVolume(name.into()))?, file))
+) -> core::result::Result<(Option<Volume>, File), Error> {
+    let files = mounts.get(system, location)?;
+    let file = files.open(&location.path);
+    let file = file.map_err(|error| Error::at(location, files, error))?;
+    let name = files.name();
+    let mut volumes = system.volumes().into_iter();
+    Ok((volumes.find(|volume| volume.device.name() == name), file))
 }
 
 /// Reads the blocks in which these bytes of a disk are into the screen's memory, one after the other.

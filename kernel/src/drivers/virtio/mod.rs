@@ -6,7 +6,8 @@
 //! - `device` is the same as a block device;
 //! - [`module`] is persistent memory;
 //! - `iommu` brings IOMMUs up;
-//! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon.
+//! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon;
+//! - [`share`] is a folder of the host's.
 
 pub mod balloon;
 mod device;
@@ -17,6 +18,7 @@ pub mod module;
 pub mod net;
 pub mod platform;
 pub mod queue;
+pub mod share;
 
 use crate::cores;
 use crate::dma::DmaError;
@@ -34,6 +36,7 @@ use drive::{Disk, Drive};
 use phyr::Phyr;
 use platform::VirtioPlatform;
 use queue::Messages;
+use virtio::share::ShareError;
 use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify, shared_memory};
 
 /// Whether a function is a virtio disk, transitional or modern.
@@ -52,6 +55,8 @@ pub enum ProbeError {
     Driver(virtio::Error),
     /// Its memory is not where memory can be.
     Place(PlaceError),
+    /// What it shares cannot be had.
+    Share(ShareError),
 }
 
 impl fmt::Display for ProbeError {
@@ -61,6 +66,7 @@ impl fmt::Display for ProbeError {
             Self::Capability(error) => write!(f, "{error}"),
             Self::Driver(error) => write!(f, "{error}"),
             Self::Place(error) => write!(f, "{error}"),
+            Self::Share(error) => write!(f, "{error}"),
         }
     }
 }
