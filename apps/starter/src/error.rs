@@ -116,7 +116,7 @@ impl fmt::Display for Error {
             Self::NoVolume(name) => {
                 write!(
                     f,
-                    "there is no disk, partition or shared folder `{name}`; `lsblk` lists them"
+                    "there is no disk or partition `{name}`; `lsblk` lists them"
                 )
             }
             Self::NotExt4(name) => write!(f, "{name} has no ext4 file system"),

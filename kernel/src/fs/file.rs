@@ -1,9 +1,9 @@
 //! An open file.
 
 use super::layout::{MappedFile, zeros};
-use super::{Ext4Error, Reader, SharedFile};
+use super::{Ext4Error, Read, Reader, SharedFile};
 use crate::block::blocking::wait;
-use crate::dma::lend_mut;
+use crate::dma::{Owner, lend_mut};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -83,6 +83,11 @@ impl File {
         matches!(self.data, Data::Mapped(..) | Data::Shared(_))
     }
 
+    /// Whether it is in a folder of the host's.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.data, Data::Shared(_))
+    }
+
     /// Where these bytes are on the device of the file system, in order and in bytes, so that they can be read into
     /// memory of any kind. `None` if that is not known, or one of them is nowhere: in a hole, or
     /// beyond the end.
@@ -99,6 +104,15 @@ impl File {
         match &self.data {
             Data::Mapped(_, file) => file.piece_at(position),
             Data::Viewed(_) | Data::Shared(_) => None,
+        }
+    }
+
+    /// Reads the bytes from `position` on into memory of any kind, at any byte of it. `None` if the file cannot be
+    /// read like that: those on a disk are where their [stretches](Self::stretches) are.
+    pub fn read_into(&self, position: u64, memory: impl Owner) -> Option<Read> {
+        match &self.data {
+            Data::Shared(file) => Some(wait(file.read(position, memory))),
+            Data::Mapped(..) | Data::Viewed(_) => None,
         }
     }
 

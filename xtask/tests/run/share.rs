@@ -92,7 +92,7 @@ fn a_file_that_may_not_be_read_is_an_error_that_says_so() {
     let (_around, share) = folders();
     let file = share.join("locked");
     fs::write(&file, "locked\n").expect("the folder can be written");
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("it is ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("it is ours");
     if fs::read(&file).is_ok() {
         return; // to root nothing is locked
     }

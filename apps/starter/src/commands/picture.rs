@@ -3,7 +3,8 @@
 //! The pixels of a bitmap of 32 bits lie in its file as a screen wants them. So the blocks of the file that
 //! have them are read straight into the screen's memory, and the screen is told where in there the first
 //! pixel is. That does where the pixels begin at a multiple of 4 bytes, and the lines come from
-//! top to bottom. Otherwise the CPU copies them, and says so.
+//! top to bottom. Otherwise the CPU copies them, and says so. From a folder of the host's they come straight into the
+//! screen's memory wherever they begin.
 
 use super::{Command, Context};
 use crate::error::{Error, Result};
@@ -55,11 +56,17 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
 
     let direct = bitmap.is_direct();
     let stretches = file.stretches(bitmap.pixels()).filter(|_| direct);
+    let alone = "by DMA alone, nothing copied by the CPU";
     let (region, start, how) = match stretches.zip(volume) {
+        // The host's are had from any byte on.
+        None if file.is_shared() && !bitmap.is_upside_down => {
+            let region = by_message(&file, screen, &bitmap).map_err(|why| wrong(&why))?;
+            (region, 0, alone)
+        }
         Some((stretches, volume)) => {
             let (region, start) =
                 by_dma(context.system, &volume, screen, &stretches).map_err(|why| wrong(&why))?;
-            (region, start, "by DMA alone, nothing copied by the CPU")
+            (region, start, alone)
         }
         None => {
             let region = by_copy(&mut file, screen, &bitmap).map_err(|why| wrong(&why))?;
@@ -157,6 +164,24 @@ fn by_dma(
     }
     done.map(|region| (region, start))
         .ok_or("it has no pixels".into())
+}
+
+/// Reads a file of the host's straight into the screen's memory.
+fn by_message(
+    file: &File,
+    screen: &Arc<Provider>,
+    bitmap: &Bitmap,
+) -> core::result::Result<Region, String> {
+    let claimed = screen.claim_any(bitmap.bytes(), 4096);
+    let region = claimed.map_err(|error| format!("{}: {error}", screen.name()))?;
+    let read = file.read_into(bitmap.pixels().start, region);
+    let read = read.ok_or("it is not the host's")?;
+    let (memory, filled) = read.map_err(|(error, _)| error.to_string())?;
+    if (filled as u64) < bitmap.bytes() {
+        return Err("it ends before its last pixel".into());
+    }
+    let region = Region::from_memory(memory);
+    region.map_err(|_| "the host has lost the screen's memory".into())
 }
 
 /// Reads line by line into RAM, and copies each line to its place.

@@ -48,7 +48,7 @@ fn without_a_disk_a_share_is_the_root() {
     let (_, text) = run(&machine, "cat nowhere:/x");
     assert_eq!(
         text,
-        "cat: there is no disk, partition or shared folder `nowhere`; `lsblk` lists them\n"
+        "cat: there is no disk or partition `nowhere`; `lsblk` lists them\n"
     );
     let table = ok("lsblk");
     let row = table.lines().last().unwrap();
