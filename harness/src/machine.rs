@@ -9,6 +9,7 @@
 mod card;
 mod line;
 mod nvme;
+mod share;
 mod store;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ pub use line::shell_line;
 use line::{Line, join};
 pub(crate) use nvme::image_format;
 pub use nvme::{Format, Interface, Namespace, Nvme, Place, Protection};
+pub use share::{DEVICE as SHARE_DEVICE, Share};
 pub use store::{Backing, Stores};
 
 /// QEMU's exit status, and what the guest wrote to make it.
@@ -85,6 +87,9 @@ pub enum Memory {
     Shared,
 }
 
+/// The file of a [`Share`] that tests look at from outside.
+pub const SHARED_FILE: &str = "pattern.bin";
+
 /// A virtual machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -110,6 +115,8 @@ pub struct Machine {
     pub cards: Vec<Card>,
     /// Memory besides RAM.
     pub stores: Stores,
+    /// Folders of the host's.
+    pub shares: Vec<Share>,
     /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
     pub slots: u8,
     /// There is an IOMMU (Intel's VT-d), with these properties of QEMU's.
@@ -144,6 +151,7 @@ impl Machine {
             disks: Vec::new(),
             cards: Vec::new(),
             stores: Stores::default(),
+            shares: Vec::new(),
             slots: 0,
             iommu: None,
             devices: Vec::new(),
@@ -166,13 +174,17 @@ impl Machine {
         wires.any(|wire| matches!(wire, Wire::Tap(tap) if tap.is_own))
     }
 
-    /// The files behind the memory that is no RAM, by name.
+    /// The files behind the memory that is no RAM, and in folders that are shared, by name.
     pub fn files(&self) -> Vec<(String, PathBuf)> {
         let mut files = self.stores.files();
         for (index, nvme) in self.disks.iter().enumerate() {
             if let Some(backing) = &nvme.persistent {
                 files.push((format!("pmr{index}"), backing.file.clone()));
             }
+        }
+        for share in &self.shares {
+            let file = share.folder.join(SHARED_FILE);
+            files.push((format!("{}/{SHARED_FILE}", share.name), file));
         }
         files
     }
@@ -247,6 +259,7 @@ impl Machine {
             line.add("-device", device);
         }
         store::add_all(&mut line, self);
+        share::add_all(&mut line, self);
         nvme::add_all(&mut line, &self.disks, self.slots);
         card::add_all(&mut line, &self.cards, self.first_card_window());
         if let Some((events, file)) = &self.trace {

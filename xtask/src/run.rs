@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,8 @@ use clap::{Args, ValueEnum};
 use harness::disk::ext4;
 use harness::image::{self, Image};
 use harness::machine::{
-    self, Accel, Board, Firmware, Interface, Machine, Memory, Namespace, Nvme, Told,
+    self, Accel, Board, Firmware, Interface, Machine, Memory, Namespace, Nvme, SHARE_DEVICE, Share,
+    Told,
 };
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
@@ -25,6 +27,9 @@ const LEAST_RAM: u64 = 4 << 20;
 /// The application that is run if nobody names another.
 const APP: &str = "starter";
 
+/// What the shared folder is called in the machine.
+const SHARE: &str = "share";
+
 /// Build Phyros and boot it in a virtual machine.
 ///
 /// Without arguments you get a shell, and a disk with this project's documentation and sources to
@@ -38,6 +43,7 @@ const APP: &str = "starter";
   cargo xtask run
   cargo xtask run --exec \"ls /; sha256sum /README.md\"
   cargo xtask run --share ~/notes --memory 2G
+  cargo xtask run --copy docs/example --exec \"lsblk; cat /hello.txt\"
   cargo xtask run --disk disk.img --block-size 4096 -- -global nvme.mdts=1
   cargo xtask run --slots 1 --qmp /tmp/phyros.qmp
   cargo xtask run --machine microvm --http 8080
@@ -50,15 +56,23 @@ pub(crate) struct Options {
     /// Attach this disk image as a disk; may be given several times
     ///
     /// Raw images and qcow2 images are understood. An image that you may not write is attached
-    /// read-only. Without --disk and --share a demonstration disk is made.
+    /// read-only. Without --disk, --share and --copy a demonstration disk is made.
     #[arg(long, value_name = "IMG")]
     disk: Vec<PathBuf>,
 
-    /// Attach a copy of this folder as a disk with an ext4 file system
+    /// Share this folder while the machine runs
     ///
-    /// It is a copy: nothing that happens in the machine changes the folder.
+    /// What changes in the folder is seen in the machine at once. The machine cannot change it, and reaches nothing
+    /// outside: a link leads to where it would lead if the folder were all there is. In the shell it is `share:/`, and
+    /// `/` if no disk has files.
     #[arg(long, value_name = "DIR")]
     share: Option<PathBuf>,
+
+    /// Attach a copy of this folder as a disk with an ext4 file system
+    ///
+    /// It is a copy: nothing that happens in the machine changes the folder, or the other way round.
+    #[arg(long, value_name = "DIR")]
+    copy: Option<PathBuf>,
 
     /// Run these shell commands, separated by `;`, then power off
     ///
@@ -208,6 +222,9 @@ fn block_size(text: &str) -> Result<u32> {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     check_inputs(options)?;
     tools::install(&needed(options))?;
+    if options.share.is_some() {
+        can_share()?;
+    }
     eprintln!("building Phyros");
     let image = image::build(APP)?;
     let folder = Scratch::new(options.dry_run)?;
@@ -260,7 +277,7 @@ fn check_inputs(options: &Options) -> Result<()> {
     for disk in &options.disk {
         File::open(disk).with_context(|| format!("cannot open the disk `{}`", disk.display()))?;
     }
-    if let Some(folder) = &options.share {
+    for folder in [&options.share, &options.copy].into_iter().flatten() {
         ensure!(folder.is_dir(), "`{}` is no folder", folder.display());
     }
     ensure!(
@@ -274,14 +291,38 @@ fn check_inputs(options: &Options) -> Result<()> {
         ensure!(!is_nvme, "--interface nvme: microvm {without}");
         ensure!(options.slots == 0, "--slots: microvm {without}");
         ensure!(options.iommu.is_none(), "--iommu: microvm {without}");
+        ensure!(
+            options.share.is_none(),
+            "--share: microvm has no PCI. Use --copy, or --machine q35"
+        );
     }
     options.net.check(!wanted(options).is_empty())
+}
+
+/// Whether the machine has nothing to look at otherwise.
+fn needs_demo(options: &Options) -> bool {
+    options.share.is_none() && options.copy.is_none() && options.disk.is_empty()
+}
+
+/// Not every QEMU is built with what shares folders.
+fn can_share() -> Result<()> {
+    let mut command = Tool::Qemu.command()?;
+    let asked = command.args(["-device", &format!("{SHARE_DEVICE},help")]);
+    let output = asked.stdin(Stdio::null()).output();
+    let output = output.context("QEMU could not be asked what it can do")?;
+    ensure!(
+        output.status.success(),
+        "this QEMU cannot share a folder, because it was built without 9P ({SHARE_DEVICE}); \
+         use --copy DIR in place of --share DIR, or name another QEMU by {}",
+        Tool::Qemu.variable()
+    );
+    Ok(())
 }
 
 /// The missing tools, of those that this run needs.
 fn needed(options: &Options) -> Vec<Tool> {
     let mut missing = tools::missing();
-    let makes_no_disk = options.share.is_none() && !options.disk.is_empty();
+    let makes_no_disk = options.copy.is_none() && !needs_demo(options);
     missing.retain(|&tool| tool != Tool::Mke2fs || !makes_no_disk);
     missing
 }
@@ -321,14 +362,22 @@ fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> 
         let read_only = File::options().append(true).open(&path).is_err();
         add(path, read_only);
     }
-    if let Some(shared) = &options.share {
-        let path = folder.join("share.ext4");
-        ext4::create_to_fit(&path, shared)?;
+    if let Some(copied) = &options.copy {
+        let path = folder.join("copy.ext4");
+        ext4::create_to_fit(&path, copied)?;
         add(path, false);
-    } else if options.disk.is_empty() {
+    }
+    if needs_demo(options) {
         let path = folder.join("demo.ext4");
         demo::create(&path).context("cannot make the demonstration disk")?;
         add(path, false);
+    }
+    if let Some(shared) = &options.share {
+        machine.shares.push(Share {
+            folder: fs::canonicalize(shared)?,
+            name: SHARE.to_owned(),
+            asks_iommu: options.iommu.is_some(),
+        });
     }
     if let Some(commands) = &options.exec {
         let path = folder.join("exec");

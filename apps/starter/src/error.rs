@@ -6,7 +6,7 @@ use crate::text::number::NumberError;
 use crate::text::words::SplitError;
 use alloc::string::{String, ToString};
 use core::fmt;
-use kernel::fs::{self, FileSystem};
+use kernel::fs::{self, Files};
 use kernel::memory::extents::AllocError;
 use kernel::memory::paging::MapError;
 use kernel::memory::virt::VirtError;
@@ -83,11 +83,11 @@ pub enum Error {
 impl Error {
     /// The error for a place on a file system. A mistake in the path is told from damage of the
     /// disk, for which it matters where it is.
-    pub fn at(location: &Location, file_system: &FileSystem, error: fs::Error) -> Self {
+    pub fn at(location: &Location, files: &Files, error: fs::Error) -> Self {
         match error {
             fs::Error::Io(_) | fs::Error::Corrupt(_) | fs::Error::Incompatible(_) => {
                 let path = Name(location.path.as_bytes()).to_string();
-                Self::Damaged(path, file_system.device().name().into(), error)
+                Self::Damaged(path, files.name().into(), error)
             }
             error => Self::File(Name(location.to_string().as_bytes()).to_string(), error),
         }
@@ -110,9 +110,9 @@ impl fmt::Display for Error {
             Self::NoPlace => {
                 f.write_str("an empty path; write /PATH, or NAME:/PATH for another disk")
             }
-            Self::NoFileSystem => {
-                f.write_str("no disk has an ext4 file system; `lsblk` lists the disks")
-            }
+            Self::NoFileSystem => f.write_str(
+                "no disk has an ext4 file system, and no folder is shared; `lsblk` lists the disks",
+            ),
             Self::NoVolume(name) => {
                 write!(
                     f,

@@ -51,9 +51,14 @@ pub fn print(system: &dyn System, out: &mut dyn Output) -> fmt::Result {
         name(disk, out)?;
     }
     match disks().count().saturating_sub(NAMED) {
-        0 => writeln!(out)?,
-        more => writeln!(out, ", and {more} more")?,
+        0 => {}
+        more => write!(out, ", and {more} more")?,
     }
+    for (index, share) in system.shares().iter().enumerate() {
+        let before = if index == 0 { "; shared: " } else { ", " };
+        write!(out, "{before}{}", Name(share.name().as_bytes()))?;
+    }
+    writeln!(out)?;
     if let Some(time) = system.since_power_on() {
         write!(out, "Ready {} ms after power-on. ", time.as_millis())?;
     }

@@ -12,6 +12,7 @@ use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
 use kernel::block::{self, BlockDevice, Completion, Counters};
 use kernel::executor::Activity;
+use kernel::fs::Folder;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
 use kernel::memory::regions::{Provider, Region};
@@ -53,6 +54,9 @@ pub trait System {
     /// The disks at this moment, each followed by its partitions. The first call may take the time
     /// to look for them.
     fn volumes(&self) -> Vec<Volume>;
+
+    /// The folders of the host's at this moment.
+    fn shares(&self) -> Vec<Arc<dyn Folder>>;
 
     /// The phyrs behind a virtual range.
     fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError>;

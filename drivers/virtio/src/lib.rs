@@ -21,7 +21,7 @@
 //! 2. `ring`, `chain`: the virtqueue, `split` or `packed`, which keeps a trusted copy of everything that
 //!    it must not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`] and [`balloon`].
+//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`] and [`share`].
 //!
 //! # Rules
 //!
@@ -65,6 +65,7 @@ mod platform;
 pub mod pmem;
 mod ring;
 pub mod rng;
+pub mod share;
 mod split;
 #[cfg(test)]
 mod split_tests;

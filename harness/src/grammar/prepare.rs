@@ -8,8 +8,15 @@ use vm_test::pattern;
 use super::Needs;
 use crate::disk;
 use crate::machine::{
-    Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Protocol, Wire,
+    Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Protocol, SHARED_FILE,
+    Share, Wire,
 };
+
+/// Bytes of the file of a share: of several messages, and no round number.
+const SHARED: usize = (5 << 20) + 1234;
+
+/// Files in its folder of many.
+const MANY: u32 = 600;
 
 /// Bytes that a source of entropy has.
 const ENTROPY: usize = 4 << 20;
@@ -69,6 +76,15 @@ impl Needs {
             pattern::fill(seed, 0, &mut bytes);
             std::fs::write(&file, bytes)?;
             machine.stores.entropy = Some(file);
+        }
+        if let Some(asks_iommu) = self.share {
+            let folder = folder.join("share");
+            fill_share(&folder, seed)?;
+            machine.shares.push(Share {
+                folder,
+                name: "share".to_owned(),
+                asks_iommu,
+            });
         }
         machine.stores.display = self.display;
         machine.stores.hole = self.hole;
@@ -130,6 +146,28 @@ impl Needs {
         }
         Ok(machine)
     }
+}
+
+/// Makes a folder to be shared: the file of the pattern, folders, many files, and links, one of which leads out.
+fn fill_share(folder: &Path, seed: u64) -> Result<()> {
+    use std::os::unix::fs::symlink;
+    std::fs::create_dir_all(folder.join("many"))?;
+    std::fs::create_dir_all(folder.join("a/b/c"))?;
+    let mut bytes = vec![0; SHARED];
+    pattern::fill(seed, 0, &mut bytes);
+    std::fs::write(folder.join(SHARED_FILE), bytes)?;
+    std::fs::write(folder.join("a/b/c/leaf"), "leaf\n")?;
+    std::fs::write(folder.join("odd name, with a comma"), "odd\n")?;
+    for number in 0..MANY {
+        std::fs::write(folder.join(format!("many/file {number:04}")), "")?;
+    }
+    symlink("b/c/leaf", folder.join("a/link"))?;
+    symlink("/a/b", folder.join("absolute"))?;
+    // Beside the folder is the test's own.
+    std::fs::write(folder.with_file_name("outside"), "not shared\n")?;
+    symlink(folder.with_file_name("outside"), folder.join("out"))?;
+    symlink("../outside", folder.join("up"))?;
+    Ok(())
 }
 
 /// A port of the loopback address that nobody has at this moment.

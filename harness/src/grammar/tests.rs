@@ -40,6 +40,10 @@ fn the_words_about_other_devices_are_understood() {
     let needs = Needs::parse("edu,virtio-iommu").unwrap();
     assert_eq!((needs.disks, needs.iommu), (0, None));
     assert_eq!(needs.devices, ["virtio-iommu-pci", "edu"]);
+    let needs = Needs::parse("share").unwrap();
+    assert_eq!((needs.disks, needs.share), (0, Some(false)));
+    assert_eq!(Needs::parse("share=iommu").unwrap().share, Some(true));
+    assert!(Needs::parse("share=x").is_err());
     let needs = Needs::parse("entropy,balloon").unwrap();
     assert_eq!((needs.disks, needs.entropy), (0, true));
     let reporting = "virtio-balloon-pci,free-page-reporting=on";

@@ -57,6 +57,7 @@ impl Needs {
                 .devices
                 .push("virtio-balloon-pci,free-page-reporting=on"),
             "entropy" => self.entropy = true,
+            "share" => self.share = Some(false),
             "edu" => self.devices.push("edu"),
             "nic" => self.cards = self.cards.max(1),
             "user-net" => self.take_user_card(""),
@@ -100,6 +101,7 @@ impl Needs {
             ("cpu-without", value) => self.without = value.split('+').map(str::to_owned).collect(),
             ("nics", value) => return Ok(set(&mut self.cards, value, 1..=4)),
             ("nic", value) => self.take_card(value),
+            ("share", "iommu") => self.share = Some(true),
             ("user-net", value) => self.take_user_card(value),
             ("disks", value) => return Ok(set(&mut self.disks, value, 1..=8)),
             ("spares", value) => {

@@ -86,6 +86,23 @@ fn a_board_without_pci_has_its_devices_in_windows_one_after_the_other() {
 }
 
 #[test]
+fn a_shared_folder_may_have_any_name() {
+    let mut machine = Machine::new("k.elf");
+    machine.shares.push(Share {
+        folder: "/a b,c/d".into(),
+        name: "share".into(),
+        asks_iommu: true,
+    });
+    let line = line(&machine);
+    for part in [
+        "-fsdev 'local,id=folder0,security_model=none,readonly=on,multidevs=remap,path=/a b,,c/d'",
+        "virtio-9p-pci,id=share0,fsdev=folder0,mount_tag=share,disable-legacy=on,iommu_platform=on",
+    ] {
+        assert!(line.contains(part), "`{part}` is missing in {line}");
+    }
+}
+
+#[test]
 fn namespaces_have_disks_counted_over_all_controllers() {
     let mut machine = Machine::new("k.elf");
     let mut first = Nvme::of(vec![Namespace::new("a"), Namespace::new("b")]);

@@ -16,7 +16,7 @@ const BOUNCE: u64 = 64 << 10;
 static DIRECT: AtomicU64 = AtomicU64::new(0);
 static COPIED: AtomicU64 = AtomicU64::new(0);
 
-/// Bytes that [`read_at`], [`load`] and [`fetch`] have delivered since boot.
+/// Bytes that [`read_at`], [`load`] and [`fetch`] have delivered since boot, and shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// By DMA into their destination.
@@ -31,6 +31,11 @@ pub fn counters() -> Counters {
         direct: DIRECT.load(Ordering::Relaxed),
         copied: COPIED.load(Ordering::Relaxed),
     }
+}
+
+/// So many bytes have come by DMA into their destination in another way.
+pub(crate) fn count_direct(bytes: u64) {
+    DIRECT.fetch_add(bytes, Ordering::Relaxed);
 }
 
 /// The parts of a read: a cut block, whole blocks, a cut block. Lengths in bytes.

@@ -42,6 +42,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use bytes::count_direct;
 pub use bytes::{Counters, counters, fetch, load, read_at};
 pub use error::BlockError;
 pub use future::{Execution, Failed, Performing, Transferring};

@@ -1,4 +1,4 @@
-//! Devices that help the kernel: sources of entropy, and memory balloons.
+//! Devices that help the kernel: sources of entropy, memory balloons, and folders of the host's.
 //!
 //! What is there at boot is brought up before any task runs, and the first entropy goes into the kernel's
 //! [random numbers](crate::random). One task follows what comes and goes later. A balloon does nothing until somebody
@@ -6,6 +6,7 @@
 
 use super::virtio::balloon::{self, Balloon};
 use super::virtio::entropy::{self, Entropy, SEED};
+use super::virtio::share::{self, Share};
 use super::virtio::{Location, ProbeError, window};
 use crate::block::blocking::wait;
 use crate::lock::Mutex;
@@ -28,6 +29,9 @@ static SOURCES: Mutex<Vec<Arc<Entropy>>> = Mutex::new(Vec::new());
 /// The balloons in use.
 static BALLOONS: Mutex<Vec<Arc<Balloon>>> = Mutex::new(Vec::new());
 
+/// The shares in use.
+static SHARES: Mutex<Vec<Arc<Share>>> = Mutex::new(Vec::new());
+
 /// The sources of entropy that there are at this moment.
 pub fn sources() -> Vec<Arc<Entropy>> {
     SOURCES.lock().clone()
@@ -36,6 +40,11 @@ pub fn sources() -> Vec<Arc<Entropy>> {
 /// The balloons that there are at this moment.
 pub fn balloons() -> Vec<Arc<Balloon>> {
     BALLOONS.lock().clone()
+}
+
+/// The folders of the host's that there are at this moment.
+pub fn shares() -> Vec<Arc<Share>> {
+    SHARES.lock().clone()
 }
 
 /// Brings up what is there, and begins to follow the others.
@@ -81,7 +90,9 @@ async fn take_source(location: Location, source: Result<Arc<Entropy>, ProbeError
 
 fn concerns_us(event: &Event) -> bool {
     match event {
-        Event::Arrived(function) => entropy::is_it(function) || balloon::is_it(function),
+        Event::Arrived(function) => {
+            entropy::is_it(function) || balloon::is_it(function) || share::is_it(function)
+        }
         Event::Leaving(_) | Event::Removed(_) => true,
     }
 }
@@ -107,6 +118,14 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
                 }
             }
         }
+        Event::Arrived(function) if share::is_it(&function) => {
+            match share::probe(tree.owners(), &function).await {
+                Ok(share) => SHARES.lock().push(share),
+                Err(error) => {
+                    println!("the share at {} is not used: {error}", function.address);
+                }
+            }
+        }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address).await,
     }
@@ -120,6 +139,10 @@ async fn leave(address: PciAddress) {
     let balloon = take(&BALLOONS, |balloon| balloon.address() == address);
     if let Some(balloon) = balloon {
         balloon.leave().await;
+    }
+    let share = take(&SHARES, |share| share.address() == address);
+    if let Some(share) = share {
+        share.leave();
     }
 }
 

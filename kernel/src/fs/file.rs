@@ -1,7 +1,9 @@
 //! An open file.
 
-use super::layout::MappedFile;
-use super::{Ext4Error, Reader, Timestamp};
+use super::layout::{MappedFile, zeros};
+use super::{Ext4Error, Read, Reader, SharedFile};
+use crate::block::blocking::wait;
+use crate::dma::{Owner, lend_mut};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -9,7 +11,8 @@ use core::ops::Range;
 /// An open file, which can be read from any position.
 pub struct File {
     data: Data,
-    modified: Timestamp,
+    /// Seconds since 1970 began, and nanoseconds.
+    modified: (i64, u32),
 }
 
 /// Bytes of a file that lie together.
@@ -27,6 +30,8 @@ enum Data {
     Mapped(Reader, MappedFile),
     /// `ext4-view` copies it block by block.
     Viewed(Box<ext4_view::File>),
+    /// It is the host's.
+    Shared(Box<SharedFile>),
 }
 
 impl File {
@@ -39,22 +44,31 @@ impl File {
     }
 
     pub(super) fn viewed(file: ext4_view::File) -> Self {
+        let modified = file.metadata().modified();
         Self {
-            modified: file.metadata().modified(),
+            modified: (modified.seconds(), modified.nanoseconds()),
             data: Data::Viewed(Box::new(file)),
         }
     }
 
-    /// When its content was changed for the last time.
-    pub fn modified(&self) -> Timestamp {
+    pub(super) fn shared(file: SharedFile) -> Self {
+        Self {
+            modified: file.facts().modified,
+            data: Data::Shared(Box::new(file)),
+        }
+    }
+
+    /// When its content was changed for the last time: whole seconds since 1970 began, and nanoseconds.
+    pub fn modified(&self) -> (i64, u32) {
         self.modified
     }
 
-    /// Its bytes.
+    /// Its bytes; of a file of the host's, when it was opened.
     pub fn len(&self) -> u64 {
         match &self.data {
             Data::Mapped(_, file) => file.len(),
             Data::Viewed(file) => file.metadata().len(),
+            Data::Shared(file) => file.facts().len,
         }
     }
 
@@ -66,7 +80,12 @@ impl File {
     /// Whether its data goes by DMA into the reader's memory, as far as whole blocks of the device
     /// are asked for and the memory can be reached.
     pub fn is_direct(&self) -> bool {
-        matches!(self.data, Data::Mapped(..))
+        matches!(self.data, Data::Mapped(..) | Data::Shared(_))
+    }
+
+    /// Whether it is in a folder of the host's.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.data, Data::Shared(_))
     }
 
     /// Where these bytes are on the device of the file system, in order and in bytes, so that they can be read into
@@ -75,7 +94,7 @@ impl File {
     pub fn stretches(&self, bytes: Range<u64>) -> Option<Vec<Range<u64>>> {
         match &self.data {
             Data::Mapped(_, file) => file.stretches(bytes),
-            Data::Viewed(_) => None,
+            Data::Viewed(_) | Data::Shared(_) => None,
         }
     }
 
@@ -84,7 +103,16 @@ impl File {
     pub fn piece_at(&self, position: u64) -> Option<Piece> {
         match &self.data {
             Data::Mapped(_, file) => file.piece_at(position),
-            Data::Viewed(_) => None,
+            Data::Viewed(_) | Data::Shared(_) => None,
+        }
+    }
+
+    /// Reads the bytes from `position` on into memory of any kind, at any byte of it. `None` if the file cannot be
+    /// read like that: those on a disk are where their [stretches](Self::stretches) are.
+    pub fn read_into(&self, position: u64, memory: impl Owner) -> Option<Read> {
+        match &self.data {
+            Data::Shared(file) => Some(wait(file.read(position, memory))),
+            Data::Mapped(..) | Data::Viewed(_) => None,
         }
     }
 
@@ -108,6 +136,40 @@ impl File {
                 }
                 Ok(filled)
             }
+            Data::Shared(file) => {
+                lend_mut(into, |memory| match wait(file.read(position, memory)) {
+                    Ok((memory, filled)) => (Some(memory), Ok(filled)),
+                    Err((error, memory)) => (memory, Err(error)),
+                })
+            }
+        }
+    }
+
+    /// Reads it piece by piece; `visit` gets each piece in order, and ends the reading by an error. Returns how many
+    /// bytes that were.
+    pub fn read_pieces<E: From<Ext4Error>>(
+        mut self,
+        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        /// Large enough for a device to be busy with each, and what small machines have, too.
+        const PIECES: [u64; 2] = [1 << 20, 64 << 10];
+        // A file of the host's may have grown meanwhile, or not say how long it is.
+        let len = match self.data {
+            Data::Shared(_) => self.len().max(PIECES[1]),
+            _ => self.len(),
+        };
+        // Any allocation is aligned enough for a device; whole blocks go straight into it.
+        let [large, small] = PIECES.map(|piece| len.min(piece) as usize);
+        let buffer = zeros(large).or_else(|_| zeros(small));
+        let mut buffer = buffer.map_err(Ext4Error::from)?;
+        let mut total = 0;
+        loop {
+            let filled = self.read_at(total, &mut buffer)?;
+            if filled == 0 {
+                return Ok(total);
+            }
+            visit(&buffer[..filled])?;
+            total += filled as u64;
         }
     }
 }

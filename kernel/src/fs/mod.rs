@@ -1,4 +1,4 @@
-//! File systems: ext4, read through block requests.
+//! File systems: ext4, read through block requests, and folders of the host's.
 //!
 //! The `ext4-view` crate knows the format: it checks a file system, follows paths, lists
 //! directories. It hands on copies of data, though. So where a file's data lies on the disk is found
@@ -7,25 +7,35 @@
 //! `ext4-view` reads.
 //!
 //! Both call functions that wait for the disk, which tasks cannot. For these there is [`Deferred`].
+//!
+//! A folder of the host's is [`Folder`], and needs none of this: what is asked of it is asked of the host. [`Files`] is one
+//! or the other.
 
 mod deferred;
+mod facts;
 mod file;
+mod files;
 mod layout;
+mod shared;
 
 pub use deferred::Deferred;
+pub use facts::{Facts, Listed};
 pub use file::{File, Piece};
+pub use files::Files;
 pub use layout::Corrupt;
+pub use shared::{Asked, Bytes, Folder, Read, SharedFile};
 
 use crate::block::{BlockDevice, load, read_at};
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
 use deferred::Known;
-use layout::{Layout, ReadError, Source, zeros};
+use layout::{Layout, ReadError, Source};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read};
 
-pub use ext4_view::{DirEntry, Ext4Error as Error, FileType, Metadata, Path, PathBuf, Timestamp};
+pub use ext4_view::{DirEntry, Ext4Error as Error, FileType, Metadata, Path, PathBuf};
+pub use virtio::share::Links;
 
 /// Where the superblock lies, and where in it the magic number (ext4 disk layout, "The Super Block").
 const SUPERBLOCK: u64 = 1024;
@@ -148,23 +158,8 @@ impl FileSystem {
     pub fn read_pieces<E: From<Ext4Error>>(
         &self,
         path: impl AsRef<[u8]>,
-        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+        visit: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<u64, E> {
-        /// Large enough for a device to be busy with each, and what small machines have, too.
-        const PIECES: [u64; 2] = [1 << 20, 64 << 10];
-        let mut file = self.open(path)?;
-        // Any allocation is aligned enough for a device; whole blocks go straight into it.
-        let [large, small] = PIECES.map(|piece| file.len().min(piece) as usize);
-        let buffer = zeros(large).or_else(|_| zeros(small));
-        let mut buffer = buffer.map_err(Ext4Error::from)?;
-        let mut total = 0;
-        loop {
-            let filled = file.read_at(total, &mut buffer)?;
-            if filled == 0 {
-                return Ok(total);
-            }
-            visit(&buffer[..filled])?;
-            total += filled as u64;
-        }
+        self.open(path)?.read_pieces(visit)
     }
 }

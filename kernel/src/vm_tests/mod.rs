@@ -42,6 +42,7 @@ mod protection;
 mod replug;
 mod ring3;
 mod sgl;
+mod share;
 mod sharing;
 mod shootdown;
 mod slow_disks;

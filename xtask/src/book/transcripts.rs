@@ -168,11 +168,11 @@ impl Transcript {
             }
             Source::Script(script) => script.make()?,
             Source::Typed(lines) => {
-                let words = [&["run", "--share", DISK], &MACHINE[..]].concat();
+                let words = [&["run", "--copy", DISK], &MACHINE[..]].concat();
                 let told = run(&words, Some(lines))?;
                 ensure!(told.success, "the session fails: {}{}", told.out, told.err);
                 let said = saying(&told.err);
-                format!("$ cargo xtask run --share {DISK}\n{said}{}", told.out)
+                format!("$ cargo xtask run --copy {DISK}\n{said}{}", told.out)
             }
             Source::Example(package, name) => {
                 let words = ["run", "--quiet", "--package", package, "--example", name];
@@ -194,7 +194,7 @@ impl Script {
             succeeds,
         } = self;
         let words = [
-            &["run", "--share", DISK],
+            &["run", "--copy", DISK],
             &MACHINE[..],
             arguments,
             &["--exec", commands],
@@ -208,7 +208,7 @@ impl Script {
             told.out,
             told.err
         );
-        let mut shown = format!("$ cargo xtask run --share {DISK}");
+        let mut shown = format!("$ cargo xtask run --copy {DISK}");
         for word in *arguments {
             shown += &format!(" {word}");
         }

@@ -60,7 +60,7 @@ fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
     let mut bytes = vec![0; LEN];
     pattern::fill(7, 0, &mut bytes);
     fs::write(content.join("large.bin"), &bytes).expect("the folder can be written");
-    let machine = Served::start(&["--share", text(&content)]);
+    let machine = Served::start(&["--copy", text(&content)]);
     let copied = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
     // Finding the file reads what leads to it; after that, its data is all that is read.
     let (head, _) = machine.get("/files/large.bin", "Range: bytes=0-0\r\n");
@@ -93,6 +93,55 @@ fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
         memory.iter().any(|range| range["kind"] == "free"),
         "{memory:?}"
     );
+    machine.end();
+}
+
+#[test]
+fn a_folder_of_the_host_is_served_as_it_is_at_that_moment_and_nobody_copies_it() {
+    const LEN: usize = 3_000_001;
+    let folder = Folder::new();
+    let content = folder.file("content");
+    fs::create_dir(&content).expect("the folder can be written");
+    let mut bytes = vec![0; LEN];
+    pattern::fill(7, 0, &mut bytes);
+    fs::write(content.join("large.bin"), &bytes).expect("the folder can be written");
+    folder.write("secret", "not shared\n");
+    std::os::unix::fs::symlink("../secret", content.join("up")).expect("it is ours");
+    let machine = Served::start(&["--copy", text(&content)]);
+    let copied = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
+    let direct = machine.counter("phyros_delivered_bytes_total{way=\"direct\"}");
+    let written = machine.counter("phyros_network_bytes_total{way=\"copied\"}");
+    let (head, body) = machine.get("/files/large.bin", "");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert!(body == bytes);
+    let (_, part) = machine.get("/files/large.bin", "Range: bytes=1000001-2000000\r\n");
+    assert!(part == bytes[1_000_001..=2_000_000]);
+    let after = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
+    assert_eq!(after, copied, "the CPU has copied data of the file");
+    let after = machine.counter("phyros_delivered_bytes_total{way=\"direct\"}");
+    assert_eq!(after - direct, LEN as u64 + 1_000_000);
+    let writes = machine.counter("phyros_network_bytes_total{way=\"copied\"}") - written;
+    assert!(writes < 100_000, "the CPU has copied {writes} bytes");
+    fs::write(content.join("large.bin"), "short\n").expect("the folder can be written");
+    let (_, body) = machine.get("/files/large.bin", "");
+    assert_eq!(body, b"short\n");
+    let (head, list) = machine.get("/files/", "");
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    let list = String::from_utf8_lossy(&list).into_owned();
+    assert!(
+        list.contains("large.bin") && !list.contains("secret"),
+        "{list}"
+    );
+    for path in [
+        "/files/up",
+        "/files/../secret",
+        "/files/%2e%2e/secret",
+        "/files/no",
+    ] {
+        let (head, body) = machine.get(path, "");
+        assert!(head.starts_with("HTTP/1.1 4"), "{path}: {head}");
+        assert!(!String::from_utf8_lossy(&body).contains("not shared"));
+    }
     machine.end();
 }
 

@@ -14,6 +14,7 @@ mod machines;
 mod microvm;
 mod network;
 mod served;
+mod share;
 mod shell;
 mod support;
 mod tools;

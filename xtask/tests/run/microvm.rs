@@ -29,7 +29,7 @@ fn serves(machine: &str) {
     pattern::fill(11, 0, &mut expected);
     let disk = folder.write("disk", &expected);
     let arguments = ["--machine", machine, "--memory", "32M", "--nbd-write"];
-    let disks = ["--disk", text(&disk), "--share", &shared];
+    let disks = ["--disk", text(&disk), "--copy", &shared];
     let served = Served::start(&[&arguments[..], &disks].concat());
     let (head, body) = served.get("/files/large.bin", "");
     assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
@@ -63,7 +63,7 @@ fn a_board_without_tables_serves_files_and_a_disk() {
 fn serves_with(machine: &str, memory: &str) {
     let folder = Folder::new();
     let (shared, file) = content(&folder);
-    let served = Served::start(&["--machine", machine, "--memory", memory, "--share", &shared]);
+    let served = Served::start(&["--machine", machine, "--memory", memory, "--copy", &shared]);
     for _ in 0..3 {
         let (head, body) = served.get("/files/large.bin", "");
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");

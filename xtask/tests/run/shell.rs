@@ -35,7 +35,7 @@ fn an_unknown_command_is_a_failure_that_names_it() {
 }
 
 #[test]
-fn a_shared_folder_is_read_byte_by_byte() {
+fn a_folder_is_read_byte_by_byte_shared_or_copied() {
     let folder = Folder::new();
     // Larger than one transfer of any limit, and no whole number of blocks.
     let mut bytes = vec![0; (3 << 20) + 1234];
@@ -44,17 +44,19 @@ fn a_shared_folder_is_read_byte_by_byte() {
     folder.write("small.txt", "seventeen is a prime number\n");
     std::fs::create_dir(folder.file("inner")).expect("the folder can be written");
     folder.write("inner/empty", "");
-    let share = text(folder.path());
-    run(&[
-        "--share",
-        share,
-        "--exec",
-        "ls /inner; cat /small.txt; sha256sum /large.bin /inner/empty",
-    ])
-    .ok()
-    .shows("seventeen is a prime number")
-    .shows(&sha256(&bytes))
-    .shows(&sha256(b""));
+    let path = text(folder.path());
+    for way in ["--share", "--copy"] {
+        run(&[
+            way,
+            path,
+            "--exec",
+            "ls /inner; cat /small.txt; sha256sum /large.bin /inner/empty",
+        ])
+        .ok()
+        .shows("seventeen is a prime number")
+        .shows(&sha256(&bytes))
+        .shows(&sha256(b""));
+    }
 }
 
 #[test]

@@ -50,6 +50,9 @@ fn mistakes_on_the_command_line_are_named() {
     run(&["--share", "/no/such/folder"])
         .failed()
         .says("/no/such/folder");
+    run(&["--copy", "/no/such/folder"])
+        .failed()
+        .says("/no/such/folder");
     run(&["--memory", "lots"])
         .failed()
         .says("`lots` is no size");

@@ -33,7 +33,7 @@ fn files_and_disks_are_intact_where_frames_get_lost() {
     let machine = Served::start(&[
         "--net",
         "lossy",
-        "--share",
+        "--copy",
         text(&shared),
         "--disk",
         text(&disk),

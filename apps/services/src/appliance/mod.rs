@@ -5,7 +5,7 @@
 //! | `/` | the machine, drawn: who has which physical memory, queues, throughput |
 //! | `/api/state` | the same, for programs |
 //! | `/metrics` | counters, for Prometheus |
-//! | `/files/` | the file system that was named, or the first there is |
+//! | `/files/` | the file system that was named, or the first there is; without any, the first folder of the host's |
 //! | `/disk/` | every disk and partition, and `/disk/NAME` is its bytes |
 //!
 //! What a machine is like, the [`View`](view::View) says. In the machine the kernel answers; in tests

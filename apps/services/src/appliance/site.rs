@@ -4,6 +4,7 @@ use super::view::{View, Volume};
 use super::{json, metrics};
 use crate::http::files::{self, DiskSource, FileSource};
 use crate::http::path::Path;
+use crate::http::shared::{self, SharedSource};
 use crate::http::{self, Entry, Found, Resource, Site, Source, Trouble, kind};
 use crate::nbd::{self, Export, Exports};
 use alloc::borrow::Cow;
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use kernel::block::BlockError;
 use kernel::dma::Memory;
+use kernel::fs::Folder;
 
 /// The page that draws the machine.
 const PAGE: &str = include_str!("page.html");
@@ -40,6 +42,8 @@ struct Mounted {
 pub enum AnySource {
     /// A file.
     File(FileSource),
+    /// A file of the host's.
+    Shared(SharedSource),
     /// A disk.
     Disk(DiskSource),
 }
@@ -102,12 +106,23 @@ impl<V: View, E: Exports> Appliance<V, E> {
     }
 
     async fn file(&self, path: &Path) -> Result<Found<AnySource>, Trouble> {
-        let found = self.volume()?.find(path).await?;
-        Ok(match found {
-            Found::Resource(resource) => Found::Resource(wrap(resource, AnySource::File)),
-            Found::Folder(entries) => Found::Folder(entries),
-            Found::Page { kind, bytes } => Found::Page { kind, bytes },
-        })
+        match (self.volume(), self.share()) {
+            (Err(_), Some(share)) => {
+                let found = shared::find(&*share, path).await?;
+                Ok(wrap_found(found, AnySource::Shared))
+            }
+            (volume, _) => Ok(wrap_found(volume?.find(path).await?, AnySource::File)),
+        }
+    }
+
+    /// The folder of the host's below `/files/`, if no disk is.
+    fn share(&self) -> Option<Arc<dyn Folder>> {
+        let shares = self.view.shares();
+        let is_it = |share: &&Arc<dyn Folder>| match &self.root {
+            Some(name) => share.name() == name,
+            None => true,
+        };
+        shares.iter().find(is_it).cloned()
     }
 
     fn disk(&self, path: &Path) -> Result<Found<AnySource>, Trouble> {
@@ -163,6 +178,14 @@ fn page(kind: &'static str, bytes: Cow<'static, [u8]>) -> Result<Found<AnySource
     Ok(Found::Page { kind, bytes })
 }
 
+fn wrap_found<S>(found: Found<S>, with: impl FnOnce(S) -> AnySource) -> Found<AnySource> {
+    match found {
+        Found::Resource(resource) => Found::Resource(wrap(resource, with)),
+        Found::Folder(entries) => Found::Folder(entries),
+        Found::Page { kind, bytes } => Found::Page { kind, bytes },
+    }
+}
+
 fn wrap<S>(resource: Resource<S>, with: impl FnOnce(S) -> AnySource) -> Resource<AnySource> {
     let Resource {
         source,
@@ -184,6 +207,7 @@ impl Source for AnySource {
     async fn fetch(&self, at: u64, most: usize) -> Result<Memory, BlockError> {
         match self {
             Self::File(file) => file.fetch(at, most).await,
+            Self::Shared(file) => file.fetch(at, most).await,
             Self::Disk(disk) => disk.fetch(at, most).await,
         }
     }
@@ -218,6 +242,10 @@ mod tests {
 
         fn volumes(&self) -> Vec<Volume> {
             self.0.clone()
+        }
+
+        fn shares(&self) -> Vec<Arc<dyn Folder>> {
+            Vec::new()
         }
     }
 

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 use kernel::block::BlockDevice;
+use kernel::fs::Folder;
 use phyr::Phyr;
 
 /// A machine, seen from its pages.
@@ -15,6 +16,9 @@ pub trait View {
 
     /// The disks and partitions at this moment.
     fn volumes(&self) -> Vec<Volume>;
+
+    /// The folders of the host's at this moment.
+    fn shares(&self) -> Vec<Arc<dyn Folder>>;
 }
 
 /// A disk or a partition.

@@ -18,7 +18,7 @@ use kernel::memory::frames::Frames;
 /// Most files of a volume that stay open for the next who asks.
 const OPEN: usize = 64;
 /// Most entries of a folder that are shown.
-const ENTRIES: usize = 10_000;
+pub(super) const ENTRIES: usize = 10_000;
 /// What is read at once of a file whose place on the disk is not known.
 const COPIED: usize = 32 << 10;
 
@@ -171,8 +171,13 @@ async fn described(files: &Deferred, entries: &[DirEntry]) -> Result<Vec<Entry>,
         };
         all.extend(files.ask(describe).await?);
     }
-    all.sort_by(|a, b| (!a.is_folder, &a.name).cmp(&(!b.is_folder, &b.name)));
-    Ok(all)
+    Ok(sorted(all))
+}
+
+/// Entries as they are shown: folders first.
+pub(super) fn sorted(mut entries: Vec<Entry>) -> Vec<Entry> {
+    entries.sort_by(|a, b| (!a.is_folder, &a.name).cmp(&(!b.is_folder, &b.name)));
+    entries
 }
 
 fn describe(files: &FileSystem, entry: &DirEntry) -> Result<Entry, Error> {
@@ -195,11 +200,10 @@ fn describe(files: &FileSystem, entry: &DirEntry) -> Result<Entry, Error> {
 }
 
 fn resource(file: FileSource, path: &Path) -> Resource<FileSource> {
-    let (len, modified) = {
+    let (len, (seconds, nanoseconds)) = {
         let file = file.file.borrow();
         (file.len(), file.modified())
     };
-    let (seconds, nanoseconds) = (modified.seconds(), modified.nanoseconds());
     Resource {
         source: file,
         len,
@@ -210,7 +214,7 @@ fn resource(file: FileSource, path: &Path) -> Resource<FileSource> {
 }
 
 /// What to tell a client of a file system's error.
-fn trouble(error: Error) -> Trouble {
+pub(super) fn trouble(error: Error) -> Trouble {
     match error {
         Error::NotFound
         | Error::NotADirectory

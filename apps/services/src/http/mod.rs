@@ -12,7 +12,7 @@
 //! - [`conditional`] and [`range`]: what of it, if anything, the client wants;
 //! - [`date`], [`kind`], [`listing`], [`status`]: the words of an answer;
 //! - [`server`]: one connection, from its first request to its end, and `answer`, what is said to each;
-//! - [`files`]: the files of an ext4 file system, and disks as they are.
+//! - [`files`]: the files of an ext4 file system, and disks as they are; [`shared`]: those of a folder of the host's.
 //!
 //! Up to there, everything is a function over bytes.
 
@@ -27,6 +27,7 @@ pub mod listing;
 pub mod path;
 pub mod range;
 pub mod server;
+pub mod shared;
 pub mod site;
 pub mod status;
 

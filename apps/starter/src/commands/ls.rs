@@ -11,8 +11,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
-use ext4_view::Metadata;
-use kernel::fs::{self, FileSystem, FileType};
+use kernel::fs::{self, FileType, Files};
 
 pub(super) const COMMAND: Command = Command {
     name: "ls",
@@ -46,25 +45,22 @@ struct Facts {
 }
 
 impl Facts {
-    /// What `-l` shows of a file; `target` is asked only if it is a link.
-    fn new<T: AsRef<[u8]>>(
-        metadata: &Metadata,
-        target: impl FnOnce() -> core::result::Result<T, fs::Error>,
-    ) -> core::result::Result<Self, fs::Error> {
-        let has_target = metadata.is_symlink() && metadata.len() <= LONGEST_TARGET;
+    /// What `-l` shows of what is at a path; of a link, where it leads, too.
+    fn new(files: &Files, path: &[u8]) -> core::result::Result<Self, fs::Error> {
+        let known = files.own_facts(path)?;
+        let has_target = known.file_type == FileType::Symlink && known.len <= LONGEST_TARGET;
         Ok(Self {
             mode: Mode {
-                file_type: metadata.file_type(),
-                bits: metadata.mode(),
+                file_type: known.file_type,
+                bits: known.mode,
             },
-            owner: metadata.uid(),
-            group: metadata.gid(),
-            bytes: metadata.len(),
-            changed: metadata.modified().seconds(),
-            target: if has_target {
-                Some(target()?.as_ref().to_vec())
-            } else {
-                None
+            owner: known.owner,
+            group: known.group,
+            bytes: known.len,
+            changed: known.modified.0,
+            target: match has_target {
+                true => Some(files.link(path)?.as_ref().to_vec()),
+                false => None,
             },
         })
     }
@@ -107,39 +103,31 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
 
 /// Adds what is at a path to the rows, up to the first error.
 fn list(
-    file_system: &FileSystem,
+    files: &Files,
     path: &str,
     is_long: bool,
     rows: &mut Vec<Row>,
 ) -> core::result::Result<(), fs::Error> {
-    let ext4 = file_system.ext4();
-    if !ext4.metadata(path)?.is_dir() {
-        let metadata = ext4.symlink_metadata(path)?;
-        let file_type = metadata.file_type();
-        let facts = || Facts::new(&metadata, || ext4.read_link(path));
-        let facts = is_long.then(facts);
+    let path = path.as_bytes();
+    if files.facts(path)?.file_type != FileType::Directory {
         rows.push(Row {
-            name: path.as_bytes().to_vec(),
-            file_type,
-            facts,
+            name: path.to_vec(),
+            file_type: files.own_facts(path)?.file_type,
+            facts: is_long.then(|| Facts::new(files, path)),
         });
         return Ok(());
     }
-    for entry in ext4.read_dir(path)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == b"." || name == b".." {
-            continue;
-        }
-        let name = name.as_ref().to_vec();
-        let facts = || Facts::new(&entry.metadata()?, || ext4.read_link(&entry.path()));
+    let mut entries = Vec::new();
+    let listed = files.list(path, &mut entries);
+    for entry in entries {
+        let place = [path, b"/", &entry.name].concat();
         rows.push(Row {
-            name,
-            file_type: entry.file_type()?,
-            facts: is_long.then(facts),
+            facts: is_long.then(|| Facts::new(files, &place)),
+            name: entry.name,
+            file_type: entry.file_type,
         });
     }
-    Ok(())
+    listed
 }
 
 fn show(row: &Row, out: &mut dyn Output) -> fmt::Result {

@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 pub(super) const COMMAND: Command = Command {
     name: "lsblk",
     usage: "",
-    about: "list disks and partitions",
+    about: "list disks and partitions, and folders of the host's",
     details: "The last but one column says how paths on the file system begin.\n",
     run,
 };
@@ -31,7 +31,8 @@ pub fn is_partition(volume: &Volume, volumes: &[Volume]) -> bool {
 fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     COMMAND.takes_nothing(arguments)?;
     let volumes = context.system.volumes();
-    if volumes.is_empty() {
+    let shares = context.system.shares();
+    if volumes.is_empty() && shares.is_empty() {
         writeln!(context.out, "no disks")?;
         return Ok(());
     }
@@ -66,6 +67,20 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
             Name(volume.model.as_bytes()),
         );
         writeln!(context.out, "{}", line.trim_end())?;
+    }
+    for (index, share) in shares.iter().enumerate() {
+        let name = share.name();
+        let paths = match index == 0 && root.is_none() {
+            true => "/".to_string(),
+            false => format!("{name}:/"),
+        };
+        writeln!(
+            context.out,
+            "{:<14} {:>11} {:>8}  ro  9p     {paths:<16}  a folder of the host",
+            Name(name.as_bytes()).to_string(),
+            "-",
+            "-",
+        )?;
     }
     Ok(())
 }

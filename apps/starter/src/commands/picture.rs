@@ -3,7 +3,8 @@
 //! The pixels of a bitmap of 32 bits lie in its file as a screen wants them. So the blocks of the file that
 //! have them are read straight into the screen's memory, and the screen is told where in there the first
 //! pixel is. That does where the pixels begin at a multiple of 4 bytes, and the lines come from
-//! top to bottom. Otherwise the CPU copies them, and says so.
+//! top to bottom. Otherwise the CPU copies them, and says so. From a folder of the host's they come straight into the
+//! screen's memory wherever they begin.
 
 use super::{Command, Context};
 use crate::error::{Error, Result};
@@ -54,12 +55,18 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     ))?;
 
     let direct = bitmap.is_direct();
-    let stretches = file.stretches(bitmap.pixels());
-    let (region, start, how) = match stretches.filter(|_| direct) {
-        Some(stretches) => {
+    let stretches = file.stretches(bitmap.pixels()).filter(|_| direct);
+    let alone = "by DMA alone, nothing copied by the CPU";
+    let (region, start, how) = match stretches.zip(volume) {
+        // The host's are had from any byte on.
+        None if file.is_shared() && !bitmap.is_upside_down => {
+            let region = by_message(&file, screen, &bitmap).map_err(|why| wrong(&why))?;
+            (region, 0, alone)
+        }
+        Some((stretches, volume)) => {
             let (region, start) =
                 by_dma(context.system, &volume, screen, &stretches).map_err(|why| wrong(&why))?;
-            (region, start, "by DMA alone, nothing copied by the CPU")
+            (region, start, alone)
         }
         None => {
             let region = by_copy(&mut file, screen, &bitmap).map_err(|why| wrong(&why))?;
@@ -85,21 +92,18 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
     Ok(())
 }
 
-/// The file, and the volume that its file system is on.
+/// The file, and the volume that its file system is on, if it is on one.
 fn open(
     system: &dyn System,
     mounts: &mut Mounts,
     location: &Location,
-) -> core::result::Result<(Volume, File), Error> {
-    let file_system = mounts.get(system, location)?;
-    let file = file_system.open(&location.path);
-    let file = file.map_err(|error| Error::at(location, file_system, error))?;
-    let name = file_system.device().name();
-    let volumes = system.volumes();
-    let volume = volumes
-        .into_iter()
-        .find(|volume| volume.device.name() == name);
-    Ok((volume.ok_or_else(|| Error::NoVolume(name.into()))?, file))
+) -> core::result::Result<(Option<Volume>, File), Error> {
+    let files = mounts.get(system, location)?;
+    let file = files.open(&location.path);
+    let file = file.map_err(|error| Error::at(location, files, error))?;
+    let name = files.name();
+    let mut volumes = system.volumes().into_iter();
+    Ok((volumes.find(|volume| volume.device.name() == name), file))
 }
 
 /// Reads the blocks in which these bytes of a disk are into the screen's memory, one after the other.
@@ -160,6 +164,24 @@ fn by_dma(
     }
     done.map(|region| (region, start))
         .ok_or("it has no pixels".into())
+}
+
+/// Reads a file of the host's straight into the screen's memory.
+fn by_message(
+    file: &File,
+    screen: &Arc<Provider>,
+    bitmap: &Bitmap,
+) -> core::result::Result<Region, String> {
+    let claimed = screen.claim_any(bitmap.bytes(), 4096);
+    let region = claimed.map_err(|error| format!("{}: {error}", screen.name()))?;
+    let read = file.read_into(bitmap.pixels().start, region);
+    let read = read.ok_or("it is not the host's")?;
+    let (memory, filled) = read.map_err(|(error, _)| error.to_string())?;
+    if (filled as u64) < bitmap.bytes() {
+        return Err("it ends before its last pixel".into());
+    }
+    let region = Region::from_memory(memory);
+    region.map_err(|_| "the host has lost the screen's memory".into())
 }
 
 /// Reads line by line into RAM, and copies each line to its place.

@@ -15,6 +15,7 @@ use kernel::drivers::boards;
 use kernel::drivers::display::{Display, Frame};
 use kernel::drivers::helpers;
 use kernel::drivers::virtio::balloon;
+use kernel::fs::Folder;
 use kernel::machine::machine;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::frames::{Frames, with_allocator};
@@ -90,6 +91,13 @@ impl System for Machine {
             has_ext4: found.has_ext4,
         };
         storage::volumes().into_iter().map(volume).collect()
+    }
+
+    fn shares(&self) -> Vec<Arc<dyn Folder>> {
+        let shares = helpers::shares().into_iter();
+        shares
+            .map(|share| Arc::new(share) as Arc<dyn Folder>)
+            .collect()
     }
 
     fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {

@@ -11,6 +11,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use embassy_time::{Duration, with_timeout};
 use kernel::block::{self, BlockDevice};
+use kernel::drivers::helpers;
+use kernel::fs::Folder;
 use kernel::net::stack::{self, Backlog, Connection, Stack};
 use kernel::net::{self, Link};
 use kernel::{executor, exit, power, storage};
@@ -278,6 +280,13 @@ impl View for Live {
             has_ext4: volume.has_ext4,
         };
         storage::volumes_known().into_iter().map(volume).collect()
+    }
+
+    fn shares(&self) -> Vec<Arc<dyn Folder>> {
+        let shares = helpers::shares().into_iter();
+        shares
+            .map(|share| Arc::new(share) as Arc<dyn Folder>)
+            .collect()
     }
 }
 

@@ -405,3 +405,4 @@ mod jobs;
 mod memory;
 mod network;
 mod services;
+mod shares;

@@ -10,6 +10,7 @@ use kernel::block::{
     Request as BlockRequest, Ticket,
 };
 use kernel::executor::Activity;
+use kernel::fs::Folder;
 use kernel::memory::DIRECT_MAP;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{Cache, LeafCount, MapError};
@@ -98,6 +99,7 @@ pub(crate) struct Fake {
     pub(crate) functions: Vec<Function>,
     pub(crate) unplaced: Vec<(PciAddress, Need)>,
     pub(crate) volumes: Vec<Volume>,
+    pub(crate) shares: Vec<Arc<dyn Folder>>,
     pub(crate) allocated: Cell<Option<Phyr>>,
     pub(crate) clock: Cell<Duration>,
     pub(crate) providers: Vec<Arc<Provider>>,
@@ -126,6 +128,7 @@ impl Default for Fake {
             functions: Vec::new(),
             unplaced: Vec::new(),
             volumes: Vec::new(),
+            shares: Vec::new(),
             allocated: Cell::new(None),
             clock: Cell::new(Duration::from_micros(61_234_567)),
             providers: Vec::new(),
@@ -221,6 +224,10 @@ impl System for Fake {
 
     fn volumes(&self) -> Vec<Volume> {
         self.volumes.clone()
+    }
+
+    fn shares(&self) -> Vec<Arc<dyn Folder>> {
+        self.shares.clone()
     }
 
     fn translate(&self, range: VirtRange) -> Result<PhyrList, MapError> {

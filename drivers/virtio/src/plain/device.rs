@@ -115,6 +115,11 @@ impl<P: Platform, T> Plain<P, T> {
         self.state.lock().lanes[lane].most_pieces()
     }
 
+    /// Most chains of this queue that are under way.
+    pub(crate) fn most_chains(&self, lane: usize) -> u16 {
+        self.state.lock().lanes[lane].most_chains()
+    }
+
     /// Sends a chain, and waits until the device is done with it. Dropping that leaves it to the device; what was
     /// kept is [loose](Self::loose) then. Where that is in the way, `settle` gets it.
     pub(crate) async fn ask(
@@ -223,7 +228,7 @@ impl<P: Platform, T> Plain<P, T> {
     }
 
     /// Lets a moment pass, and looks whether the device is well.
-    async fn turn(&self, watch: &mut Watch) -> Result<(), Error> {
+    pub(crate) async fn turn(&self, watch: &mut Watch) -> Result<(), Error> {
         let failure = match watch.turn(&self.platform).await {
             Err(_) => Some(Failure::Timeout(Waiting::Request)),
             Ok(()) => Common(&self.platform).ailment(),

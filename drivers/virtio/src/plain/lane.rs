@@ -72,6 +72,11 @@ impl<M: SharedMemory, T> Lane<M, T> {
         self.pieces
     }
 
+    /// Most chains that are under way.
+    pub(super) fn most_chains(&self) -> u16 {
+        self.slots.len() as u16
+    }
+
     /// Sends a chain, of at least one piece and of no more than fit, or gives back what was to be kept with it, if
     /// all slots are taken. The flag says whether the device has to be notified.
     pub(super) fn send(&mut self, pieces: &Pieces, kept: T) -> Result<(Ticket, bool), T> {

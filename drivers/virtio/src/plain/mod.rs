@@ -12,4 +12,4 @@ mod lane;
 mod pieces;
 
 pub(crate) use device::{Asked, LanePlan, Plain, Plan};
-pub(crate) use pieces::Pieces;
+pub(crate) use pieces::{Most, Pieces};

@@ -22,6 +22,8 @@ impl DeviceKind {
     pub const ENTROPY: Self = Self(4);
     /// A memory balloon.
     pub const BALLOON: Self = Self(5);
+    /// A folder of the host's, by 9P.
+    pub const SHARE: Self = Self(9);
     /// An IOMMU.
     pub const IOMMU: Self = Self(23);
 

@@ -1,4 +1,4 @@
-//! The drivers for disks, network cards, persistent memory, entropy and balloons against a model of a device, which does
+//! The drivers for disks, network cards, persistent memory, entropy, balloons and shared folders against a model of a device, which does
 //! what it should, or what it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
@@ -15,6 +15,7 @@ mod module;
 mod notices;
 mod play;
 mod recovery;
+mod share;
 mod source;
 mod transfers;
 

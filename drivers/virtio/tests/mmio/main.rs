@@ -21,6 +21,8 @@ mod notices;
 mod play;
 #[path = "../disk/recovery.rs"]
 mod recovery;
+#[path = "../disk/share/mod.rs"]
+mod share;
 #[path = "../disk/source.rs"]
 mod source;
 #[path = "../disk/transfers.rs"]

@@ -8,7 +8,8 @@
 //! - `device` is the same as a block device;
 //! - [`module`] is persistent memory;
 //! - `iommu` brings IOMMUs up;
-//! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon.
+//! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon;
+//! - [`share`] is a folder of the host's.
 
 pub mod balloon;
 mod bell;
@@ -21,6 +22,7 @@ pub mod module;
 pub mod net;
 pub mod platform;
 pub mod queue;
+pub mod share;
 pub mod window;
 
 pub use location::Location;
@@ -41,6 +43,7 @@ use core::fmt;
 use drive::{Disk, Drive};
 use phyr::Phyr;
 use platform::VirtioPlatform;
+use virtio::share::ShareError;
 use virtio::transport::mmio::MmioError;
 use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify, shared_memory};
 use window::{Found, HasWire};
@@ -67,6 +70,8 @@ pub enum ProbeError {
     Ram,
     /// The window of registers cannot be mapped.
     Map(MapError),
+    /// What it shares cannot be had.
+    Share(ShareError),
 }
 
 impl fmt::Display for ProbeError {
@@ -79,6 +84,7 @@ impl fmt::Display for ProbeError {
             Self::Window(error) => write!(f, "{error}"),
             Self::Ram => f.write_str("it is RAM"),
             Self::Map(error) => write!(f, "its registers cannot be mapped: {error}"),
+            Self::Share(error) => write!(f, "{error}"),
         }
     }
 }

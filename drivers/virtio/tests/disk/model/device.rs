@@ -4,6 +4,7 @@ use super::bits;
 use super::helpers::Helper;
 use super::ram::Ram;
 use super::rings::{Queue, Reader};
+use super::server::Server;
 use super::wire::Wire;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -49,6 +50,8 @@ pub(crate) enum Part {
     Source,
     /// A memory balloon.
     Balloon,
+    /// A folder of the host's.
+    Share,
 }
 
 /// A virtio disk, or another device.
@@ -61,6 +64,7 @@ pub(crate) struct Device {
     pub(crate) disk: Vec<u8>,
     pub(crate) wire: Wire,
     pub(crate) helper: Helper,
+    pub(crate) server: Server,
     pub(crate) queues: Vec<Queue>,
     /// The device is in the machine, and may reach memory.
     pub(crate) is_present: bool,
@@ -127,6 +131,7 @@ impl Device {
             disk: disk.collect(),
             wire: Wire::default(),
             helper: Helper::default(),
+            server: Server::default(),
             queues: vec![Queue::new(64)],
             is_present: true,
             can_dma: false,

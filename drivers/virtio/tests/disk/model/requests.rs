@@ -15,6 +15,7 @@ impl Device {
             Part::Module => return self.carry_out_flush(pieces),
             Part::Source => return self.give_random(pieces),
             Part::Balloon => return self.take_notice(queue, pieces),
+            Part::Share => return self.reply(pieces),
             Part::Disk | Part::Card => {}
         }
         let (header, rest) = pieces.split_first().expect("a header");
