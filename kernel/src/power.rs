@@ -5,6 +5,8 @@
 //! looks at the bit a few times in a second, which is soon enough for a person.
 
 use crate::machine::machine;
+use crate::memory::is_ram;
+use crate::mmio::RegisterWindow;
 use embassy_time::Timer;
 use x86_64::instructions::port::Port;
 
@@ -17,7 +19,7 @@ const MILLISECONDS: u64 = 200;
 /// Resolves when the power button is pressed; on a machine without one, never.
 pub async fn button() {
     let Some(button) = machine().platform.power_button else {
-        return core::future::pending().await;
+        return button_of_events().await;
     };
     let (mut events, mut enabled) = (
         Port::<u16>::new(button.events),
@@ -35,6 +37,22 @@ pub async fn button() {
             unsafe { events.write(BUTTON) };
             return;
         }
+        Timer::after_millis(MILLISECONDS).await;
+    }
+}
+
+/// The button of a board without fixed registers: a bit in the register of events.
+async fn button_of_events() {
+    const PRESSED: u32 = 1 << 1;
+    let events = machine().platform.events;
+    let Some(events) = events.filter(|events| !is_ram(*events)) else {
+        return core::future::pending().await;
+    };
+    // SAFETY: the firmware says that the register is there, it is no RAM, and nobody else reads it.
+    let Ok(window) = (unsafe { RegisterWindow::map(events) }) else {
+        return core::future::pending().await;
+    };
+    while window.read32(0) & PRESSED == 0 {
         Timer::after_millis(MILLISECONDS).await;
     }
 }

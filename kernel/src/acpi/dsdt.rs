@@ -43,6 +43,16 @@ pub(super) fn read(table: &Table) -> (Vec<Named>, Option<Flaw>) {
     (named, flaw)
 }
 
+/// The register of a board without fixed registers that says what has happened, as QEMU's programs call it (generic event
+/// device, section 5.6.9): 32 bits, which are cleared when they are read.
+pub(super) fn events(table: &Table) -> Option<Phyr> {
+    /// An operation region of this name, in memory, at a constant of 32 bits.
+    const REGION: &[u8] = b"\x5b\x80EREG\x00\x0c";
+    let at = find(table.bytes(), REGION)?;
+    let start = table.fields().u32(at + REGION.len()).ok()?;
+    Phyr::new(PhysAddr::new(start.into()), 4).ok()
+}
+
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|part| part == wanted)
 }
@@ -149,6 +159,16 @@ mod tests {
         let (found, flaw) = read(&table(&program));
         assert_eq!(found, [named(0xfeb0_0000, 24)]);
         assert_eq!(flaw, Some(Flaw::Truncated));
+    }
+
+    #[test]
+    fn the_register_of_events_is_where_the_program_says() {
+        let program = b"\x5b\x80EREG\x00\x0c\x00\x00\xa0\xfe\x0a\x04\x5b\x81\x0bEREG";
+        let expected = Phyr::new(PhysAddr::new(0xfea0_0000), 4).expect("a range");
+        assert_eq!(events(&table(program)), Some(expected));
+        for len in 0..12 {
+            assert_eq!(events(&table(&program[..len])), None);
+        }
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub struct Platform {
     pub pm_timer: Option<PmTimer>,
     /// The power button.
     pub power_button: Option<PowerButton>,
+    /// The register of events, on a board without fixed registers.
+    pub events: Option<Phyr>,
     /// The IOMMUs.
     pub remapping: Vec<RemappingUnit>,
     /// The IOMMUs that are virtio devices.
@@ -177,6 +179,7 @@ impl Platform {
             Ok(table) => {
                 let (named, flaw) = dsdt::read(&table);
                 self.virtio = named;
+                self.events = dsdt::events(&table);
                 flaw
             }
             Err(flaw) => Some(flaw),

@@ -86,9 +86,27 @@ impl Served {
 
     /// Sends it a signal, and waits for its end.
     pub(crate) fn end(mut self) {
+        self.signal();
+        self.wait();
+    }
+
+    /// The same for a machine without a power button: the second signal ends QEMU.
+    pub(crate) fn end_without_button(mut self) {
+        self.signal();
+        while self.child.try_wait().expect("it is our child").is_none() {
+            self.signal();
+            std::thread::yield_now();
+        }
+        self.wait();
+    }
+
+    fn signal(&self) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status();
         assert!(sent.expect("there is a `kill`").success());
+    }
+
+    fn wait(&mut self) {
         let status = self.child.wait().expect("it ends");
         let mut said = String::new();
         let stderr = self.child.stderr.as_mut().expect("it was asked for");
