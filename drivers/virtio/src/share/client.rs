@@ -16,6 +16,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use phyr::DmaRange;
 
 /// The only queue.
 const QUEUE: u16 = 0;
@@ -339,10 +340,12 @@ impl<P: Platform, D: Memory> Client<P, D> {
         let request = rooms.request(room, message);
         let reply = rooms.reply(room, before_data as u32);
         let mut pieces = Pieces::none();
-        for (range, access) in [(request, Access::ToDevice), (reply, Access::FromDevice)] {
-            let pushed = range.is_some_and(|range| pieces.push(range, access).is_ok());
+        let mut put = |place: Option<DmaRange>, access| {
+            let pushed = place.is_some_and(|place| pieces.push(place, access).is_ok());
             debug_assert!(pushed, "a room is as long as it says");
-        }
+        };
+        put(request, Access::ToDevice);
+        put(reply, Access::FromDevice);
         if let Some(Part { data, skip, count }) = part {
             let most = Most {
                 pieces: self.plain.most_pieces(0),
