@@ -26,6 +26,12 @@ use spin::Mutex;
 const HTTP_CONNECTIONS: u64 = 256;
 const NBD_CONNECTIONS: u64 = 32;
 
+/// Most connections of a service that are being opened, and most that wait. Many clients may come at once.
+const BACKLOG: Backlog = Backlog {
+    half_open: 256,
+    waiting: 256,
+};
+
 /// How long an address is waited for.
 const ADDRESS: Duration = Duration::from_secs(15);
 
@@ -182,7 +188,7 @@ fn listen(
     service: Service,
     mut with: impl FnMut(Connection) + 'static,
 ) -> Result<(), String> {
-    let listener = stack.listen(service.port(), Backlog::default());
+    let listener = stack.listen(service.port(), BACKLOG);
     let mut listener = listener.map_err(|error| format!("port {}: {error:?}", service.port()))?;
     executor::spawn(async move {
         while let Ok(connection) = listener.accept().await {
@@ -279,6 +285,7 @@ fn connections() -> Network {
         retransmitted: counters.retransmitted,
         damaged: counters.damaged,
         refused: counters.refused,
+        evicted: counters.evicted,
     }
 }
 
