@@ -1,13 +1,16 @@
 //! Services of the machine, asked from outside, and its disks, looked at afterwards.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use vm_test::pattern;
 
 use crate::nbd::Nbd;
 use crate::served::Served;
-use crate::support::{Folder, text};
+use crate::support::{Folder, finish, text, xtask};
 
 #[test]
 fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
@@ -88,6 +91,27 @@ fn what_is_written_over_the_network_is_on_the_disk_when_the_machine_has_ended() 
 }
 
 #[test]
+fn what_is_said_to_the_echo_comes_back() {
+    const LEN: usize = 200_000;
+    let machine = Served::start(&["--echo", "0"]);
+    let mut stream = machine.connect("echo");
+    let mut said = vec![0; LEN];
+    pattern::fill(12, 0, &mut said);
+    let mut speaker = stream.try_clone().expect("it can be had twice");
+    let heard = thread::scope(|scope| {
+        scope.spawn(|| {
+            speaker.write_all(&said).expect("it listens");
+            speaker.shutdown(Shutdown::Write).expect("it is open");
+        });
+        let mut heard = vec![];
+        stream.read_to_end(&mut heard).expect("it answers");
+        heard
+    });
+    assert!(heard == said);
+    machine.end();
+}
+
+#[test]
 fn a_disk_that_is_not_to_be_written_is_not() {
     let folder = Folder::new();
     let before = vec![0x5a; 1 << 20];
@@ -133,5 +157,31 @@ fn two_hundred_clients_at_once_get_what_they_ask_for() {
         let name = format!("phyros_network_trouble_total{{what=\"{trouble}\"}}");
         assert_eq!(machine.counter(&name), 0, "{trouble}");
     }
+    machine.end();
+}
+
+#[test]
+fn the_page_is_opened_in_a_browser_if_there_is_a_way() {
+    let folder = Folder::new();
+    let nothing = folder.file("nothing");
+    fs::create_dir(&nothing).expect("the folder can be written");
+    let mut command = xtask(&["run", "--http", "0", "--open"]);
+    let outcome = finish(command.env("PATH", &nothing)).failed();
+    outcome.says("`apt-get install xdg-utils`");
+    // Something that writes down what it is to open.
+    let log = folder.file("log");
+    let script = format!(
+        "#!/bin/sh\necho \"$1\" > {0}.new; mv {0}.new {0}\n",
+        text(&log)
+    );
+    let opener = folder.write("xdg-open", script);
+    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let path = std::env::var("PATH").expect("there is one");
+    let machine = Served::start_in(&["--open"], &format!("{}:{path}", text(folder.path())));
+    while !log.exists() {
+        thread::yield_now();
+    }
+    let opened = fs::read_to_string(&log).expect("it is there");
+    assert_eq!(opened.trim(), machine.place("http"));
     machine.end();
 }

@@ -5,6 +5,7 @@
 
 mod appliance;
 mod broken;
+mod clients;
 mod ends;
 mod hotplug;
 mod idle;

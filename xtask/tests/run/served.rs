@@ -16,9 +16,16 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it, and waits until it says that it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        let path = std::env::var("PATH").expect("there is a search path");
+        Self::start_in(arguments, &path)
+    }
+
+    /// The same, with another search path.
+    pub(crate) fn start_in(arguments: &[&str], path: &str) -> Self {
         let first = ["run", "--timeout", "400", "--http", "0", "--nbd", "0"];
         let all = [&first, arguments].concat();
         let mut child = xtask(&all)
+            .env("PATH", path)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

@@ -17,7 +17,7 @@ use kernel::{executor, exit, power, storage};
 use services::appliance::Appliance;
 use services::appliance::view::{Card, Core, Network, State, View, Volume};
 use services::clock::MachineClock;
-use services::{http, iperf, nbd};
+use services::{echo, http, iperf, nbd};
 use shell::commands::phyrs;
 use shell::system::{Service, System};
 use spin::Mutex;
@@ -25,6 +25,7 @@ use spin::Mutex;
 /// Most connections of each service.
 const HTTP_CONNECTIONS: u64 = 256;
 const NBD_CONNECTIONS: u64 = 32;
+const ECHO_CONNECTIONS: u64 = 64;
 
 /// Most connections of a service that are being opened, and most that wait. Many clients may come at once.
 const BACKLOG: Backlog = Backlog {
@@ -44,6 +45,7 @@ struct Running {
     /// Whether clients may change the disks.
     nbd: Option<bool>,
     iperf: Option<Arc<iperf::Counters>>,
+    echo: Option<Arc<echo::Counters>>,
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
@@ -60,6 +62,7 @@ pub(crate) fn start_all(wanted: &[Service]) -> Result<(), String> {
             format!("nbd={}/{}", service.port(), first.unwrap_or_default())
         }
         Service::Iperf => format!("iperf={}", service.port()),
+        Service::Echo => format!("echo={}", service.port()),
     };
     let all: Vec<String> = wanted.iter().map(port).collect();
     vm_test::record::ready(format_args!("{}", all.join(" ")));
@@ -110,6 +113,13 @@ pub(super) fn start(service: Service) -> Result<String, String> {
                 serve_iperf(&stack, server)?;
             }
         }
+        Service::Echo => {
+            if running.echo.is_none() {
+                let counters = Arc::new(echo::Counters::new(ECHO_CONNECTIONS));
+                serve_echo(&stack, counters.clone())?;
+                running.echo = Some(counters);
+            }
+        }
     }
     Ok(tell(service, running))
 }
@@ -142,6 +152,10 @@ fn tell(service: Service, running: &Running) -> String {
                 counters.written_bytes.get()
             )
         }
+        (Service::Echo, ..) => {
+            let bytes = running.echo.as_ref().map(|echo| echo.bytes.get());
+            format!("echo at {at}: {} bytes", bytes.unwrap_or(0))
+        }
         (Service::Iperf, .., Some(counters)) => {
             format!("iperf3 at {at}: {} tests", counters.tests.get())
         }
@@ -173,6 +187,7 @@ fn network() -> Result<Stack, String> {
         http: None,
         nbd: None,
         iperf: None,
+        echo: None,
     });
     Ok(stack)
 }
@@ -235,6 +250,17 @@ fn serve_iperf(stack: &Stack, server: Rc<iperf::Server>) -> Result<(), String> {
         executor::spawn(async move {
             let limits = &iperf::Limits::DEFAULT;
             server.serve(connection, limits, &MachineClock).await
+        })
+        .detach();
+    })
+}
+
+fn serve_echo(stack: &Stack, counters: Arc<echo::Counters>) -> Result<(), String> {
+    listen(stack, Service::Echo, move |connection| {
+        let counters = counters.clone();
+        executor::spawn(async move {
+            // Whoever has gone needs no answer.
+            let _ = echo::serve(connection, &counters, &MachineClock).await;
         })
         .detach();
     })
