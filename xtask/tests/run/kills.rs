@@ -54,8 +54,10 @@ impl Dice {
 /// How a client makes durable what it writes.
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
-    /// By flushes and by FUA, in turns.
-    Both,
+    /// By flushes.
+    Flush,
+    /// Some of it by FUA.
+    Fua,
     /// Not at all.
     Never,
 }
@@ -77,10 +79,9 @@ fn write(client: u64, nbd: &mut Nbd, way: Way, dice: &mut Dice, answers: &Atomic
                 generation,
             },
         );
-        let flags = if way == Way::Both && turn.is_multiple_of(5) {
-            FUA
-        } else {
-            0
+        let flags = match way {
+            Way::Fua if turn.is_multiple_of(3) => FUA,
+            _ => 0,
         };
         let offset = block * BLOCK as u64;
         let Ok(answer) = nbd.try_ask(flags, WRITE, offset, BLOCK as u32, &bytes) else {
@@ -92,7 +93,7 @@ fn write(client: u64, nbd: &mut Nbd, way: Way, dice: &mut Dice, answers: &Atomic
         if flags == FUA {
             entry.lasting = generation;
         }
-        if way == Way::Both && turn.is_multiple_of(7) {
+        if way == Way::Flush && turn.is_multiple_of(7) {
             let Ok(answer) = nbd.try_ask(0, FLUSH, 0, 0, &[]) else {
                 return known;
             };
@@ -173,7 +174,11 @@ fn kills(count: u64) {
         let image = folder.file(&format!("disk{round}"));
         qcow2::create(&image, BLOCKS * BLOCK as u64);
         let after = 30 + Dice(round).below(300) + Dice(round + 1000).below(100);
-        kill(&image, Way::Both, round * 100, after);
+        let way = match round % 2 {
+            0 => Way::Fua,
+            _ => Way::Flush,
+        };
+        kill(&image, way, round * 100, after);
     }
 }
 
