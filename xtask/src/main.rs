@@ -4,6 +4,7 @@
 //! and understand its end.
 
 mod book;
+mod clients;
 mod currency;
 mod demo;
 mod doctor;
@@ -45,6 +46,7 @@ enum Verb {
     Lint(lint::Options),
     Image(image::Options),
     Book(book::Options),
+    Clients(clients::Options),
     Iostress(iostress::Options),
     Mutants(mutants::Options),
     Rows(rows::Options),
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Verb::Lint(options) => lint::run(&options),
         Verb::Image(options) => image::run(&options),
         Verb::Book(options) => book::run(&options),
+        Verb::Clients(options) => clients::run(&options),
         Verb::Iostress(options) => iostress::run(&options),
         Verb::Mutants(options) => mutants::run(&options),
         Verb::Rows(options) => rows::run(&options),

@@ -134,6 +134,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PORT")]
     iperf: Option<u16>,
 
+    /// Send back what comes, at this port of the host; 0 is any
+    #[arg(long, value_name = "PORT")]
+    echo: Option<u16>,
+
+    /// Show the machine's page in the browser when it is there
+    #[arg(long, requires = "http")]
+    open: bool,
+
     /// Put an IOMMU before the devices
     ///
     /// Each then reaches the memory that it was given, and no other. Virtio disks are such that ask it.
@@ -250,7 +258,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let conditions = Conditions { console, limit };
     let ending = match served.is_empty() {
         true => vm::boot(&machine, conditions)?,
-        false => vm::boot_with(&machine, conditions, serve::guide(served)?)?,
+        false => vm::boot_with(&machine, conditions, serve::guide(served, options.open)?)?,
     };
     Ok(ending::explain(&ending, &image, options.exec.is_some()))
 }
@@ -266,6 +274,7 @@ fn wanted(options: &Options) -> Vec<(&'static str, u16)> {
         ("http", options.http),
         (nbd, options.nbd),
         ("iperf", options.iperf),
+        ("echo", options.echo),
     ];
     all.into_iter()
         .filter_map(|(name, port)| Some((name, port?)))
@@ -295,6 +304,9 @@ fn check_inputs(options: &Options) -> Result<()> {
             options.share.is_none(),
             "--share: microvm has no PCI. Use --copy, or --machine q35"
         );
+    }
+    if options.open {
+        serve::check_browser()?;
     }
     options.net.check(!wanted(options).is_empty())
 }

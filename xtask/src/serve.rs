@@ -7,9 +7,11 @@ use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
+use std::{env, thread};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use harness::machine::{Forward, Machine, Protocol};
 use harness::vm::Guide;
 
@@ -19,6 +21,7 @@ const GUEST: &[(&str, u16)] = &[
     ("nbd", 10_809),
     ("nbd-write", 10_809),
     ("iperf", IPERF),
+    ("echo", 7),
 ];
 
 const IPERF: u16 = 5201;
@@ -73,8 +76,44 @@ fn free(port: u16) -> Result<u16> {
     Ok(found)
 }
 
-/// Says where everything is when it is, and presses the power button when somebody wants us to end.
-pub(crate) fn guide(ports: Vec<(u16, u16)>) -> Result<Guide> {
+/// The program that opens what the user likes to open such things with. Debian: xdg-utils.
+const OPENER: &str = "xdg-open";
+
+/// Whether something can be shown in a browser.
+///
+/// # Errors
+/// If not, with what to do about it.
+pub(crate) fn check_browser() -> Result<()> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = env::split_paths(&path).any(|folder| folder.join(OPENER).is_file());
+    ensure!(
+        is_there,
+        "`{OPENER}` is missing, which --open calls: `apt-get install xdg-utils` installs it. \
+         Without --open, a line says where the page is"
+    );
+    Ok(())
+}
+
+/// Shows a page in the browser. The machine goes on whether that goes well or not.
+fn open(page: &str) {
+    let opened = Command::new(OPENER).arg(page).stdin(Stdio::null()).spawn();
+    let told = match opened {
+        // Some stay for as long as their browser does.
+        Ok(mut opener) => thread::spawn(move || match opener.wait() {
+            Ok(status) if status.success() => {}
+            _ => eprintln!("`{OPENER}` has found no browser for the page"),
+        }),
+        Err(error) => {
+            eprintln!("`{OPENER}` cannot be started: {error}");
+            return;
+        }
+    };
+    drop(told);
+}
+
+/// Says where everything is when it is, shows the page to whom wants to see it, and presses the power button when
+/// somebody wants us to end.
+pub(crate) fn guide(ports: Vec<(u16, u16)>, opens: bool) -> Result<Guide> {
     let (sender, end) = mpsc::channel();
     let told = move || {
         // Whoever listens has gone once the machine has ended.
@@ -83,10 +122,16 @@ pub(crate) fn guide(ports: Vec<(u16, u16)>) -> Result<Guide> {
     ctrlc::set_handler(told).context("signals cannot be received")?;
     let ready = Box::new(move |said: &str| {
         // The machine writes to the same place, and may be in the middle of a line.
-        let text = format!("\n{}\n", line(said, &ports));
+        let line = line(said, &ports);
+        let text = format!("\n{line}\n");
         let mut out = std::io::stdout().lock();
         // Nobody may be there to read it.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        drop(out);
+        let mut words = line.split(' ');
+        if opens && let Some(page) = words.find_map(|word| word.strip_prefix("http=")) {
+            open(page);
+        }
     });
     let takes_signals = true;
     Ok(Guide {

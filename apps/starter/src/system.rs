@@ -155,6 +155,8 @@ pub enum Service {
     },
     /// Bytes, for iperf3 to be counted.
     Iperf,
+    /// What comes goes back.
+    Echo,
 }
 
 impl Service {
@@ -164,6 +166,7 @@ impl Service {
             Self::Http => 80,
             Self::Nbd { .. } => 10_809,
             Self::Iperf => 5201,
+            Self::Echo => 7,
         }
     }
 
@@ -177,6 +180,7 @@ impl Service {
             "nbd" => Ok(Self::Nbd { writable: false }),
             "nbd-write" => Ok(Self::Nbd { writable: true }),
             "iperf" => Ok(Self::Iperf),
+            "echo" => Ok(Self::Echo),
             other => Err(other),
         };
         text.split_ascii_whitespace().map(one).collect()
@@ -285,11 +289,12 @@ mod tests {
 
     #[test]
     fn services_are_started_by_their_names() {
-        let all = Service::parse_all("http nbd-write\n iperf");
+        let all = Service::parse_all("http nbd-write\n iperf echo");
         let expected = [
             Service::Http,
             Service::Nbd { writable: true },
             Service::Iperf,
+            Service::Echo,
         ];
         assert_eq!(all.as_deref(), Ok(&expected[..]));
         assert_eq!(Service::parse_all("nbd ftp"), Err("ftp"));

@@ -7,6 +7,7 @@
 //! - No machine outlives its time limit, and none outlives the caller's scope.
 //! - Only the process that was started here is ever killed.
 
+mod backlog;
 pub mod network;
 mod watch;
 mod wires;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::Console;
 use super::watch::Sign;
+use super::{Console, backlog};
 use crate::calls::{Cards, Control, Host, outlasting};
 use crate::machine::{Machine, Memory, escape};
 use crate::qmp::{Monitor, Remote};
@@ -85,6 +85,10 @@ impl Wires {
     ) -> Result<Remote> {
         let records = accept(&self.records.1, qemu)?;
         let mut monitor = Monitor::greet(accept(&self.monitor.1, qemu)?)?;
+        if let Err(error) = backlog::widen(machine, qemu.id()) {
+            // It does without: who comes when others do waits for some seconds.
+            eprintln!("only two clients may connect at the same moment: {error:#}");
+        }
         let disks = machine
             .disks
             .iter()

@@ -2,54 +2,15 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::thread;
 
 use vm_test::pattern;
 
+use crate::nbd::Nbd;
 use crate::served::Served;
-use crate::support::{Folder, text};
-
-/// A client of NBD, in the old way.
-pub(crate) struct Nbd(TcpStream);
-
-impl Nbd {
-    pub(crate) fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {
-        let mut greeting = [0; 18];
-        stream.read_exact(&mut greeting).expect("it greets");
-        let mut ask = vec![0, 0, 0, 3];
-        ask.extend_from_slice(b"IHAVEOPT\0\0\0\x01");
-        ask.extend_from_slice(&(export.len() as u32).to_be_bytes());
-        ask.extend_from_slice(export.as_bytes());
-        stream.write_all(&ask).expect("it listens");
-        let mut begin = [0; 10];
-        stream.read_exact(&mut begin).expect("there is the disk");
-        assert_eq!(begin[..8], bytes.to_be_bytes());
-        Self(stream)
-    }
-
-    pub(crate) fn ask(&mut self, command: u8, offset: u64, len: u32, data: &[u8]) -> u32 {
-        let mut request = vec![0x25, 0x60, 0x95, 0x13, 0, 0, 0, command];
-        request.extend_from_slice(&[7; 8]);
-        request.extend_from_slice(&offset.to_be_bytes());
-        request.extend_from_slice(&len.to_be_bytes());
-        request.extend_from_slice(data);
-        self.0.write_all(&request).expect("it listens");
-        let mut reply = [0; 16];
-        self.0.read_exact(&mut reply).expect("it replies");
-        assert_eq!(
-            (&reply[..4], &reply[8..]),
-            (&[0x67, 0x44, 0x66, 0x98][..], &[7; 8][..])
-        );
-        u32::from_be_bytes(reply[4..8].try_into().expect("four bytes"))
-    }
-
-    pub(crate) fn read(&mut self, offset: u64, len: usize) -> Vec<u8> {
-        assert_eq!(self.ask(0, offset, len as u32, &[]), 0);
-        let mut bytes = vec![0; len];
-        self.0.read_exact(&mut bytes).expect("it sends them");
-        bytes
-    }
-}
+use crate::support::{Folder, finish, text, xtask};
 
 #[test]
 fn files_go_from_the_disk_to_the_wire_and_nobody_copies_them() {
@@ -179,6 +140,27 @@ fn what_is_written_over_the_network_is_on_the_disk_when_the_machine_has_ended() 
 }
 
 #[test]
+fn what_is_said_to_the_echo_comes_back() {
+    const LEN: usize = 200_000;
+    let machine = Served::start(&["--echo", "0"]);
+    let mut stream = machine.connect("echo");
+    let mut said = vec![0; LEN];
+    pattern::fill(12, 0, &mut said);
+    let mut speaker = stream.try_clone().expect("it can be had twice");
+    let heard = thread::scope(|scope| {
+        scope.spawn(|| {
+            speaker.write_all(&said).expect("it listens");
+            speaker.shutdown(Shutdown::Write).expect("it is open");
+        });
+        let mut heard = vec![];
+        stream.read_to_end(&mut heard).expect("it answers");
+        heard
+    });
+    assert!(heard == said);
+    machine.end();
+}
+
+#[test]
 fn a_disk_that_is_not_to_be_written_is_not() {
     let folder = Folder::new();
     let before = vec![0x5a; 1 << 20];
@@ -189,4 +171,66 @@ fn a_disk_that_is_not_to_be_written_is_not() {
     assert!(client.read(0, 1024) == before[..1024]);
     machine.end();
     assert!(fs::read(&disk).expect("the disk is there") == before);
+}
+
+#[test]
+fn two_hundred_clients_at_once_get_what_they_ask_for() {
+    const CLIENTS: usize = 200;
+    const LEN: usize = 20_000;
+    let folder = Folder::new();
+    let content = folder.file("content");
+    fs::create_dir(&content).expect("the folder can be written");
+    let bytes = |number: usize| {
+        let mut bytes = vec![0; LEN + number];
+        pattern::fill(number as u64, 0, &mut bytes);
+        bytes
+    };
+    for number in 0..CLIENTS {
+        let path = content.join(number.to_string());
+        fs::write(path, bytes(number)).expect("the folder can be written");
+    }
+    let machine = Served::start(&["--copy", text(&content)]);
+    thread::scope(|scope| {
+        for number in 0..CLIENTS {
+            let (machine, expected) = (&machine, bytes(number));
+            scope.spawn(move || {
+                let (head, body) = machine.get(&format!("/files/{number}"), "");
+                assert!(head.starts_with("HTTP/1.1 200 "), "{number}: {head}");
+                assert!(body == expected, "{number}: {} bytes", body.len());
+            });
+        }
+    });
+    let good = machine.counter("phyros_http_answers_total{status=\"2xx\"}");
+    assert_eq!(good, CLIENTS as u64);
+    for trouble in ["retransmitted", "refused", "evicted"] {
+        let name = format!("phyros_network_trouble_total{{what=\"{trouble}\"}}");
+        assert_eq!(machine.counter(&name), 0, "{trouble}");
+    }
+    machine.end();
+}
+
+#[test]
+fn the_page_is_opened_in_a_browser_if_there_is_a_way() {
+    let folder = Folder::new();
+    let nothing = folder.file("nothing");
+    fs::create_dir(&nothing).expect("the folder can be written");
+    let mut command = xtask(&["run", "--http", "0", "--open"]);
+    let outcome = finish(command.env("PATH", &nothing)).failed();
+    outcome.says("`apt-get install xdg-utils`");
+    // Something that writes down what it is to open.
+    let log = folder.file("log");
+    let script = format!(
+        "#!/bin/sh\necho \"$1\" > {0}.new; mv {0}.new {0}\n",
+        text(&log)
+    );
+    let opener = folder.write("xdg-open", script);
+    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let path = std::env::var("PATH").expect("there is one");
+    let machine = Served::start_in(&["--open"], &format!("{}:{path}", text(folder.path())));
+    while !log.exists() {
+        thread::yield_now();
+    }
+    let opened = fs::read_to_string(&log).expect("it is there");
+    assert_eq!(opened.trim(), machine.place("http"));
+    machine.end();
 }

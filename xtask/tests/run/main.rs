@@ -5,14 +5,18 @@
 
 mod appliance;
 mod broken;
+mod clients;
 mod ends;
 mod hotplug;
 mod idle;
 mod iperf;
+mod kills;
 mod kinds;
 mod machines;
 mod microvm;
+mod nbd;
 mod network;
+mod qcow2;
 mod served;
 mod share;
 mod shell;

@@ -4,7 +4,7 @@ use std::fs;
 
 use vm_test::pattern;
 
-use crate::appliance::Nbd;
+use crate::nbd::Nbd;
 use crate::served::Served;
 use crate::support::{Folder, run, text};
 

@@ -1,4 +1,4 @@
-//! A machine that does something for others.
+//! A machine that serves, seen from outside.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -16,12 +16,16 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it, and waits until it says that it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let all = [
-            &["run", "--timeout", "200", "--http", "0", "--nbd", "0"],
-            arguments,
-        ]
-        .concat();
+        let path = std::env::var("PATH").expect("there is a search path");
+        Self::start_in(arguments, &path)
+    }
+
+    /// The same, with another search path.
+    pub(crate) fn start_in(arguments: &[&str], path: &str) -> Self {
+        let first = ["run", "--timeout", "400", "--http", "0", "--nbd", "0"];
+        let all = [&first, arguments].concat();
         let mut child = xtask(&all)
+            .env("PATH", path)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -43,15 +47,18 @@ impl Served {
         Self { child, line }
     }
 
-    /// Where a service is.
+    /// Where a service is: what stands behind its name in the line.
+    pub(crate) fn place(&self, service: &str) -> &str {
+        let mut words = self.line.split_whitespace();
+        let place = words.find_map(|word| word.strip_prefix(service)?.strip_prefix('='));
+        place.unwrap_or_else(|| panic!("there is no {service} in: {}", self.line))
+    }
+
+    /// The address of a service.
     pub(crate) fn address(&self, service: &str) -> &str {
-        let (_, rest) = self
-            .line
-            .split_once(&format!(" {service}="))
-            .expect("it is served");
-        let rest = rest.trim_start_matches(&format!("{service}://"));
-        let end = rest.split(['/', ' ', '\n']);
-        end.into_iter().next().expect("there is something")
+        let place = self.place(service);
+        let place = place.split_once("://").map_or(place, |(_, rest)| rest);
+        place.split('/').next().expect("there is something")
     }
 
     pub(crate) fn connect(&self, service: &str) -> TcpStream {
@@ -82,6 +89,17 @@ impl Served {
         let line = page.lines().find_map(|line| line.strip_prefix(name));
         let line = line.unwrap_or_else(|| panic!("there is no {name}:\n{page}"));
         line.trim().parse().expect("it is a number")
+    }
+
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for its end, which somebody has made, and which is no good one.
+    pub(crate) fn gone(mut self) {
+        let status = self.child.wait().expect("it ends");
+        assert!(!status.success(), "it has not noticed");
     }
 
     /// Sends it a signal, and waits for its end.

@@ -8,7 +8,9 @@ use crate::support::{Folder, finish, run, text, xtask};
 
 #[test]
 fn every_verb_explains_itself() {
-    for verb in ["run", "test", "setup", "doctor", "lint", "image", "book"] {
+    for verb in [
+        "run", "test", "setup", "doctor", "lint", "image", "book", "clients",
+    ] {
         let outcome = finish(&mut xtask(&[verb, "--help"])).ok();
         assert!(
             outcome.out.lines().count() > 5,

@@ -10,7 +10,7 @@ use harness::dissect::{self, Wires};
 use harness::vm::network;
 use vm_test::pattern;
 
-use crate::appliance::Nbd;
+use crate::nbd::Nbd;
 use crate::served::Served;
 use crate::support::{Folder, finish, run, sha256, text};
 

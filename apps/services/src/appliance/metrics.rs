@@ -83,6 +83,7 @@ fn connections(page: &mut Page, state: &State) {
         ("retransmitted", network.retransmitted),
         ("damaged", network.damaged),
         ("refused", network.refused),
+        ("evicted", network.evicted),
     ] {
         page.sample_with(&[("what", &what)], count);
     }

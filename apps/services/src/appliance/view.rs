@@ -64,6 +64,8 @@ pub struct Network {
     pub damaged: u64,
     /// Connections that there was no room for.
     pub refused: u64,
+    /// Connections that were being opened and made room for others.
+    pub evicted: u64,
 }
 
 /// Some physical memory.

@@ -19,7 +19,7 @@ use kernel::{executor, exit, power, storage};
 use services::appliance::Appliance;
 use services::appliance::view::{Card, Core, Network, State, View, Volume};
 use services::clock::MachineClock;
-use services::{http, iperf, nbd};
+use services::{echo, http, iperf, nbd};
 use shell::commands::phyrs;
 use shell::system::{Service, System};
 use spin::Mutex;
@@ -27,6 +27,13 @@ use spin::Mutex;
 /// Most connections of each service.
 const HTTP_CONNECTIONS: u64 = 256;
 const NBD_CONNECTIONS: u64 = 32;
+const ECHO_CONNECTIONS: u64 = 64;
+
+/// Most connections of a service that are being opened, and most that wait. Many clients may come at once.
+const BACKLOG: Backlog = Backlog {
+    half_open: 256,
+    waiting: 256,
+};
 
 /// How long an address is waited for.
 const ADDRESS: Duration = Duration::from_secs(15);
@@ -40,6 +47,7 @@ struct Running {
     /// Whether clients may change the disks.
     nbd: Option<bool>,
     iperf: Option<Arc<iperf::Counters>>,
+    echo: Option<Arc<echo::Counters>>,
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
@@ -56,6 +64,7 @@ pub(crate) fn start_all(wanted: &[Service]) -> Result<(), String> {
             format!("nbd={}/{}", service.port(), first.unwrap_or_default())
         }
         Service::Iperf => format!("iperf={}", service.port()),
+        Service::Echo => format!("echo={}", service.port()),
     };
     let all: Vec<String> = wanted.iter().map(port).collect();
     vm_test::record::ready(format_args!("{}", all.join(" ")));
@@ -106,6 +115,13 @@ pub(super) fn start(service: Service) -> Result<String, String> {
                 serve_iperf(&stack, server)?;
             }
         }
+        Service::Echo => {
+            if running.echo.is_none() {
+                let counters = Arc::new(echo::Counters::new(ECHO_CONNECTIONS));
+                serve_echo(&stack, counters.clone())?;
+                running.echo = Some(counters);
+            }
+        }
     }
     Ok(tell(service, running))
 }
@@ -137,6 +153,10 @@ fn tell(service: Service, running: &Running) -> String {
                 counters.read_bytes.get(),
                 counters.written_bytes.get()
             )
+        }
+        (Service::Echo, ..) => {
+            let bytes = running.echo.as_ref().map(|echo| echo.bytes.get());
+            format!("echo at {at}: {} bytes", bytes.unwrap_or(0))
         }
         (Service::Iperf, .., Some(counters)) => {
             format!(
@@ -174,6 +194,7 @@ fn network() -> Result<Stack, String> {
         http: None,
         nbd: None,
         iperf: None,
+        echo: None,
     });
     Ok(stack)
 }
@@ -189,7 +210,7 @@ fn listen(
     service: Service,
     mut with: impl FnMut(Connection) + 'static,
 ) -> Result<(), String> {
-    let listener = stack.listen(service.port(), Backlog::default());
+    let listener = stack.listen(service.port(), BACKLOG);
     let mut listener = listener.map_err(|error| format!("port {}: {error:?}", service.port()))?;
     executor::spawn(async move {
         while let Ok(connection) = listener.accept().await {
@@ -241,6 +262,17 @@ fn serve_iperf(stack: &Stack, server: Rc<iperf::Server>) -> Result<(), String> {
         executor::spawn(async move {
             let limits = &iperf::Limits::DEFAULT;
             server.serve(connection, limits, &MachineClock).await
+        })
+        .detach();
+    })
+}
+
+fn serve_echo(stack: &Stack, counters: Arc<echo::Counters>) -> Result<(), String> {
+    listen(stack, Service::Echo, move |connection| {
+        let counters = counters.clone();
+        executor::spawn(async move {
+            // Whoever has gone needs no answer.
+            let _ = echo::serve(connection, &counters, &MachineClock).await;
         })
         .detach();
     })
@@ -302,6 +334,7 @@ fn connections() -> Network {
         retransmitted: counters.retransmitted,
         damaged: counters.damaged,
         refused: counters.refused,
+        evicted: counters.evicted,
     }
 }
 

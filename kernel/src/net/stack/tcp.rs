@@ -50,6 +50,8 @@ pub(super) struct Tcp {
     template: Option<Template>,
     /// What was acknowledged last, and the window then.
     told: (u32, u16),
+    /// The number behind the last that the engine lets in: the window that it has told last.
+    edge: u32,
     capacity: usize,
     /// Bytes that were read.
     read: u32,
@@ -105,6 +107,7 @@ impl Tcp {
             window_from: 0,
             template: None,
             told: (0, 0),
+            edge: 0,
             capacity,
             read: 0,
             closing: false,
@@ -163,6 +166,13 @@ impl Tcp {
 
     fn room(&self) -> usize {
         self.capacity - self.socket().recv_queue().min(self.capacity)
+    }
+
+    /// How much more may come after `arrived`. There may be more room, but the engine throws away what is beyond
+    /// the window that it has told itself, and tells of a larger one when it is much larger.
+    fn window(&self, arrived: u32) -> usize {
+        let let_in = self.edge.wrapping_sub(arrived).cast_signed().max(0);
+        self.room().min(let_in.unsigned_abs() as usize)
     }
 
     /// A segment has arrived.

@@ -37,7 +37,11 @@ impl Tcp {
         if segment.rst {
             return true;
         }
-        let is_known = self.told.0 == ack && self.told.1 >= segment.window;
+        // The window of a SYN is not shifted.
+        let shift = if segment.syn { 0 } else { self.shifts[1] };
+        self.edge = ack.wrapping_add(u32::from(segment.window) << shift);
+        // A window that is hardly larger is no news.
+        let is_known = self.told.0 == ack && self.told.1 >= segment.window - segment.window / 4;
         if segment.is_pure_ack()
             && is_known
             && !is_answer
@@ -47,9 +51,8 @@ impl Tcp {
             // Data that was sent meanwhile has said so.
             return false;
         }
-        // The window of a SYN is not shifted.
-        let shift = if segment.syn { self.shifts[1] } else { 0 };
-        self.told = (ack, segment.window >> shift);
+        let scaled = if segment.syn { self.shifts[1] } else { 0 };
+        self.told = (ack, segment.window >> scaled);
         let ident = self.template.take();
         self.template = Template::of(frame, segment);
         if let (Some(new), Some(old)) = (&mut self.template, ident) {
@@ -90,10 +93,12 @@ impl Tcp {
             // More pieces than go in a frame: the rest is the next one's.
             self.flow.sent_less(&bytes, short);
         }
+        let ack = self.arrived();
+        let window = self.window(ack) >> self.shifts[1];
         let fields = Fields {
             seq: self.iss?.wrapping_add(1).wrapping_add(bytes.start as u32),
-            ack: self.arrived(),
-            window: (self.room() >> self.shifts[1]).min(usize::from(u16::MAX)) as u16,
+            ack,
+            window: window.min(usize::from(u16::MAX)) as u16,
             push: bytes.start + len as u64 == self.flow.end(),
             len,
         };

@@ -1,6 +1,6 @@
 //! Data both ways, whatever becomes of the frames, and from where it lies.
 
-use super::{Pair, address, byte, drive, expect, options, pattern};
+use super::{Pair, address, byte, drive, expect, options, pattern, sleep};
 use crate::cores::CoreId;
 use crate::dma::{Memory, Owner, Phyrs};
 use crate::executor::block_on;
@@ -92,6 +92,41 @@ fn data_goes_both_ways_through_plain_cards_and_able_ones() {
         assert_eq!((one.connected, other.accepted), (1, 1));
     }
     assert_eq!(arena.free_bytes(), free);
+}
+
+#[test]
+fn what_a_window_has_room_for_is_let_in() {
+    /// The first is less than half of the room for what arrives: no reason to tell of a window anew once it is read.
+    const QUESTIONS: [usize; 2] = [12_000, 32_000];
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    block_on(async {
+        let (mut client, mut server) = pair.connected().await;
+        join(
+            async {
+                for round in 0..10 {
+                    for len in QUESTIONS {
+                        client.write(&pattern(round, 0, len)).await.unwrap();
+                        expect(&mut client, 2, 100).await;
+                    }
+                }
+            },
+            async {
+                for round in 0..10 {
+                    for len in QUESTIONS {
+                        // It is acknowledged, and the window with it, before it is read.
+                        sleep(100_000).await;
+                        expect(&mut server, round, len).await;
+                        server.write(&pattern(2, 0, 100)).await.unwrap();
+                    }
+                }
+            },
+        )
+        .await;
+    });
+    // Nothing is lost on the way, so nothing is sent again.
+    let counters = pair.stacks.clone().map(|stack| stack.status().counters);
+    assert_eq!(counters.map(|counters| counters.retransmitted), [0, 0]);
 }
 
 #[test]
