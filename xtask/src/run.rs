@@ -112,6 +112,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "PORT")]
     iperf: Option<u16>,
 
+    /// Have services wait for a client no longer than so many milliseconds, whatever it is that they wait for
+    ///
+    /// Without it they wait for seconds, as one should for clients that may be people.
+    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    patience: Option<u64>,
+
     /// Put an IOMMU before the devices
     ///
     /// Each then reaches the memory that it was given, and no other. Virtio disks are such that ask it.
@@ -217,7 +223,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let image = image::build(APP)?;
     let folder = Scratch::new(options.dry_run)?;
     let mut machine = assemble(options, &image, folder.path())?;
-    let served = serve::add(&wanted(options), &mut machine, folder.path())?;
+    let served = serve::add(
+        &wanted(options),
+        options.patience,
+        &mut machine,
+        folder.path(),
+    )?;
     if options.dry_run {
         let qemu = Tool::Qemu.command()?;
         let mut arguments = machine.arguments();

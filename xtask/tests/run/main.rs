@@ -6,11 +6,13 @@
 mod appliance;
 mod broken;
 mod ends;
+mod hostile;
 mod hotplug;
 mod idle;
 mod kinds;
 mod machines;
 mod network;
+mod served;
 mod shell;
 mod support;
 mod tools;

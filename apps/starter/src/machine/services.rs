@@ -9,8 +9,11 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use embassy_time::{Duration, with_timeout};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use embassy_time::with_timeout;
 use kernel::block::{self, BlockDevice};
+use kernel::memory::heap;
 use kernel::net::stack::{self, Backlog, Connection, Stack};
 use kernel::net::{self, Link};
 use kernel::{executor, exit, power, storage};
@@ -27,7 +30,7 @@ const HTTP_CONNECTIONS: u64 = 256;
 const NBD_CONNECTIONS: u64 = 32;
 
 /// How long an address is waited for.
-const ADDRESS: Duration = Duration::from_secs(15);
+const ADDRESS: embassy_time::Duration = embassy_time::Duration::from_secs(15);
 
 /// What there is once the first service is started.
 struct Running {
@@ -41,6 +44,18 @@ struct Running {
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+
+/// For how long a client is waited for, at most (milliseconds).
+static PATIENCE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+fn patience() -> Duration {
+    Duration::from_millis(PATIENCE.load(Ordering::Relaxed))
+}
+
+/// No client is waited for longer than so many milliseconds from now on, whatever the limits of the services.
+pub(crate) fn set_patience(milliseconds: u64) {
+    PATIENCE.store(milliseconds, Ordering::Relaxed);
+}
 
 /// Starts what the host wants, and tells it when all of that answers.
 pub(crate) fn start_all(wanted: &[Service]) -> Result<(), String> {
@@ -204,8 +219,8 @@ fn serve_http(
     listen(stack, Service::Http, move |connection| {
         let (site, counters) = (site.clone(), counters.clone());
         executor::spawn(async move {
-            let limits = &http::Limits::DEFAULT;
-            http::serve(connection, &*site, limits, &counters, &MachineClock).await
+            let limits = http::Limits::DEFAULT.with_patience(patience());
+            http::serve(connection, &*site, &limits, &counters, &MachineClock).await
         })
         .detach();
     })
@@ -216,8 +231,15 @@ fn serve_nbd(stack: &Stack, disks: Arc<nbd::Disks>) -> Result<(), String> {
     listen(stack, service, move |connection| {
         let disks = disks.clone();
         executor::spawn(async move {
-            let (limits, counters) = (&nbd::Limits::DEFAULT, disks.counters());
-            nbd::serve(connection, &*disks, limits, counters, &MachineClock).await
+            let limits = nbd::Limits::DEFAULT.with_patience(patience());
+            nbd::serve(
+                connection,
+                &*disks,
+                &limits,
+                disks.counters(),
+                &MachineClock,
+            )
+            .await
         })
         .detach();
     })
@@ -251,6 +273,7 @@ impl View for Live {
             uptime: Machine.uptime(),
             memory,
             free: Machine.free_memory().bytes,
+            heap: heap::used(),
             cores: Machine.cores().into_iter().map(core).collect(),
             delivered: (delivered.direct, delivered.copied),
             cards: net::interfaces().iter().map(card).collect(),
@@ -273,7 +296,10 @@ fn connections() -> Network {
         return Network::default();
     };
     let counters = stack.status().counters;
+    let open = stack.connections();
+    let open = open.iter().filter(|one| one.remote.is_some()).count();
     Network {
+        open: open as u64,
         referred: counters.referred_bytes,
         copied: counters.copied_bytes,
         retransmitted: counters.retransmitted,

@@ -6,6 +6,7 @@
 
 mod carrying;
 mod control;
+mod hostile;
 mod trouble;
 
 use crate::block::blocking::wait;
