@@ -49,7 +49,7 @@ pub struct State {
 /// What connections have done, all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Connections at this moment, also those that are being opened or closed.
+    /// Connections at this moment, also those that are being opened or closed. Those that are over are not.
     pub open: u64,
     /// Bytes of data that left from where they lay.
     pub referred: u64,

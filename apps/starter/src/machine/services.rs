@@ -14,7 +14,7 @@ use core::time::Duration;
 use embassy_time::with_timeout;
 use kernel::block::{self, BlockDevice};
 use kernel::memory::heap;
-use kernel::net::stack::{self, Backlog, Connection, Stack};
+use kernel::net::stack::{self, Backlog, Connection, ConnectionStatus, Stack, State as Tcp};
 use kernel::net::{self, Link};
 use kernel::{executor, exit, power, storage};
 use services::appliance::Appliance;
@@ -297,7 +297,8 @@ fn connections() -> Network {
     };
     let counters = stack.status().counters;
     let open = stack.connections();
-    let open = open.iter().filter(|one| one.remote.is_some()).count();
+    let is_open = |one: &&ConnectionStatus| one.remote.is_some() && one.state != Tcp::TimeWait;
+    let open = open.iter().filter(is_open).count();
     Network {
         open: open as u64,
         referred: counters.referred_bytes,
