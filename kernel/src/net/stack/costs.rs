@@ -327,8 +327,9 @@ fn memory(len: u64) -> Memory {
     Frames::zeroed(len).unwrap().into_memory()
 }
 
-/// A stream of data in one direction, and how many instructions a segment of it may cost, sent and received.
-fn stream(name: &str, offloads: Offloads, most: [u64; 2]) {
+/// A stream of data in one direction, how many instructions a segment of it may cost, sent and received, and what of
+/// the heap all that is received may take.
+fn stream(name: &str, offloads: Offloads, most: [u64; 2], heap: u64) {
     const PIECE: u64 = 64 << 10;
     const PIECES: u64 = 16;
     let mut rig = Rig::new(offloads);
@@ -375,9 +376,9 @@ fn stream(name: &str, offloads: Offloads, most: [u64; 2]) {
     }
     // What is kept is kept for a piece of memory, not for a segment.
     assert!(rig.costs[0].heap <= 8 * PIECES, "{:?}", rig.costs[0]);
-    assert_eq!(rig.costs[1].heap + reads.heap, 0);
+    assert!(rig.costs[1].heap + reads.heap <= heap, "{:?}", rig.costs[1]);
     // One for a turn, in which there are many segments, and two for each call.
-    assert!(rig.costs[0].locks <= rig.turns[0] + 2 * PIECES);
+    assert!(rig.costs[0].locks <= rig.turns[0] + 2 * PIECES + 2);
     assert_eq!(rig.costs[1].locks, rig.turns[1]);
 }
 
@@ -388,14 +389,15 @@ fn a_segment_costs_few_instructions_and_nothing_of_the_heap() {
         checked: true,
         ..Offloads::NONE
     };
-    stream("summed by the card", offloads, [2600, 4300]);
-    stream("summed by the CPU", Offloads::NONE, [6800, 8400]);
+    stream("summed by the card", offloads, [2600, 4300], 0);
+    stream("summed by the CPU", Offloads::NONE, [6800, 8400], 0);
+    // What was joined lies in several pieces, and is put together for the engine.
     let cutting = Offloads {
         segment_tcp4: true,
         joined_tcp4: true,
         ..offloads
     };
-    stream("cut by the card", cutting, [720, 1800]);
+    stream("cut by the card", cutting, [720, 1800], 240);
 }
 
 #[vm_test(machine = "icount", timeout = 120)]
@@ -433,7 +435,7 @@ fn a_datagram_costs_few_instructions_and_nothing_of_the_heap() {
             .is_some()
         {}
     }
-    for (end, role, most) in [(0, "sent", 4500), (1, "received", 4100)] {
+    for (end, role, most) in [(0, "sent", 4500), (1, "received", 4600)] {
         let each = (rig.costs[end].instructions + costs[end].instructions) / DATAGRAMS;
         println!(
             "a datagram {role}: {} instructions in the turn, {} in the call; {:?} and {:?}",
