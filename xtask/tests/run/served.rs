@@ -17,7 +17,7 @@ impl Served {
     /// Starts it, and waits until it says that it answers.
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let all = [
-            &["run", "--timeout", "200", "--http", "0", "--nbd", "0"],
+            &["run", "--timeout", "400", "--http", "0", "--nbd", "0"],
             arguments,
         ]
         .concat();
