@@ -142,6 +142,12 @@ pub(crate) struct Options {
     #[arg(long, requires = "http")]
     open: bool,
 
+    /// Have services wait for a client no longer than so many milliseconds, whatever it is that they wait for
+    ///
+    /// Without it they wait for seconds, as one should for clients that may be people.
+    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    patience: Option<u64>,
+
     /// Put an IOMMU before the devices
     ///
     /// Each then reaches the memory that it was given, and no other. Virtio disks are such that ask it.
@@ -237,7 +243,12 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let image = image::build(APP)?;
     let folder = Scratch::new(options.dry_run)?;
     let mut machine = assemble(options, &image, folder.path())?;
-    let served = serve::add(&wanted(options), &mut machine, folder.path())?;
+    let served = serve::add(
+        &wanted(options),
+        options.patience,
+        &mut machine,
+        folder.path(),
+    )?;
     let forwards = serve::forwards(&served);
     options.net.add(&mut machine, folder.path(), forwards);
     if options.dry_run {

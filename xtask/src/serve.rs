@@ -29,6 +29,7 @@ const IPERF: u16 = 5201;
 /// Has the guest serve what is wanted. Returns the ports of the guest, and those of the host that lead there.
 pub(crate) fn add(
     wanted: &[(&'static str, u16)],
+    patience: Option<u64>,
     machine: &mut Machine,
     folder: &Path,
 ) -> Result<Vec<(u16, u16)>> {
@@ -46,6 +47,12 @@ pub(crate) fn add(
     let path = folder.join("serve");
     fs::write(&path, names.join(" "))?;
     machine.inputs.push(("opt/phyros/serve".to_owned(), path));
+    if let Some(milliseconds) = patience {
+        let path = folder.join("patience");
+        fs::write(&path, milliseconds.to_string())?;
+        let input = ("opt/phyros/patience".to_owned(), path);
+        machine.inputs.push(input);
+    }
     Ok(ports)
 }
 

@@ -21,6 +21,10 @@ const SCRIPT: &str = "opt/phyros/exec";
 #[cfg(phyros)]
 const SERVICES: &str = "opt/phyros/serve";
 
+/// For how long services wait for a client, in milliseconds, if the host says so.
+#[cfg(phyros)]
+const PATIENCE: &str = "opt/phyros/patience";
+
 #[cfg(phyros)]
 fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
     use kernel::console::Console;
@@ -63,6 +67,12 @@ fn main(info: &'static mut bootloader_api::BootInfo) -> ! {
 /// Starts services by their names.
 #[cfg(phyros)]
 fn serve(names: &[u8]) -> Result<(), alloc::string::String> {
+    if let Some(patience) = kernel::fw_cfg::read(PATIENCE) {
+        let milliseconds = core::str::from_utf8(&patience).ok();
+        let milliseconds = milliseconds.and_then(|text| text.trim().parse().ok());
+        let milliseconds = milliseconds.ok_or("the patience from the host is no number")?;
+        machine::services::set_patience(milliseconds);
+    }
     let names = core::str::from_utf8(names);
     let names = names.map_err(|_| "the services from the host are not UTF-8")?;
     let wanted = shell::system::Service::parse_all(names);

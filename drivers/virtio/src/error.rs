@@ -44,6 +44,8 @@ pub enum RequestError {
         /// Where in the memory the block starts, in bytes.
         offset: u64,
     },
+    /// The ticket is of no request that the queue has: of another queue's, or of one that was given back.
+    NoSuchRequest,
 }
 
 /// What the device says of a request that it could not carry out (section 5.2.6).
@@ -199,6 +201,7 @@ impl fmt::Display for RequestError {
             Self::ReadOnly => f.write_str("the device is read-only"),
             Self::Unsupported => f.write_str("the device does not offer that"),
             Self::Access => f.write_str("the memory is for the other direction"),
+            Self::NoSuchRequest => f.write_str("no request of this queue has this ticket"),
             Self::Pieces { offset } => {
                 write!(
                     f,

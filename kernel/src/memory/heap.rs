@@ -60,9 +60,25 @@ struct Heap(TalcLock<spin::Mutex<()>, FrameSource>);
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 
+/// Bytes asked for, less those given back; it wraps.
+static USED: AtomicU64 = AtomicU64::new(0);
+
 /// How often memory was asked for, made longer, or given back, since boot.
 pub fn requests() -> u64 {
     REQUESTS.load(Ordering::Relaxed)
+}
+
+/// Bytes that somebody has, at this moment, as they were asked for. What nobody leaks comes back to the same number.
+pub fn used() -> u64 {
+    USED.load(Ordering::Relaxed)
+}
+
+/// Counts a request that was granted.
+fn count(memory: *mut u8, more: usize, less: usize) -> *mut u8 {
+    if !memory.is_null() {
+        USED.fetch_add((more as u64).wrapping_sub(less as u64), Ordering::Relaxed);
+    }
+    memory
 }
 
 // SAFETY: all calls go to talc's heap as they are.
@@ -70,11 +86,12 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's duty is the same.
-        unsafe { self.0.alloc(layout) }
+        count(unsafe { self.0.alloc(layout) }, layout.size(), 0)
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
+        count(memory, 0, layout.size());
         // SAFETY: the caller's duty is the same.
         unsafe { self.0.dealloc(memory, layout) }
     }
@@ -82,13 +99,14 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's duty is the same.
-        unsafe { self.0.alloc_zeroed(layout) }
+        count(unsafe { self.0.alloc_zeroed(layout) }, layout.size(), 0)
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, len: usize) -> *mut u8 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's duty is the same.
-        unsafe { self.0.realloc(memory, layout, len) }
+        let longer = unsafe { self.0.realloc(memory, layout, len) };
+        count(longer, len, layout.size())
     }
 }
 

@@ -34,6 +34,8 @@
 //! [`Registry`] knows which interfaces there are, and [`Wire`] is two of them made of memory, for tests.
 //! [`Stream`] is what services are written over: a connection, whatever makes it.
 
+#[cfg(any(test, all(phyros, feature = "vm-tests")))]
+pub(crate) mod corpus;
 #[cfg(phyros)]
 mod follow;
 mod frame;

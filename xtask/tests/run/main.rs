@@ -7,6 +7,7 @@ mod appliance;
 mod broken;
 mod clients;
 mod ends;
+mod hostile;
 mod hotplug;
 mod idle;
 mod iperf;

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 /// A client of NBD, in the old way.
-pub(crate) struct Nbd(TcpStream);
+pub(crate) struct Nbd(pub(crate) TcpStream);
 
 impl Nbd {
     pub(crate) fn begin(mut stream: TcpStream, export: &str, bytes: u64) -> Self {

@@ -110,12 +110,16 @@ impl Served {
 
     /// The same for a machine without a power button: the second signal ends QEMU.
     pub(crate) fn end_without_button(mut self) {
-        self.signal();
+        self.insist();
+        self.wait();
+    }
+
+    /// Sends signals until it has ended.
+    fn insist(&mut self) {
         while self.child.try_wait().expect("it is our child").is_none() {
             self.signal();
             std::thread::yield_now();
         }
-        self.wait();
     }
 
     fn signal(&self) {
@@ -130,5 +134,12 @@ impl Served {
         let stderr = self.child.stderr.as_mut().expect("it was asked for");
         stderr.read_to_string(&mut said).expect("it is text");
         assert!(status.success(), "{said}");
+    }
+}
+
+/// A test that fails leaves no machine behind.
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.insist();
     }
 }

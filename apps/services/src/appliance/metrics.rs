@@ -21,6 +21,8 @@ pub fn page(
     page.sample("", state.uptime.as_secs_f64());
     page.gauge("memory_free_bytes", "RAM that nobody has.");
     page.sample("", state.free);
+    page.gauge("heap_used_bytes", "Bytes of the heap that somebody has.");
+    page.sample("", state.heap);
     page.counter(
         "delivered_bytes_total",
         "Bytes of disks, by the way they took.",
@@ -72,6 +74,11 @@ fn cards(page: &mut Page, state: &State) {
 
 fn connections(page: &mut Page, state: &State) {
     let network = &state.network;
+    page.gauge(
+        "network_connections",
+        "Connections of TCP at this moment, in whatever state.",
+    );
+    page.sample("", network.open);
     page.counter(
         "network_bytes_total",
         "Bytes that connections have sent, by the way they took.",

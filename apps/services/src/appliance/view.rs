@@ -39,6 +39,8 @@ pub struct State {
     pub memory: Vec<Extent>,
     /// RAM that nobody has, in bytes; all of it is among `memory` unless there are very many pieces.
     pub free: u64,
+    /// Bytes of the heap that somebody has.
+    pub heap: u64,
     /// The cores.
     pub cores: Vec<Core>,
     /// Bytes that files and disks have delivered by DMA into their destination, and by way of other memory.
@@ -54,6 +56,8 @@ pub struct State {
 /// What connections have done, all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Network {
+    /// Connections at this moment, also those that are being opened or closed. Those that are over are not.
+    pub open: u64,
     /// Bytes of data that left from where they lay.
     pub referred: u64,
     /// Bytes of data that were copied on their way.

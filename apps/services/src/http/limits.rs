@@ -37,6 +37,18 @@ impl Limits {
         requests: 10_000,
         piece: 256 << 10,
     };
+
+    /// The same, but nobody is waited for longer than that.
+    #[must_use]
+    pub fn with_patience(self, most: Duration) -> Self {
+        Self {
+            head_time: self.head_time.min(most),
+            idle_time: self.idle_time.min(most),
+            send_time: self.send_time.min(most),
+            linger_time: self.linger_time.min(most),
+            ..self
+        }
+    }
 }
 
 /// What was done.

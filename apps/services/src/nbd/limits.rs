@@ -39,6 +39,17 @@ impl Limits {
         request: 32 << 20,
         memory: 32 << 20,
     };
+
+    /// The same, but nobody is waited for longer than that.
+    #[must_use]
+    pub fn with_patience(self, most: Duration) -> Self {
+        Self {
+            handshake_time: self.handshake_time.min(most),
+            request_time: self.request_time.min(most),
+            send_time: self.send_time.min(most),
+            ..self
+        }
+    }
 }
 
 /// What was done.

@@ -9,11 +9,14 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use embassy_time::{Duration, with_timeout};
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+use embassy_time::with_timeout;
 use kernel::block::{self, BlockDevice};
 use kernel::drivers::helpers;
 use kernel::fs::Folder;
-use kernel::net::stack::{self, Backlog, Connection, Stack};
+use kernel::memory::heap;
+use kernel::net::stack::{self, Backlog, Connection, ConnectionStatus, Stack, State as Tcp};
 use kernel::net::{self, Link};
 use kernel::{executor, exit, power, storage};
 use services::appliance::Appliance;
@@ -36,7 +39,7 @@ const BACKLOG: Backlog = Backlog {
 };
 
 /// How long an address is waited for.
-const ADDRESS: Duration = Duration::from_secs(15);
+const ADDRESS: embassy_time::Duration = embassy_time::Duration::from_secs(15);
 
 /// What there is once the first service is started.
 struct Running {
@@ -51,6 +54,18 @@ struct Running {
 }
 
 static RUNNING: Mutex<Option<Running>> = Mutex::new(None);
+
+/// For how long a client is waited for, at most (milliseconds).
+static PATIENCE: AtomicU64 = AtomicU64::new(u64::MAX);
+
+fn patience() -> Duration {
+    Duration::from_millis(PATIENCE.load(Ordering::Relaxed))
+}
+
+/// No client is waited for longer than so many milliseconds from now on, whatever the limits of the services.
+pub(crate) fn set_patience(milliseconds: u64) {
+    PATIENCE.store(milliseconds, Ordering::Relaxed);
+}
 
 /// Starts what the host wants, and tells it when all of that answers.
 pub(crate) fn start_all(wanted: &[Service]) -> Result<(), String> {
@@ -232,8 +247,8 @@ fn serve_http(
     listen(stack, Service::Http, move |connection| {
         let (site, counters) = (site.clone(), counters.clone());
         executor::spawn(async move {
-            let limits = &http::Limits::DEFAULT;
-            http::serve(connection, &*site, limits, &counters, &MachineClock).await
+            let limits = http::Limits::DEFAULT.with_patience(patience());
+            http::serve(connection, &*site, &limits, &counters, &MachineClock).await
         })
         .detach();
     })
@@ -244,8 +259,15 @@ fn serve_nbd(stack: &Stack, disks: Arc<nbd::Disks>) -> Result<(), String> {
     listen(stack, service, move |connection| {
         let disks = disks.clone();
         executor::spawn(async move {
-            let (limits, counters) = (&nbd::Limits::DEFAULT, disks.counters());
-            nbd::serve(connection, &*disks, limits, counters, &MachineClock).await
+            let limits = nbd::Limits::DEFAULT.with_patience(patience());
+            nbd::serve(
+                connection,
+                &*disks,
+                &limits,
+                disks.counters(),
+                &MachineClock,
+            )
+            .await
         })
         .detach();
     })
@@ -295,6 +317,7 @@ impl View for Live {
             uptime: Machine.uptime(),
             memory,
             free: Machine.free_memory().bytes,
+            heap: heap::used(),
             cores: Machine.cores().into_iter().map(core).collect(),
             delivered: (delivered.direct, delivered.copied),
             cards: net::interfaces().iter().map(card).collect(),
@@ -328,7 +351,11 @@ fn connections() -> Network {
         return Network::default();
     };
     let counters = stack.status().counters;
+    let open = stack.connections();
+    let is_open = |one: &&ConnectionStatus| one.remote.is_some() && one.state != Tcp::TimeWait;
+    let open = open.iter().filter(is_open).count();
     Network {
+        open: open as u64,
         referred: counters.referred_bytes,
         copied: counters.copied_bytes,
         retransmitted: counters.retransmitted,

@@ -1,9 +1,9 @@
 //! A device that lies costs an error and a reset, and nothing else.
 
 use crate::model::{Data, Device, Mischief, Reader, World};
-use std::task::Waker;
-use virtio::blk::{Done, Request};
-use virtio::{DeviceError, Error, Failure, Violation};
+use std::task::{Context, Poll, Waker};
+use virtio::blk::{Done, Request, Ticket};
+use virtio::{DeviceError, Error, Failure, RequestError, Violation};
 
 fn world() -> World {
     world_of(Reader::Own)
@@ -86,6 +86,50 @@ fn a_request_that_is_done_is_not_done_again() {
         assert!(took < 1_000_000, "{took}: there was nothing to wait for");
         world.end();
     }
+}
+
+/// A ticket is a number in a kernel's hands. One that fits no request is an error, and does nothing to those that
+/// there are.
+#[test]
+fn a_ticket_that_was_made_up_belongs_to_no_request() {
+    let world = world();
+    let operation = world.disk.properties().read_blocks(5, 1).expect("inside");
+    let request = Request::with_data(operation, world.target(&[512]));
+    let ticket = world.queue.0.borrow_mut().submit(request, Waker::noop());
+    let number = ticket.expect("there is room").into_number();
+    let strangers = [
+        u64::MAX,
+        u64::from(u32::MAX),
+        // Another slot, and an earlier and a later request.
+        number + 1,
+        number ^ 3,
+        number.wrapping_sub(1 << 32),
+        number.wrapping_add(1 << 32),
+    ];
+    let ask = |number| {
+        let mut cx = Context::from_waker(Waker::noop());
+        let ticket = Ticket::from_number(number);
+        world.queue.0.borrow_mut().poll(&ticket, &mut cx)
+    };
+    for stranger in strangers {
+        let Poll::Ready(done) = ask(stranger) else {
+            panic!("{stranger:#x} is waited for");
+        };
+        let expected = Err(Error::Request(RequestError::NoSuchRequest));
+        assert_eq!(done.result, expected, "{stranger:#x}");
+        assert!(done.data.is_none());
+        let ticket = Ticket::from_number(stranger);
+        world.queue.0.borrow_mut().abandon(ticket);
+    }
+    let ticket = Ticket::from_number(number);
+    let done = world.run(std::future::poll_fn(|cx| {
+        world.queue.0.borrow_mut().poll(&ticket, cx)
+    }));
+    assert_eq!(done.result, Ok(()));
+    assert!(done.data.expect("it comes back").bytes() == world.device().disk[5 * 512..][..512]);
+    // It was given back.
+    assert!(matches!(ask(number), Poll::Ready(done) if done.result.is_err()));
+    world.end();
 }
 
 #[test]

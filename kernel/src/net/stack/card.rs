@@ -74,6 +74,17 @@ impl Card {
         let _ = self.interface.supply(memory.whole());
     }
 
+    /// The head of a frame that has left, to be used again. What else was in the frame is let go.
+    pub(super) fn poll_sent(&self, cx: &mut Context<'_>) -> Option<Vec<u8>> {
+        while let Poll::Ready(Some(sent)) = self.interface.poll_sent(cx) {
+            let head = sent.memory.map(|memory| Vec::from_memory(memory.head));
+            if let Some(Ok(head)) = head {
+                return Some(head);
+            }
+        }
+        None
+    }
+
     pub(super) fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         self.interface.poll_receive(cx)
     }

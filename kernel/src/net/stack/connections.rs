@@ -242,6 +242,7 @@ impl Engine {
         if let Some(listening) = self.listeners.get_mut(&ends.local.port) {
             listening.half_open.push_back(id);
         }
+        self.seek(now);
         Some(id)
     }
 
@@ -299,7 +300,8 @@ impl Engine {
             let Some(tcp) = self.tcps.get_mut(id) else {
                 return false;
             };
-            let Some(sending) = tcp.next(self.card.properties(), now) else {
+            let heads = &mut self.device.heads;
+            let Some(sending) = tcp.next(self.card.properties(), heads, now) else {
                 return false;
             };
             self.counters.segments += 1;

@@ -12,6 +12,7 @@ use smoltcp::phy::{
 };
 use smoltcp::time::Instant;
 
+use super::heads::Heads;
 use super::segment::ETHERNET;
 
 /// What the engine takes for a device.
@@ -23,6 +24,7 @@ pub(super) struct Device {
     is_new: bool,
     /// What the engine has emitted.
     pub(super) emitted: Vec<Vec<u8>>,
+    pub(super) heads: Heads,
     /// Frames that it may still emit.
     pub(super) room: usize,
 }
@@ -42,6 +44,7 @@ impl Device {
             gathered: None,
             is_new: false,
             emitted: Vec::new(),
+            heads: Heads::default(),
             room: 0,
         }
     }
@@ -102,12 +105,12 @@ impl phy::Device for Device {
             (None, Some(frame)) => frame.first.bytes(),
             _ => return None,
         };
-        Some((Arrived(bytes), Emitted(&mut self.emitted)))
+        Some((Arrived(bytes), Emitted(&mut self.emitted, &mut self.heads)))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Emitted<'_>> {
         self.room = self.room.checked_sub(1)?;
-        Some(Emitted(&mut self.emitted))
+        Some(Emitted(&mut self.emitted, &mut self.heads))
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -125,11 +128,11 @@ impl RxToken for Arrived<'_> {
 }
 
 /// Room for a frame that leaves.
-pub(super) struct Emitted<'a>(&'a mut Vec<Vec<u8>>);
+pub(super) struct Emitted<'a>(&'a mut Vec<Vec<u8>>, &'a mut Heads);
 
 impl TxToken for Emitted<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        let mut frame = vec![0; len];
+        let mut frame = self.1.take(len);
         let result = write(&mut frame);
         self.0.push(frame);
         result

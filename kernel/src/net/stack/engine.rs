@@ -4,6 +4,8 @@
 //! somebody has touched, and hands everything that leaves to the card, which hears of it once. Nothing here
 //! waits, and no other function sends: whoever writes to a connection puts it on a list.
 
+use super::announced;
+use super::bell::Bell;
 use super::card::Card;
 use super::device::Device;
 use super::ended::Ended;
@@ -61,6 +63,7 @@ pub(super) struct Engine {
     pub(super) watching: Vec<Waker>,
     pub(super) changes: u64,
     card_changes: u64,
+    bell: Bell,
     pub(super) random: u64,
     pub(super) is_gone: bool,
     spare: Vec<Vec<u8>>,
@@ -125,6 +128,7 @@ impl Engine {
             watching: Vec::new(),
             changes: 0,
             card_changes: 0,
+            bell: Bell::default(),
             is_gone: false,
             spare: Vec::new(),
         };
@@ -171,7 +175,10 @@ impl Engine {
         {
             self.caller = Some(cx.waker().clone());
         }
-        self.follow_card(cx);
+        self.follow_card(cx.waker());
+        while let Some(head) = self.card.poll_sent(cx) {
+            self.device.heads.give(head);
+        }
         self.card.drain(cx);
         let Ok(may_be_more) = self.receive(now, cx) else {
             self.leave();
@@ -193,12 +200,16 @@ impl Engine {
     }
 
     /// The card's address may change.
-    fn follow_card(&mut self, cx: &mut Context<'_>) {
+    fn follow_card(&mut self, caller: &Waker) {
+        let Some(waker) = self.bell.rung(caller) else {
+            return;
+        };
+        let mut cx = Context::from_waker(&waker);
         while let Poll::Ready(changes) = self
             .card
             .interface()
             .clone()
-            .poll_changed(self.card_changes, cx)
+            .poll_changed(self.card_changes, &mut cx)
         {
             if changes == self.card_changes {
                 return;
@@ -250,7 +261,11 @@ impl Engine {
 
     /// A frame of no connection has arrived.
     pub(super) fn other_arrives(&mut self, now: u64) {
-        if self.neighbours.observe(self.device.bytes()) {
+        if announced::is_absurd(self.device.bytes()) {
+            self.counters.damaged += 1;
+            return;
+        }
+        if self.neighbours.observe(self.device.bytes(), now) {
             // Whoever waits for this neighbour waits no longer.
             let waiting = self.tcps.iter().filter(|(_, tcp)| !tcp.is_open());
             let waiting: Vec<Id> = waiting.map(|(id, _)| id).collect();
@@ -258,6 +273,14 @@ impl Engine {
         }
         self.iface
             .poll_ingress_single(instant(now), &mut self.device, &mut self.main);
+        let is_answered = self
+            .device
+            .emitted
+            .iter()
+            .any(|frame| frame[..6] != [0xff; 6]);
+        if !is_answered {
+            self.seek(now);
+        }
         self.is_main_touched = true;
         self.emit(None, true);
     }
@@ -306,7 +329,8 @@ impl Engine {
 
     pub(super) fn hand_over(&mut self, frame: Outgoing) {
         self.counters.sent += 1;
-        self.card.send(frame);
+        // With a tag, so that the memory of its headers comes back.
+        self.card.send(frame.with_tag(0));
     }
 
     /// Lists the connections whose time has come.

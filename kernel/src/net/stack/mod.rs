@@ -35,17 +35,22 @@
 //! Programs need none of these types: they are written over [`Stream`](super::Stream) and
 //! [`Transport`], and another stack would implement those.
 
+mod announced;
 #[cfg(phyros)]
 mod attend;
+mod bell;
 mod card;
 mod connection;
 mod connections;
+#[cfg(all(phyros, feature = "vm-tests"))]
+mod costs;
 mod device;
 mod drive;
 mod ended;
 mod engine;
 mod flow;
 mod handle;
+mod heads;
 mod listener;
 mod listening;
 mod neighbours;

@@ -6,6 +6,7 @@
 
 mod carrying;
 mod control;
+mod hostile;
 mod microvm;
 mod spread;
 mod trouble;

@@ -9,7 +9,7 @@ use super::sending::NO_STATUS;
 use super::slot::{AREA, STATUS};
 use super::{Body, Mode, Ticket};
 use crate::blk::request::{Command, Done};
-use crate::error::{DeviceError, Error, Failure, Violation};
+use crate::error::{DeviceError, Error, Failure, RequestError, Violation};
 use crate::memory::Memory;
 use crate::platform::{Platform, SharedMemory};
 use crate::ring::Used;
@@ -127,8 +127,9 @@ impl<P: Platform, B: Memory> Body<P, B> {
     pub(super) fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
         let slot = self.slots.get_mut(ticket.slot);
         let slot = slot.filter(|slot| slot.serial == ticket.serial);
-        let slot = slot.expect("a ticket of this queue");
-        let active = slot.active.as_mut().expect("asked for once");
+        let Some(active) = slot.and_then(|slot| slot.active.as_mut()) else {
+            return no_such_request();
+        };
         let Some(result) = active.over else {
             match &mut active.waker {
                 Some(waker) => waker.clone_from(cx.waker()),
@@ -157,6 +158,15 @@ impl<P: Platform, B: Memory> Body<P, B> {
             self.release(ticket.slot);
         }
     }
+}
+
+/// What there is for a ticket that nobody has.
+#[cold]
+fn no_such_request<B>() -> Poll<Done<B>> {
+    Poll::Ready(Done {
+        data: None,
+        result: Err(Error::Request(RequestError::NoSuchRequest)),
+    })
 }
 
 const _: () = assert!(NO_STATUS as u8 != S::Ok as u8);

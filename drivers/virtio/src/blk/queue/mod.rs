@@ -277,8 +277,8 @@ impl<P: Platform, B: Memory> Queue<P, B> {
 
     /// The request, if it is over. Else wakes `cx` when it is.
     ///
-    /// # Panics
-    /// If the ticket is of another queue, or its request was given back already.
+    /// The result is [`RequestError::NoSuchRequest`](crate::RequestError::NoSuchRequest), and there is no memory, if
+    /// the ticket is of another queue, or its request was given back already.
     #[inline]
     pub fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
         self.body_mut().poll(ticket, cx)

@@ -1,5 +1,6 @@
 //! Segments that leave: the engine's, with other numbers, and those of data, which it never hears of.
 
+use super::super::heads::Heads;
 use super::super::segment::{Fields, Segment, Template};
 use super::super::sums;
 use super::Tcp;
@@ -65,6 +66,7 @@ impl Tcp {
     pub(in crate::net::stack) fn next(
         &mut self,
         properties: &Properties,
+        heads: &mut Heads,
         now: u64,
     ) -> Option<Sending> {
         if !self.is_open() || self.state() == State::TimeWait {
@@ -102,7 +104,7 @@ impl Tcp {
             push: bytes.start + len as u64 == self.flow.end(),
             len,
         };
-        let mut head = vec![0; headers + gathered.copied.len()];
+        let mut head = heads.take(headers + gathered.copied.len());
         self.template.as_mut()?.write(&mut head, &fields);
         head[headers..].copy_from_slice(&gathered.copied);
         self.told = (fields.ack, fields.window);

@@ -3,6 +3,7 @@
 
 mod carrying;
 mod closing;
+mod corpus;
 mod flow;
 mod hostile;
 mod others;
