@@ -1,5 +1,6 @@
 //! All datagrams of a server: there is one port, and who has sent one is told by its address.
 
+use super::Datagrams;
 use super::datagram::{GREETING, REPLY, Stamp, head};
 use super::server::Server;
 use super::test::{Lane, Phase, Test};
@@ -11,7 +12,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use embassy_futures::select::{Either, select};
 use embassy_futures::yield_now;
-use kernel::net::stack::{Datagrams, UdpError};
+use kernel::net::stack::UdpError;
 
 /// Takes back what was said of datagrams.
 struct Taking<'s>(&'s Server);

@@ -31,10 +31,11 @@
 //! - [`wire`]: from bytes to what they say, and back;
 //! - [`datagram`]: the same for datagrams, and what became of them;
 //! - [`server`]: one connection of either kind;
-//! - `datagrams`: the port of UDP.
+//! - [`Datagrams`]: a port of UDP, the kernel's or another; `datagrams`: what goes through it.
 
 pub mod datagram;
 mod datagrams;
+mod port;
 pub mod server;
 mod test;
 pub mod wire;
@@ -42,4 +43,5 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use port::Datagrams;
 pub use server::{Counters, End, Limits, Server};

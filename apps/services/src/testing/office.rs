@@ -1,6 +1,7 @@
 //! A port of UDP that is made of two queues.
 
-use kernel::net::stack::{Datagrams, UdpError};
+use crate::iperf::Datagrams;
+use kernel::net::stack::UdpError;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;

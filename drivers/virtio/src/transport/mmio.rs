@@ -8,7 +8,7 @@
 //!
 //! # The idea
 //!
-//! [`Window::identify`] reads them, and answers with a kind of device, with nothing, or with why not. From there on the device
+//! [`identify`] reads them, and answers with a kind of device, with nothing, or with why not. From there on the device
 //! is like one on PCI: the set-up is the same, and only the places of the registers differ.
 //!
 //! - All registers but the device's own configuration are 32 bits wide.

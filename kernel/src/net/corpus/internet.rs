@@ -78,7 +78,7 @@ fn options(target: &Target, cases: &mut Vec<Case>) {
     // Twelve bytes of options.
     let message = icmp(8, 0, [0, 1, 0, 1], &[7; 20]);
     let with = |bytes: &[u8]| {
-        let mut all = vec![0; 12];
+        let mut all = [0; 12];
         all[..bytes.len()].copy_from_slice(bytes);
         let mut frame = ipv4(target, ICMP, &[&all[..], &message].concat());
         frame[IP] = 0x48;
@@ -117,7 +117,7 @@ fn options(target: &Target, cases: &mut Vec<Case>) {
 /// A part of a packet, from this byte on (a multiple of eight).
 fn fragment(target: &Target, ident: u16, from: u16, more: bool, payload: &[u8]) -> Vec<u8> {
     let frame = ipv4(target, UDP, payload);
-    let offset = (from / 8 | u16::from(more) << 13).to_be_bytes();
+    let offset = ((from / 8) | (u16::from(more) << 13)).to_be_bytes();
     // The sum of UDP is that of all parts together, in the first one.
     let mut frame = damaged(&frame, &[(IP + 4, &ident.to_be_bytes()), (IP + 6, &offset)]);
     frame[L4..].copy_from_slice(payload);

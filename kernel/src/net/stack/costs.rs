@@ -59,13 +59,13 @@ impl Desk {
         })
     }
 
-    /// Carries everything to the other end. How many frames that was, and how many bytes.
-    fn carry(&self, to: &Self, buffer: &mut [u8]) -> (u64, u64) {
-        let (mut frames, mut bytes) = (0, 0);
+    /// Carries everything to the other end. How many frames that was.
+    fn carry(&self, to: &Self, buffer: &mut [u8]) -> u64 {
+        let mut frames = 0;
         loop {
             let frame = self.kept.lock().outgoing.pop_front();
             let Some(frame) = frame else {
-                return (frames, bytes);
+                return frames;
             };
             let len = frame.len();
             let (head, body) = buffer[..len].split_at_mut(frame.head.len());
@@ -74,7 +74,7 @@ impl Desk {
                 memory.copy_to(0, body).unwrap();
             }
             to.arrive(&buffer[..len], &frame);
-            (frames, bytes) = (frames + 1, bytes + len as u64);
+            frames += 1;
             if let Some(tag) = frame.tag {
                 let (head, body) = (frame.head, frame.body);
                 self.kept.lock().sent.push_back(Sent {
@@ -267,8 +267,7 @@ impl Rig {
         let mut cx = Context::from_waker(Waker::noop());
         self.costs[end].of(|| stack.with(|engine| engine.poll(now, &mut cx)));
         self.turns[end] += 1;
-        let (frames, _) = self.desks[end].carry(&self.desks[1 - end], &mut self.buffer);
-        self.frames[end] += frames;
+        self.frames[end] += self.desks[end].carry(&self.desks[1 - end], &mut self.buffer);
     }
 
     fn until<T>(&mut self, future: impl Future<Output = T>) -> T {

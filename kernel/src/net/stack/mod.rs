@@ -76,4 +76,4 @@ pub use listener::Listener;
 pub use options::{Backlog, ConnectionStatus, Counters, Ipv4, Lease, Options, State, Status};
 pub use ping::PingError;
 pub use resolve::ResolveError;
-pub use udp::{Datagrams, UdpError, UdpSocket};
+pub use udp::{UdpError, UdpSocket};

@@ -4,7 +4,7 @@ use super::engine::Engine;
 use super::handle::Stack;
 use alloc::vec;
 use core::fmt;
-use core::future::{Future, poll_fn};
+use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
 use smoltcp::iface::SocketHandle;
@@ -38,21 +38,6 @@ impl fmt::Display for UdpError {
 }
 
 impl core::error::Error for UdpError {}
-
-/// What programs need of a port of UDP.
-pub trait Datagrams {
-    /// Most bytes of an IP packet: a datagram and its headers, 28 of IPv4 or 48 of IPv6.
-    fn mtu(&self) -> usize;
-
-    /// Sends a datagram. Ready when it is on its way; nobody knows whether it arrives.
-    fn send_to(&self, bytes: &[u8], to: SocketAddr) -> impl Future<Output = Result<(), UdpError>>;
-
-    /// The next datagram: its length, and who has sent it.
-    fn receive_from(
-        &self,
-        into: &mut [u8],
-    ) -> impl Future<Output = Result<(usize, SocketAddr), UdpError>>;
-}
 
 /// A port of UDP, until it is dropped.
 pub struct UdpSocket {
@@ -131,6 +116,12 @@ fn free_port(engine: &mut Engine) -> Option<u16> {
 }
 
 impl UdpSocket {
+    /// Most bytes of an IP packet: a datagram and its headers, 28 of IPv4 or 48 of IPv6.
+    pub fn mtu(&self) -> usize {
+        self.stack
+            .with(|engine| usize::from(engine.card.properties().mtu))
+    }
+
     /// The port.
     pub const fn port(&self) -> u16 {
         self.port
@@ -197,21 +188,6 @@ impl UdpSocket {
             })
         })
         .await
-    }
-}
-
-impl Datagrams for UdpSocket {
-    fn mtu(&self) -> usize {
-        self.stack
-            .with(|engine| usize::from(engine.card.properties().mtu))
-    }
-
-    async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), UdpError> {
-        Self::send_to(self, bytes, to).await
-    }
-
-    async fn receive_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), UdpError> {
-        Self::receive_from(self, into).await
     }
 }
 
