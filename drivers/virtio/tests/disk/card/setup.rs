@@ -17,7 +17,7 @@ fn machine(change: impl FnOnce(&mut Device)) -> Machine {
 fn only_what_is_implemented_is_accepted() {
     let world = World::new(|_| {});
     let accepted = world.device().accepted;
-    for not in [bits::GUEST_UFO, bits::IN_ORDER, bits::RSS] {
+    for not in [bits::GUEST_UFO, bits::IN_ORDER, bits::HASH_REPORT] {
         assert_eq!(accepted & not, 0, "{not:#x}");
         assert_ne!(world.device().offered & not, 0);
     }
@@ -92,6 +92,56 @@ fn more_pairs_than_queues_are_not_believed() {
         size: 0,
     };
     assert_eq!(card.control().map(drop), Err(Error::Failed(queue)));
+}
+
+/// A card that can spread frames over its queues: the length of its key, and of its table.
+fn spreads(device: &mut Device, key: u8, table: u16) {
+    device.offered |= bits::RSS;
+    device.config.resize(24, 0);
+    device.config[17] = key;
+    device.config[18..20].copy_from_slice(&table.to_le_bytes());
+    device.config[20..24].copy_from_slice(&0x1ff_u32.to_le_bytes());
+}
+
+#[test]
+fn frames_are_spread_where_the_card_has_room_for_key_and_table() {
+    for (key, table, can) in [(40, 128, true), (39, 128, false), (40, 127, false)] {
+        let world = World::with_pairs(2, |device| spreads(device, key, table));
+        world.idle();
+        assert_eq!(world.card.properties().spread.is_some(), can);
+        let commands = world.device().wire.commands.split_off(0);
+        let told = commands
+            .iter()
+            .filter(|command| (command.0, command.1) == (4, 1));
+        let told: Vec<_> = told.map(|command| command.2.clone()).collect();
+        assert_eq!(told.len(), usize::from(can));
+        for data in told {
+            // IPv4 and IPv6, alone, with TCP, with UDP; a table that deals out both pairs in turn.
+            assert_eq!(data[..12], [0x3f, 0, 0, 0, 127, 0, 0, 0, 0, 0, 1, 0]);
+            assert_eq!(data[264..267], [2, 0, 40]);
+            assert_eq!(data.len(), 307);
+        }
+        world.carries();
+        world.end();
+    }
+    // With one pair there is nothing to spread.
+    let world = World::new(|device| spreads(device, 40, 128));
+    world.idle();
+    let commands = world.device().wire.commands.split_off(0);
+    assert!(
+        commands
+            .iter()
+            .all(|command| (command.0, command.1) != (4, 1))
+    );
+    world.end();
+    // Whoever says that it can, and has no such fields, is not believed.
+    let cut = machine(|device| {
+        spreads(device, 40, 128);
+        device.config.truncate(23);
+    });
+    let refused = bring_up(&cut, |_| {}).map(drop);
+    let short = Failure::Config(ConfigError::Short { len: 23 });
+    assert_eq!(refused, Err(Error::Failed(short)));
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub(crate) mod bits {
     pub(crate) const GUEST_ANNOUNCE: u64 = 1 << 21;
     pub(crate) const NET_MQ: u64 = 1 << 22;
     pub(crate) const CTRL_MAC_ADDR: u64 = 1 << 23;
+    pub(crate) const HASH_REPORT: u64 = 1 << 57;
     pub(crate) const RSS: u64 = 1 << 60;
     pub(crate) const INDIRECT: u64 = 1 << 28;
     pub(crate) const EVENT_IDX: u64 = 1 << 29;

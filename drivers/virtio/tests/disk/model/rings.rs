@@ -344,7 +344,13 @@ impl Device {
                     | Mischief::Header(..)
             )
         };
-        match self.misbehaves(about_used) {
+        let mischief = self.misbehaves(about_used);
+        // A chain that is said to be used may be made available again, whatever the device has still to do with it.
+        self.queues[number].has_lied |= matches!(
+            mischief,
+            Some(Mischief::UsedId(_) | Mischief::Twice | Mischief::Index(_))
+        );
+        match mischief {
             None => queue(self, id, written),
             Some(Mischief::UsedId(id)) => queue(self, id, written),
             Some(Mischief::Twice) => {

@@ -30,7 +30,7 @@ pub(crate) const USUAL: u64 = bits::VERSION_1
     | bits::NET_MQ
     | bits::CTRL_MAC_ADDR
     | bits::IN_ORDER
-    | bits::RSS;
+    | bits::HASH_REPORT;
 
 /// What is on the wire, and what the card was told.
 #[derive(Default)]
