@@ -8,27 +8,24 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use harness::disk::ext4;
-use harness::image::{self, Image};
-use harness::machine::{
-    self, Accel, Board, Firmware, Interface, Machine, Memory, Namespace, Nvme, SHARE_DEVICE, Share,
-    Told,
-};
+use harness::machine::{self, SHARE_DEVICE};
 use harness::tools::{self, Tool};
 use harness::vm::{self, Conditions, Console};
-use harness::{accel, size, workspace};
+use harness::{image, size, workspace};
 use tempfile::TempDir;
 
-use crate::{demo, ending, net, serve};
+use crate::{ending, net, serve};
+
+mod assemble;
+
+pub(crate) use assemble::prove_kvm;
+use assemble::{assemble, needs_demo};
 
 /// With less RAM the loader is not in it, and so cannot say that there is too little.
 const LEAST_RAM: u64 = 4 << 20;
 
 /// The application that is run if nobody names another.
 const APP: &str = "starter";
-
-/// What the shared folder is called in the machine.
-const SHARE: &str = "share";
 
 /// Build Phyros and boot it in a virtual machine.
 ///
@@ -322,11 +319,6 @@ fn check_inputs(options: &Options) -> Result<()> {
     options.net.check(!wanted(options).is_empty())
 }
 
-/// Whether the machine has nothing to look at otherwise.
-fn needs_demo(options: &Options) -> bool {
-    options.share.is_none() && options.copy.is_none() && options.disk.is_empty()
-}
-
 /// Not every QEMU is built with what shares folders.
 fn can_share() -> Result<()> {
     let mut command = Tool::Qemu.command()?;
@@ -348,93 +340,6 @@ fn needed(options: &Options) -> Vec<Tool> {
     let makes_no_disk = options.copy.is_none() && !needs_demo(options);
     missing.retain(|&tool| tool != Tool::Mke2fs || !makes_no_disk);
     missing
-}
-
-/// The machine, with its disks made.
-fn assemble(options: &Options, image: &Image, folder: &Path) -> Result<Machine> {
-    let mut machine = Machine::new(&image.elf);
-    machine.ram = options.memory;
-    machine.memory = Memory::Private;
-    machine.cores = options.smp;
-    machine.board = match options.machine {
-        MachineName::Q35 => Board::Q35,
-        MachineName::Microvm => Board::Microvm(Told::ByTables),
-        MachineName::MicrovmBare => Board::Microvm(Told::ByCommandLine),
-    };
-    machine.firmware = match options.firmware {
-        FirmwareName::Seabios => Firmware::SeaBios,
-        FirmwareName::Qboot => Firmware::Qboot,
-    };
-    let mut add = |image: PathBuf, read_only: bool| {
-        let mut namespace = Namespace::new(image);
-        namespace.format.lba = options.block_size;
-        namespace.read_only = read_only;
-        let mut disk = Nvme::of(vec![namespace]);
-        disk.interface = match options.interface.unwrap_or(InterfaceName::Nvme) {
-            _ if options.machine != MachineName::Q35 => Interface::VirtioWindow,
-            InterfaceName::Nvme => Interface::Nvme,
-            // Only modern ones can ask.
-            InterfaceName::Virtio if options.iommu.is_some() => Interface::ModernVirtio,
-            InterfaceName::Virtio => Interface::Virtio,
-        };
-        disk.asks_iommu = disk.interface == Interface::ModernVirtio;
-        machine.disks.push(disk);
-    };
-    for path in &options.disk {
-        let path = fs::canonicalize(path)?;
-        let read_only = File::options().append(true).open(&path).is_err();
-        add(path, read_only);
-    }
-    if let Some(copied) = &options.copy {
-        let path = folder.join("copy.ext4");
-        ext4::create_to_fit(&path, copied)?;
-        add(path, false);
-    }
-    if needs_demo(options) {
-        let path = folder.join("demo.ext4");
-        demo::create(&path).context("cannot make the demonstration disk")?;
-        add(path, false);
-    }
-    if let Some(shared) = &options.share {
-        machine.shares.push(Share {
-            folder: fs::canonicalize(shared)?,
-            name: SHARE.to_owned(),
-            asks_iommu: options.iommu.is_some(),
-        });
-    }
-    if let Some(commands) = &options.exec {
-        let path = folder.join("exec");
-        fs::write(&path, commands)?;
-        machine.inputs.push(("opt/phyros/exec".to_owned(), path));
-    }
-    machine.slots = options.slots;
-    match options.iommu {
-        None => {}
-        Some(IommuName::VtD) => machine.iommu = Some(Vec::new()),
-        Some(IommuName::Virtio) => machine.devices.push("virtio-iommu-pci"),
-    }
-    if let Some(path) = &options.qmp {
-        machine.add_monitor(path);
-    }
-    machine.extra.extend(options.qemu.iter().cloned());
-    machine.accel = match options.accel {
-        AccelName::Tcg => Accel::Tcg,
-        AccelName::Kvm => Accel::Kvm,
-        AccelName::Auto => accel::choose(prove_kvm(image)),
-    };
-    Ok(machine)
-}
-
-/// Boots the image on KVM and has it run a command that needs nothing.
-pub(crate) fn prove_kvm(image: &Image) -> Result<()> {
-    accel::possible()?;
-    let commands = tempfile::NamedTempFile::new()?;
-    fs::write(commands.path(), "help")?;
-    let mut machine = Machine::new(&image.elf);
-    machine
-        .inputs
-        .push(("opt/phyros/exec".to_owned(), commands.path().to_owned()));
-    accel::prove_kvm(&machine)
 }
 
 /// The folder for the files of one run.
