@@ -68,7 +68,7 @@ fn a_folder_of_the_host_is_served_as_it_is_at_that_moment_and_nobody_copies_it()
     fs::write(content.join("large.bin"), &bytes).expect("the folder can be written");
     folder.write("secret", "not shared\n");
     std::os::unix::fs::symlink("../secret", content.join("up")).expect("it is ours");
-    let machine = Served::start(&["--copy", text(&content)]);
+    let machine = Served::start(&["--share", text(&content)]);
     let copied = machine.counter("phyros_delivered_bytes_total{way=\"copied\"}");
     let direct = machine.counter("phyros_delivered_bytes_total{way=\"direct\"}");
     let written = machine.counter("phyros_network_bytes_total{way=\"copied\"}");
