@@ -127,6 +127,8 @@ pub struct Machine {
     pub trace: Option<(Vec<String>, PathBuf)>,
     /// The clock counts instructions: `rdtsc` goes up by one for each, and a halt takes no time.
     pub icount: bool,
+    /// Microvm has no PIT, and so no timer whose rate is known.
+    pub timeless: bool,
     /// Files that the guest reads through fw_cfg, by name.
     pub inputs: Vec<(String, PathBuf)>,
     /// More arguments, as they are.
@@ -157,6 +159,7 @@ impl Machine {
             devices: Vec::new(),
             trace: None,
             icount: false,
+            timeless: false,
             inputs: Vec::new(),
             extra: Vec::new(),
         }
@@ -211,7 +214,11 @@ impl Machine {
             Board::Microvm(Told::ByTables) => "microvm,acpi=on,rtc=on",
             Board::Microvm(Told::ByCommandLine) => "microvm,acpi=off,rtc=on",
         };
-        let board = format!("{board},memory-backend=ram{}", self.stores.machine());
+        let timers = if self.timeless { ",pit=off" } else { "" };
+        let board = format!(
+            "{board}{timers},memory-backend=ram{}",
+            self.stores.machine()
+        );
         line.add("-machine", &board);
         let ram = size::show(self.ram);
         line.add("-m", &format!("{ram}{}", self.stores.slots(self.ram)));

@@ -90,3 +90,12 @@ fn the_pit_is_exact_where_nothing_disturbs() {
     let off = clock.hertz().abs_diff(1_000_000_000);
     assert!(off <= 2_000_000, "{clock:?}");
 }
+
+#[vm_test(machine = "microvm,timeless", timeout = 60)]
+fn without_any_timer_the_rate_is_assumed_and_the_clock_goes() {
+    let clock = time::clock().unwrap();
+    assert_eq!(clock.source(), Source::Assumed);
+    assert_eq!(clock.hertz(), 1_000_000_000);
+    let start = time::microseconds();
+    while time::microseconds() == start {}
+}
