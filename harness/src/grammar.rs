@@ -63,6 +63,7 @@
 //! | `cpu-without=FEATURES` | cores that lack these, by QEMU's names, for example `svm+npt`; never KVM |
 //! | `firmware=seabios`, `firmware=qboot` | this firmware (seabios) |
 //! | `microvm`, `microvm=bare` | a board without PCI, on which disks (`virtio`), network cards and `entropy` are on no bus; `bare`: without ACPI tables |
+//! | `timeless` | no timer whose rate is known, on microvm |
 //!
 //! The empty text is the plainest machine.
 //!
@@ -84,7 +85,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=
      nic[=PROPERTIES], user-net[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
     iommu[=PROPERTIES], virtio-iommu, edu, entropy, share[=iommu], balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
-    cpu-without=FEATURES, firmware=seabios|qboot, microvm[=bare]";
+    cpu-without=FEATURES, firmware=seabios|qboot, microvm[=bare], timeless";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,6 +138,8 @@ pub struct Needs {
     pub trace: Vec<String>,
     /// The clock counts instructions.
     pub icount: bool,
+    /// No timer whose rate is known.
+    pub timeless: bool,
     /// Bytes of RAM.
     pub ram: u64,
     /// Number of cores.
@@ -184,6 +187,7 @@ impl Default for Needs {
             devices: Vec::new(),
             trace: Vec::new(),
             icount: false,
+            timeless: false,
             ram: Machine::DEFAULT_RAM,
             cores: 1,
             svm: false,
@@ -227,6 +231,7 @@ impl Needs {
                     | "cpu-without"
                     | "firmware"
                     | "microvm"
+                    | "timeless"
                     | "disks"
                     | "spares"
                     | "trace"
@@ -250,6 +255,10 @@ impl Needs {
             }
         }
         needs.check(text)?;
+        ensure!(
+            !needs.timeless || needs.board != Board::Q35,
+            "only microvm is `timeless`: `{text}`"
+        );
         if needs.board != Board::Q35 {
             needs.check_without_bus(text)?;
             needs.controller.interface = Interface::VirtioWindow;

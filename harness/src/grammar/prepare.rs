@@ -40,6 +40,7 @@ impl Needs {
         machine.board = self.board;
         machine.accel = accel;
         machine.icount = self.icount;
+        machine.timeless = self.timeless;
         machine.without.clone_from(&self.without);
         machine.iommu.clone_from(&self.iommu);
         machine.devices.clone_from(&self.devices);

@@ -239,7 +239,9 @@ fn a_board_without_pci_has_what_needs_none() {
     assert_eq!((needs.disks, needs.cards, needs.entropy), (2, 1, true));
     let bare = Needs::parse("microvm=bare").expect("it has nothing");
     assert_eq!(bare.board, Board::Microvm(Told::ByCommandLine));
-    assert_eq!(bare.disks, 0);
+    assert_eq!((bare.disks, bare.timeless), (0, false));
+    assert!(Needs::parse("microvm,timeless").unwrap().timeless);
+    assert!(Needs::parse("timeless").is_err());
     for text in [
         "microvm,nvme",
         "microvm,disks=1",

@@ -48,6 +48,7 @@ impl Needs {
             "pi-first" => format.protection.first = true,
             "zoned" => format.zone = Some(1 << 20),
             "icount" => self.icount = true,
+            "timeless" => self.timeless = true,
             "microvm" => self.board = Board::Microvm(Told::ByTables),
             "svm" => self.svm = true,
             "iommu" => self.iommu = Some(Vec::new()),

@@ -71,7 +71,7 @@ fn a_board_without_pci_has_its_devices_in_windows_one_after_the_other() {
     machine.stores.entropy = Some("e".into());
     let text = line(&machine);
     for part in [
-        "-machine microvm,acpi=on,memory-backend=ram ",
+        "-machine microvm,acpi=on,rtc=on,memory-backend=ram ",
         "-global virtio-mmio.force-legacy=off",
         "virtio-blk-device,id=virtio0,serial=phyros0,drive=disk0,bus=virtio-mmio-bus.1",
         "virtio-blk-device,id=virtio1,serial=phyros1,drive=disk1,bus=virtio-mmio-bus.2",
@@ -82,7 +82,8 @@ fn a_board_without_pci_has_its_devices_in_windows_one_after_the_other() {
     }
     assert!(!text.contains("pci") && !text.contains("-bios"), "{text}");
     machine.board = Board::Microvm(Told::ByCommandLine);
-    assert!(line(&machine).contains("-machine microvm,acpi=off,"));
+    machine.timeless = true;
+    assert!(line(&machine).contains("-machine microvm,acpi=off,rtc=on,pit=off,memory"));
 }
 
 #[test]

@@ -1,23 +1,33 @@
 //! Time since boot, from the time-stamp counter.
 //!
 //! The counter is read in a few cycles, but its rate is not written down anywhere that all
-//! machines share. So it is measured once against a clock of known rate: the HPET, or the PM timer.
-//! Where neither exists, 1 GHz is assumed, and [`Clock::source`] says so.
+//! machines share. So it is measured once against a clock of known rate: the HPET, or the PM timer, which
+//! firmware's tables name, or the PIT, which nothing names.
+//! Where none exists, the CPU or the hypervisor may state the rate. If they do not, 1 GHz is assumed, and
+//! [`Clock::source`] says so.
 
+use super::pit::{self, PitCounter};
+use super::stated;
 use crate::acpi::{Hpet, PmTimer};
 use crate::arch::cpu::time_stamp;
 use crate::mmio::RegisterWindow;
+use crate::println;
+use core::arch::x86_64::__cpuid_count;
 use core::time::Duration;
 use spin::Once;
 use x86_64::instructions::port::Port;
 
-/// What the time-stamp counter was measured against.
+/// Where the rate of the time-stamp counter is from: what it was measured against, if it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// The high-precision event timer.
     Hpet,
     /// The ACPI power-management timer.
     PmTimer,
+    /// The programmable interval timer.
+    Pit,
+    /// The CPU states it, or the hypervisor.
+    Stated,
     /// Nothing: the rate is assumed.
     Assumed,
 }
@@ -35,28 +45,53 @@ pub struct Clock {
 static CLOCK: Once<Clock> = Once::new();
 
 /// A counter of known rate.
-trait Reference {
+pub(super) trait Reference {
+    /// Polls after which a reference that has not moved is taken for dead.
+    const PATIENCE: u32 = 1_000_000;
     /// Counts per second.
     fn hertz(&self) -> u64;
     /// The counter, modulo the mask.
     fn count(&mut self) -> u64;
     /// The bits that count.
     fn mask(&self) -> u64;
+    /// Whether it may have wrapped around more than once, so that differences mean nothing.
+    fn has_ended(&mut self) -> bool {
+        false
+    }
 }
 
 /// How long the rate is measured, as a fraction of a second. An error of one HPET tick in a
 /// millisecond is one part in 10 000.
 const FRACTION: u64 = 1000;
 
+/// What is assumed where nothing is known, in Hz.
+const ASSUMED: u64 = 1_000_000_000;
+
 /// Measures the rate of the time-stamp counter. The first call counts.
 pub fn init(hpet: Option<Hpet>, pm_timer: Option<PmTimer>) {
-    CLOCK.call_once(|| {
+    let clock = CLOCK.call_once(|| {
         let by_hpet = || measure(hpet.and_then(HpetCounter::open)?, Source::Hpet);
         let by_pm_timer = || measure(pm_timer.map(PmCounter::open)?, Source::PmTimer);
         by_hpet()
             .or_else(by_pm_timer)
-            .unwrap_or_else(|| Clock::new(time_stamp(), 1_000_000_000, Source::Assumed))
+            .or_else(by_pit)
+            .or_else(by_statement)
+            .unwrap_or_else(|| Clock::new(time_stamp(), ASSUMED, Source::Assumed))
     });
+    if clock.source == Source::Assumed {
+        println!("time: no timer of known rate; times are as wrong as the assumption of 1 GHz");
+    }
+}
+
+/// A CPU that was stopped for too long in one attempt is hardly so in the next.
+fn by_pit() -> Option<Clock> {
+    const ATTEMPTS: usize = 4;
+    (0..ATTEMPTS).find_map(|_| measure(PitCounter::open(pit::Machine)?, Source::Pit))
+}
+
+fn by_statement() -> Option<Clock> {
+    let hertz = stated::hertz(|leaf| __cpuid_count(leaf, 0))?;
+    Some(Clock::new(time_stamp(), hertz, Source::Stated))
 }
 
 /// Both counters at one moment.
@@ -100,16 +135,17 @@ impl Sample {
 }
 
 /// Measures the rate of the time-stamp counter; time counts from the beginning of the measurement.
-/// `None` if the reference stands still.
-fn measure(mut reference: impl Reference, source: Source) -> Option<Clock> {
-    /// Polls after which a reference that has not moved is taken for dead.
-    const PATIENCE: u32 = 1_000_000;
+/// `None` if the reference stands still, or was not looked at for too long.
+pub(super) fn measure<R: Reference>(mut reference: R, source: Source) -> Option<Clock> {
     let wanted = (reference.hertz() / FRACTION).max(1);
     let start = Sample::take(&mut reference);
     let mask = reference.mask();
     let passed_since = |count: u64| count.wrapping_sub(start.count) & mask;
-    (0..PATIENCE).find(|_| passed_since(reference.count()) >= wanted)?;
+    (0..R::PATIENCE).find(|_| passed_since(reference.count()) >= wanted)?;
     let end = Sample::take(&mut reference);
+    if reference.has_ended() {
+        return None;
+    }
     let passed = passed_since(end.count).max(1);
     let ticks = end.stamp.saturating_sub(start.stamp);
     let hertz = u128::from(ticks) * u128::from(reference.hertz()) / u128::from(passed);

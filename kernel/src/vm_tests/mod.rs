@@ -9,6 +9,7 @@ mod balloon;
 mod bare;
 mod bare_disk;
 mod boot;
+mod clock;
 mod confined;
 mod control;
 mod controller_memory;
