@@ -45,9 +45,9 @@ const GATE: u8 = 1 << 0;
 const OTHERS: u8 = 0b1100;
 
 /// The third channel is to count once (mode 0), in binary; low and high byte are written and read in turn.
-const COUNT_ONCE: u8 = 0b10_11_000_0;
+const COUNT_ONCE: u8 = 0b1011_0000;
 /// The third channel's counter is to be held until it has been read.
-const HOLD_COUNTER: u8 = 0b10_00_000_0;
+const HOLD_COUNTER: u8 = 0b1000_0000;
 /// The third channel's state is to be read next.
 const HOLD_STATE: u8 = 0b1110_1000;
 
