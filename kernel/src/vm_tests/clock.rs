@@ -10,11 +10,10 @@ use x86_64::instructions::port::Port;
 fn seconds() -> u64 {
     const REGISTER: u16 = 0x70;
     const VALUE: u16 = 0x71;
-    // SAFETY: register 0 is chosen and read; nobody else uses the clock.
-    let decimal: u8 = unsafe {
-        Port::new(REGISTER).write(0_u8);
-        Port::new(VALUE).read()
-    };
+    // SAFETY: register 0 is chosen; nobody else uses the clock.
+    unsafe { Port::new(REGISTER).write(0_u8) };
+    // SAFETY: reading it has no effect.
+    let decimal: u8 = unsafe { Port::new(VALUE).read() };
     assert!(decimal < 0x60, "there is no real-time clock: {decimal:#x}");
     u64::from(decimal >> 4) * 10 + u64::from(decimal & 0xf)
 }
