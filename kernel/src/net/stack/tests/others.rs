@@ -5,9 +5,12 @@ use crate::executor::block_on;
 use crate::memory::frames::host;
 use crate::net::stack::{Ipv4, Options, PingError, ResolveError, Stack, UdpError};
 use crate::net::{Interface, Offloads, Wire};
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::future::Future;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::task::{Context, Waker};
 
 #[test]
 fn datagrams_go_both_ways() {
@@ -168,6 +171,45 @@ fn answer(question: &[u8]) -> Vec<u8> {
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
     }
     answer
+}
+
+/// What waits is known once, however often it is polled, and not any more when nobody waits.
+#[test]
+fn waits_are_counted_once_and_go_when_they_end() {
+    let _arena = host::arena();
+    let wires = Wire::pair(1500, Offloads::NONE);
+    let lent = Options {
+        ipv4: Ipv4::Dhcp,
+        ..options(0)
+    };
+    let fixed = Options {
+        ipv4: Ipv4::Fixed {
+            address: Ipv4Addr::new(10, 0, 0, 2),
+            prefix: 24,
+            router: None,
+            dns: vec![super::address(0)],
+        },
+        ..options(1)
+    };
+    let [lent, fixed] = [(0, lent), (1, fixed)]
+        .map(|(end, options)| Stack::new(wires[end].clone(), options).unwrap());
+    let watching = |stack: &Stack| stack.with(|engine| engine.watching.len());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut waits = [0; 3].map(|_| Box::pin(lent.has_address()));
+    let mut asks = [0; 2].map(|_| Box::pin(fixed.resolve("phyros.example")));
+    for _ in 0..100 {
+        for wait in &mut waits {
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+        }
+        for ask in &mut asks {
+            assert!(ask.as_mut().poll(&mut cx).is_pending());
+        }
+    }
+    assert_eq!((watching(&lent), watching(&fixed)), (3, 2));
+    let [first, ..] = waits;
+    drop(first);
+    drop(asks);
+    assert_eq!((watching(&lent), watching(&fixed)), (2, 0));
 }
 
 /// The other end lends addresses.
