@@ -31,18 +31,30 @@ impl Pool {
 
     /// One that was made of all that this CPU has.
     pub(super) fn of_this_cpu() -> Self {
+        let asked = |fill: fn(&mut [u8]) -> bool| {
+            let mut bytes = [0; FROM_CPU];
+            fill(&mut bytes).then_some(bytes)
+        };
+        let mut readings = [0; READINGS];
+        cpu::jitter(&mut readings);
+        Self::of(asked(cpu::rdseed), asked(cpu::rdrand), &readings)
+    }
+
+    /// One that was made of this.
+    fn of(
+        rdseed: Option<[u8; FROM_CPU]>,
+        rdrand: Option<[u8; FROM_CPU]>,
+        readings: &[u64; READINGS],
+    ) -> Self {
         let mut pool = Self::new();
-        let mut bytes = [0; FROM_CPU];
-        if cpu::rdseed(&mut bytes) {
+        if let Some(bytes) = rdseed {
             pool.stir(&bytes);
             pool.origin.rdseed += FROM_CPU as u64;
         }
-        if cpu::rdrand(&mut bytes) {
+        if let Some(bytes) = rdrand {
             pool.stir(&bytes);
             pool.origin.rdrand += FROM_CPU as u64;
         }
-        let mut readings = [0; READINGS];
-        cpu::jitter(&mut readings);
         let mut hash = Sha256::new();
         readings
             .iter()
@@ -105,7 +117,11 @@ mod tests {
             0xc3, 0x87, 0xb6, 0x69, 0xb2, 0xee, 0x65, 0x86,
         ];
         // The first half of it is the next key, which nobody sees.
-        assert_eq!(taken(&mut Pool::new(), 32), block[32..]);
+        let mut pool = Pool::new();
+        assert_eq!(taken(&mut pool, 32), block[32..]);
+        let mut next = Pool::new();
+        next.generator = ChaCha20Rng::from_seed(block[..32].try_into().unwrap());
+        assert_eq!(taken(&mut pool, 32), taken(&mut next, 32));
     }
 
     #[test]
@@ -129,6 +145,30 @@ mod tests {
         .into();
         assert_eq!(all.len(), 7);
         assert_eq!(of(&[b"a", b"b"]), of(&[b"a", b"b"]));
+    }
+
+    #[test]
+    fn each_source_of_the_cpu_makes_a_difference() {
+        let mut last = [0; READINGS];
+        last[READINGS - 1] = 1;
+        let none = [0; READINGS];
+        let (one, other) = (Some([1; FROM_CPU]), Some([2; FROM_CPU]));
+        let of = |rdseed, rdrand, readings| taken(&mut Pool::of(rdseed, rdrand, readings), 32);
+        let all = [
+            taken(&mut Pool::new(), 32),
+            of(None, None, &none),
+            of(None, None, &last),
+            of(one, one, &none),
+            of(other, one, &none),
+            of(one, other, &none),
+            of(one, one, &last),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().collect();
+        assert_eq!(different.len(), all.len());
+        // The clock goes on, whatever else the CPU has.
+        let mut here = [0; 2].map(|_| Pool::of_this_cpu());
+        let [first, second] = here.each_mut().map(|pool| taken(pool, 32));
+        assert_ne!(first, second);
     }
 
     #[test]

@@ -284,9 +284,11 @@ fn escape(value: &str, into: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{Card, Core};
+    use super::super::view::{Card, Core, Network};
     use super::*;
+    use crate::iperf;
     use alloc::sync::Arc;
+    use alloc::vec::Vec;
     use kernel::block::RamDisk;
 
     #[test]
@@ -341,5 +343,102 @@ mod tests {
             }
         }
         assert!(text.ends_with('\n') && families.len() > 20);
+    }
+
+    /// All that is counted: each number is another one.
+    fn busy(disk: &Arc<RamDisk>) -> (State, [Volume; 1], http::Counters, nbd::Counters) {
+        let mut last = 0;
+        let mut next = || {
+            last += 1;
+            last
+        };
+        let iperf = iperf::Counters::default();
+        for counter in [&iperf.tests, &iperf.received, &iperf.sent, &iperf.strays] {
+            counter.add(next());
+        }
+        let (http, nbd) = (http::Counters::new(9), nbd::Counters::new(9));
+        let of_http = [
+            &http.connections,
+            &http.sent,
+            &http.copied,
+            &http.turned_away,
+            &http.timeouts,
+            &http.broken,
+        ];
+        let of_nbd = [
+            &nbd.connections,
+            &nbd.turned_away,
+            &nbd.reads,
+            &nbd.read_bytes,
+            &nbd.writes,
+            &nbd.written_bytes,
+            &nbd.flushes,
+            &nbd.trims,
+            &nbd.zeroes,
+            &nbd.errors,
+            &nbd.nonsense,
+            &nbd.timeouts,
+            &nbd.broken,
+        ];
+        for counter in of_http.into_iter().chain(&http.answers).chain(of_nbd) {
+            counter.add(next());
+        }
+        let state = State {
+            uptime: core::time::Duration::from_secs(next()),
+            free: next(),
+            heap: next(),
+            delivered: (next(), next()),
+            cores: vec![Core {
+                number: 0,
+                polls: next(),
+                halts: next(),
+                interrupts: next(),
+            }],
+            cards: vec![Card {
+                name: "net0".into(),
+                is_up: true,
+                sent: (next(), next()),
+                received: (next(), next()),
+                dropped: next(),
+            }],
+            network: Network {
+                open: next(),
+                referred: next(),
+                copied: next(),
+                retransmitted: next(),
+                damaged: next(),
+                refused: next(),
+                evicted: next(),
+            },
+            iperf: Some(Arc::new(iperf)),
+            ..State::default()
+        };
+        let device = disk.clone();
+        let has_ext4 = false;
+        (state, [Volume { device, has_ext4 }], http, nbd)
+    }
+
+    /// Each sample is what was counted under its name, and nobody else's.
+    #[test]
+    fn no_sample_is_a_constant_and_no_two_are_the_same() {
+        let disk = Arc::new(RamDisk::new("nvme0n1", 512, vec![0; 1 << 20]));
+        let (state, volumes, http, nbd) = busy(&disk);
+        // Two connections, and one.
+        let _open = [http.open.enter(), http.open.enter(), nbd.open.enter()];
+        let text = page(&state, &volumes, &http, &nbd);
+        let mut values = vec![];
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            match name {
+                "phyros_http_connections" => assert_eq!(value, "2"),
+                "phyros_nbd_connections" => assert_eq!(value, "1"),
+                "phyros_disk_bytes{disk=\"nvme0n1\"}" => assert_eq!(value, "1048576"),
+                "phyros_disk_requests{disk=\"nvme0n1\"}" => assert_eq!(value, "0"),
+                _ => values.push(value.parse::<u64>().unwrap()),
+            }
+        }
+        values.sort_unstable();
+        let all: Vec<u64> = (1..=47).collect();
+        assert_eq!(values, all, "{text}");
     }
 }

@@ -271,6 +271,8 @@ mod tests {
     #[test]
     fn paths_lead_to_pages_and_disks() {
         let site = appliance(vec![]);
+        site.http.sent.add(41);
+        site.nbd.reads.add(42);
         let text = |path: &str, expected: &str| match find(&site, path).unwrap() {
             Found::Page { kind, bytes } => {
                 assert!(kind.starts_with(expected), "{kind}");
@@ -279,7 +281,21 @@ mod tests {
             _ => panic!("{path} is no page"),
         };
         assert!(text("/", "text/html").contains("</html>"));
-        assert!(text("/metrics", "text/plain").contains("phyros_disk_bytes"));
+        for at_first in [true, false] {
+            let metrics = text("/metrics", "text/plain");
+            let [sent, reads] = if at_first { [41, 42] } else { [83, 142] };
+            for line in [
+                "phyros_disk_bytes{disk=\"nvme0n1p1\"} 4096",
+                &format!("phyros_http_sent_bytes_total {sent}"),
+                &format!("phyros_nbd_requests_total{{request=\"read\"}} {reads}"),
+            ] {
+                let is_there = metrics.lines().any(|found| found == line);
+                assert!(is_there, "{line}\n{metrics}");
+            }
+            // A page is made anew each time.
+            site.http.sent.add(42);
+            site.nbd.reads.add(100);
+        }
         let state: Value = serde_json::from_str(&text("/api/state", "application/json")).unwrap();
         assert_eq!(state["memory"][0]["owner"], "RAM, \"in use\"");
         assert_eq!(state["memory"][1]["start"], 0xf_ffff_f000u64);

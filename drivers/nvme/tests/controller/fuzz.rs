@@ -226,7 +226,7 @@ fn mischief() -> impl Strategy<Value = Mischief> {
         Just(Mischief::StuckHead),
         any::<u16>().prop_map(Mischief::WrongQueue),
         Just(Mischief::OldPhase),
-        Just(Mischief::EarlyPhase),
+        (1..4_u16).prop_map(Mischief::EarlyPhase),
         Just(Mischief::Silence),
         Just(Mischief::Runaway),
         Just(Mischief::Fatal),

@@ -16,6 +16,7 @@ use super::segment::{self, ETHERNET, Segment};
 use super::slots::{Id, Slots};
 use super::sums;
 use super::tcp::Tcp;
+use super::watching::Watching;
 use crate::dma::Owner;
 use crate::net::{Interface, MacAddress, Offload, Outgoing, Received};
 use alloc::boxed::Box;
@@ -60,7 +61,7 @@ pub(super) struct Engine {
     caller: Option<Waker>,
     is_called: bool,
     /// Who waits for addresses to change.
-    pub(super) watching: Vec<Waker>,
+    pub(super) watching: Watching,
     pub(super) changes: u64,
     card_changes: u64,
     bell: Bell,
@@ -125,7 +126,7 @@ impl Engine {
             counters: Counters::default(),
             caller: None,
             is_called: false,
-            watching: Vec::new(),
+            watching: Watching::default(),
             changes: 0,
             card_changes: 0,
             bell: Bell::default(),
@@ -417,9 +418,7 @@ impl Engine {
                 socket.close();
             }
         }
-        core::mem::take(&mut self.watching)
-            .into_iter()
-            .for_each(Waker::wake);
+        self.watching.wake();
     }
 
     /// A number that is hard to guess, if the seed is.

@@ -5,6 +5,7 @@ use super::connections::ListenError;
 use super::engine::Engine;
 use super::listener::Listener;
 use super::options::{Backlog, ConnectionStatus, Ipv4, Options, Status};
+use super::watching::Watch;
 use crate::lock::Mutex;
 use crate::net::{Interface, Stream, StreamError};
 use alloc::string::{String, ToString};
@@ -134,12 +135,13 @@ impl Stack {
 
     /// Ready when it has an IPv4 address, or will never have one because the interface is gone.
     pub async fn has_address(&self) -> bool {
+        let watch = Watch::new(self);
         poll_fn(|cx| {
             self.with(|engine| {
                 if engine.iface.ipv4_addr().is_some() || engine.is_gone {
                     return Poll::Ready(!engine.is_gone);
                 }
-                engine.watching.push(cx.waker().clone());
+                engine.watching.set(watch.number, cx.waker());
                 Poll::Pending
             })
         })

@@ -66,6 +66,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 mod udp;
+mod watching;
 
 #[cfg(phyros)]
 pub use attend::{stacks, start, started, way_to};

@@ -1,6 +1,7 @@
 //! Names (DNS).
 
 use super::handle::Stack;
+use super::watching::Watch;
 use alloc::vec::Vec;
 use core::fmt;
 use core::future::poll_fn;
@@ -100,6 +101,7 @@ impl Stack {
             stack: self,
             handle: Some(handle),
         };
+        let watch = Watch::new(self);
         poll_fn(|cx| {
             self.with(|engine| {
                 let dns = engine.dns;
@@ -109,7 +111,7 @@ impl Stack {
                         return Poll::Ready(Err(ResolveError::Unknown));
                     }
                     Err(GetQueryResultError::Pending) => {
-                        engine.watching.push(cx.waker().clone());
+                        engine.watching.set(watch.number, cx.waker());
                         socket.register_query_waker(handle, cx.waker());
                         return Poll::Pending;
                     }

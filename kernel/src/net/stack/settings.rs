@@ -6,7 +6,6 @@ use crate::net::MacAddress;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::task::Waker;
 use smoltcp::socket::tcp;
 use smoltcp::socket::{dhcpv4, dns};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
@@ -107,9 +106,7 @@ impl Engine {
 
     fn changed(&mut self) {
         self.changes += 1;
-        core::mem::take(&mut self.watching)
-            .into_iter()
-            .for_each(Waker::wake);
+        self.watching.wake();
     }
 
     /// Does what the DHCP server says.

@@ -22,8 +22,8 @@ pub(crate) enum Mischief {
     WrongQueue(u16),
     /// The phase tag has the old value.
     OldPhase,
-    /// Garbage with the new phase tag is in the entry after this one.
-    EarlyPhase,
+    /// Garbage with the new phase tag is in the entry so many after this one.
+    EarlyPhase(u16),
     /// From now on nothing is completed.
     Silence,
     /// From now on nothing is completed, and commands still write to memory when the
@@ -89,13 +89,13 @@ impl Model {
                 self.silent = true;
                 return true;
             }
-            Mischief::EarlyPhase if self.has(id, !entry.cid) => {}
-            Mischief::EarlyPhase => {
+            Mischief::EarlyPhase(_) if self.has(id, !entry.cid) => {}
+            Mischief::EarlyPhase(ahead) => {
                 let garbage = CompletionEntry {
                     cid: !entry.cid,
                     ..entry
                 };
-                self.write_entry(id, 1, true, garbage);
+                self.write_entry(id, ahead, true, garbage);
             }
             Mischief::Silence | Mischief::Runaway => {
                 self.silent = true;

@@ -132,7 +132,7 @@ pub(super) fn mischief(row: &mut Row<'_>) -> Mischief {
         4 => Mischief::StuckHead,
         5 => Mischief::WrongQueue(row.word()),
         6 => Mischief::OldPhase,
-        7 => Mischief::EarlyPhase,
+        7 => Mischief::EarlyPhase(1),
         8 => Mischief::Silence,
         9 => Mischief::Runaway,
         10 => Mischief::Fatal,

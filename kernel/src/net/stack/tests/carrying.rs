@@ -9,7 +9,7 @@ use crate::memory::frames::{Frames, host};
 use crate::net::stack::{Backlog, Options, Stack};
 use crate::net::{
     Counters, Fate, Interface, Link, Offloads, Outgoing, Properties, Received, Reception, Refused,
-    Sent, Stream, Wire,
+    Segmentation, Segments, Sent, Stream, Wire,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -213,10 +213,23 @@ fn frame_of(client: &super::Connection, server: &super::Connection, data: &[u8])
     frame
 }
 
-/// A wire that notes where the bodies of frames lie.
+/// A wire that notes where the bodies of frames lie, and how long frames are and how they are to be cut.
 struct Spy {
     wire: Arc<Wire>,
+    mtu: u16,
     bodies: Mutex<Vec<Phyr>>,
+    cuts: Mutex<Vec<(usize, Option<Segmentation>)>>,
+}
+
+impl Spy {
+    fn new(wire: Arc<Wire>, mtu: u16) -> Arc<Self> {
+        Arc::new(Self {
+            wire,
+            mtu,
+            bodies: Mutex::new(Vec::new()),
+            cuts: Mutex::new(Vec::new()),
+        })
+    }
 }
 
 impl Interface for Spy {
@@ -224,7 +237,10 @@ impl Interface for Spy {
         self.wire.name()
     }
     fn properties(&self) -> Properties {
-        self.wire.properties()
+        Properties {
+            mtu: self.mtu,
+            ..self.wire.properties()
+        }
     }
     fn link(&self) -> Link {
         self.wire.link()
@@ -239,6 +255,8 @@ impl Interface for Spy {
         self.wire.poll_receive(cx)
     }
     fn transmit(&self, frame: Outgoing) -> Result<(), Refused<Outgoing>> {
+        let cut = (frame.len(), frame.offload.segmentation);
+        self.cuts.lock().push(cut);
         if let Some(Ok(Phyrs::One(phyr))) = frame.body.as_ref().map(Memory::phyrs) {
             self.bodies.lock().push(phyr);
         }
@@ -270,8 +288,7 @@ fn what_is_sent_leaves_from_where_it_lies_and_is_freed_when_it_is_acknowledged()
     for (offloads, longest) in [(Offloads::NONE, 1460), (Offloads::ALL, 44 * 1460)] {
         let [one, other] = Wire::pair(1500, offloads);
         let wire = one.clone();
-        let bodies = Mutex::new(Vec::new());
-        let spy = Arc::new(Spy { wire: one, bodies });
+        let spy = Spy::new(one, 1500);
         let stacks = [
             Stack::new(spy.clone(), options(0)).unwrap(),
             Stack::new(
@@ -328,6 +345,49 @@ fn what_is_sent_leaves_from_where_it_lies_and_is_freed_when_it_is_acknowledged()
         let counters = stacks[0].status().counters;
         assert_eq!(counters.copied_bytes, 0);
         assert!(counters.referred_bytes > 200_000 && counters.retransmitted > 0);
+        drop(tasks);
+    }
+}
+
+/// A frame that is several on the wire is cut where the other end wants it, behind its headers.
+#[test]
+fn a_card_is_told_to_cut_at_what_both_ends_take() {
+    let _arena = host::arena();
+    for (mtus, mss) in [
+        ([1500, 1500], 1460),
+        ([1500, 1000], 960),
+        ([1000, 1500], 960),
+    ] {
+        let wires = Wire::pair(1500, Offloads::ALL);
+        let [one, other] = [0, 1].map(|end| Spy::new(wires[end].clone(), mtus[end]));
+        let stacks = [
+            Stack::new(one.clone(), options(0)).unwrap(),
+            Stack::new(other, options(1)).unwrap(),
+        ];
+        let tasks = [drive(&stacks[0]), drive(&stacks[1])];
+        block_on(async {
+            let mut listener = stacks[1].listen(80, Backlog::default()).unwrap();
+            let to = SocketAddr::new(address(1), 80);
+            let mut client = stacks[0].connect(to).await.unwrap();
+            let mut server = listener.accept().await.unwrap();
+            join(
+                async { client.send(frames(4, 0, LEN)).await.unwrap() },
+                expect(&mut server, 4, LEN),
+            )
+            .await;
+        });
+        const HEADERS: usize = 14 + 20 + 20;
+        let cuts = one.cuts.lock();
+        for (len, cut) in &*cuts {
+            let is_long = *len > HEADERS + mss;
+            let expected = is_long.then_some(Segmentation {
+                segments: Segments::Tcp4,
+                size: mss as u16,
+                headers: HEADERS as u16,
+            });
+            assert_eq!(*cut, expected, "{len} bytes, {mtus:?}");
+        }
+        assert!(cuts.iter().any(|(_, cut)| cut.is_some()));
         drop(tasks);
     }
 }

@@ -1,13 +1,23 @@
 //! What is no connection: UDP, echoes, groups, names, addresses that are lent.
 
 use super::{Pair, address, drive, options, sleep};
+use crate::dma::Owner;
 use crate::executor::block_on;
+use crate::lock::Mutex;
 use crate::memory::frames::host;
 use crate::net::stack::{Ipv4, Options, PingError, ResolveError, Stack, UdpError};
-use crate::net::{Interface, Offloads, Wire};
+use crate::net::{Fate, Interface, Offloads, Outgoing, Wire};
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::cell::Cell;
+use core::future::Future;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::task::{Context, Poll, Waker};
+use embassy_futures::join::join;
 
 #[test]
 fn datagrams_go_both_ways() {
@@ -68,6 +78,75 @@ fn echoes_come_back_or_not() {
                 .contains(&(address(1), pair.wires[1].properties().address))
         );
     });
+}
+
+/// An echo as it has come, but for one thing.
+fn false_echo(echo: &[u8], what: usize) -> Vec<u8> {
+    use smoltcp::wire::*;
+    let mut echo = echo.to_vec();
+    let is_v4 = EthernetFrame::new_unchecked(&echo).ethertype() == EthernetProtocol::Ipv4;
+    let (source, icmp) = if is_v4 { (29, 34) } else { (37, 54) };
+    // Who it was, whose it is, which one, and what it says from first to last.
+    let place = [source, icmp + 5, icmp + 7, icmp + 8, icmp + 39];
+    echo[place[what]] ^= 0x10;
+    let mut ethernet = EthernetFrame::new_unchecked(&mut echo);
+    if is_v4 {
+        let mut ip = Ipv4Packet::new_unchecked(ethernet.payload_mut());
+        ip.fill_checksum();
+        Icmpv4Packet::new_unchecked(ip.payload_mut()).fill_checksum();
+    } else {
+        let mut ip = Ipv6Packet::new_unchecked(ethernet.payload_mut());
+        let (from, to) = (ip.src_addr(), ip.dst_addr());
+        Icmpv6Packet::new_unchecked(ip.payload_mut()).fill_checksum(&from, &to);
+    }
+    echo
+}
+
+#[test]
+fn only_the_echo_that_was_asked_for_is_one() {
+    let _arena = host::arena();
+    let v6: IpAddr = "fe80::ff:fe00:3".parse().unwrap();
+    for to in [address(1), v6] {
+        let pair = Pair::new(Offloads::NONE);
+        let (place, reply) = if to.is_ipv4() { (34, 0) } else { (54, 129) };
+        // The first that comes back is held up.
+        let held = Arc::new(Mutex::new(None));
+        let hold = held.clone();
+        pair.wires[0].set_fate(move |bytes| {
+            let protocol = bytes.get(if reply == 0 { 23 } else { 20 });
+            let is_icmp = protocol == Some(&if reply == 0 { 1 } else { 58 });
+            let mut held = hold.lock();
+            if is_icmp && bytes.get(place) == Some(&reply) && held.is_none() {
+                *held = Some(bytes.to_vec());
+                return Fate::Lost;
+            }
+            Fate::Arrives
+        });
+        let is_true = Cell::new(false);
+        block_on(async {
+            let lies = async {
+                let echo = loop {
+                    if let Some(echo) = held.lock().clone() {
+                        break echo;
+                    }
+                    sleep(1000).await;
+                };
+                for what in 0..5 {
+                    let frame = Outgoing::new(false_echo(&echo, what).into_memory());
+                    assert!(pair.wires[1].transmit(frame).is_ok());
+                    sleep(1000).await;
+                }
+                is_true.set(true);
+                let frame = Outgoing::new(echo.into_memory());
+                assert!(pair.wires[1].transmit(frame).is_ok());
+            };
+            let asks = async {
+                let answer = pair.stacks[0].ping(to, 1, 9_000_000).await;
+                assert!(answer.is_ok() && is_true.get(), "{to}: {answer:?}");
+            };
+            join(asks, lies).await;
+        });
+    }
 }
 
 #[test]
@@ -168,6 +247,61 @@ fn answer(question: &[u8]) -> Vec<u8> {
         answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7]);
     }
     answer
+}
+
+/// How often somebody was woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What waits is known once, however often it is polled, and not any more when nobody waits.
+#[test]
+fn waits_are_counted_once_and_go_when_they_end() {
+    let _arena = host::arena();
+    let wires = Wire::pair(1500, Offloads::NONE);
+    let lent = Options {
+        ipv4: Ipv4::Dhcp,
+        ..options(0)
+    };
+    let fixed = Options {
+        ipv4: Ipv4::Fixed {
+            address: Ipv4Addr::new(10, 0, 0, 2),
+            prefix: 24,
+            router: None,
+            dns: vec![super::address(0)],
+        },
+        ..options(1)
+    };
+    let [lent, fixed] = [(0, lent), (1, fixed)]
+        .map(|(end, options)| Stack::new(wires[end].clone(), options).unwrap());
+    let watching = |stack: &Stack| stack.with(|engine| engine.watching.len());
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(wakes.clone());
+    let mut cx = Context::from_waker(&waker);
+    let mut waits = [0; 3].map(|_| Box::pin(lent.has_address()));
+    let mut asks = [0; 2].map(|_| Box::pin(fixed.resolve("phyros.example")));
+    for _ in 0..100 {
+        for wait in &mut waits {
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+        }
+        for ask in &mut asks {
+            assert!(ask.as_mut().poll(&mut cx).is_pending());
+        }
+    }
+    assert_eq!((watching(&lent), watching(&fixed)), (3, 2));
+    drop(asks);
+    let [first, mut second, _third] = waits;
+    drop(first);
+    assert_eq!((watching(&lent), watching(&fixed)), (2, 0));
+    wakes.0.store(0, Ordering::Relaxed);
+    lent.configure(options(0).ipv4);
+    assert_eq!(wakes.0.load(Ordering::Relaxed), 2);
+    assert_eq!(second.as_mut().poll(&mut cx), Poll::Ready(true));
 }
 
 /// The other end lends addresses.
