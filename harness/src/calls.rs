@@ -61,12 +61,21 @@
 //! | `net.statistic` | card, which | what the host's kernel says of a tap: frames and bytes from the guest, and to it |
 //! | `net.plug`, `net.unplug`, `net.remove`, `net.is_gone` | card | as for controllers |
 //!
+//! And these are about the port of a console ([`Outlet`]), at whose other end the host may be:
+//!
+//! | function | arguments | answer |
+//! |---|---|---|
+//! | `port.connect`, `port.disconnect` | | 0; the host comes, or goes |
+//! | `port.say` | length, seed, offset | 0; it says so many bytes of the pattern |
+//! | `port.heard` | length, seed, offset | number of equal bytes at the start of what has come |
+//!
 //! Words behind ` : ` are text; everything before it is numbers.
 
 mod cards;
 mod control;
 mod layers;
 pub(crate) mod outlasting;
+mod outlet;
 mod screen;
 mod talk;
 mod trace;
@@ -84,6 +93,7 @@ use crate::disk::stressed;
 use crate::ram::{Ram, file_in_pieces};
 pub use cards::Cards;
 pub use control::Control;
+pub use outlet::Outlet;
 pub use screen::Picture;
 
 /// The host's side of the calls of one machine.
@@ -94,6 +104,7 @@ pub struct Host {
     files: Vec<(String, PathBuf)>,
     control: Option<Control>,
     cards: Option<Cards>,
+    outlet: Option<Outlet>,
 }
 
 /// What a function gives back: a value, or a value and a text.
@@ -108,6 +119,7 @@ impl Host {
             files: Vec::new(),
             control: None,
             cards: None,
+            outlet: None,
         }
     }
 
@@ -126,6 +138,12 @@ impl Host {
     pub fn with_cards(self, cards: Cards) -> Self {
         let cards = Some(cards);
         Self { cards, ..self }
+    }
+
+    /// The same, and the calls about a port are answered too.
+    pub fn with_outlet(self, outlet: Outlet) -> Self {
+        let outlet = Some(outlet);
+        Self { outlet, ..self }
     }
 
     /// Answers the call in the record with this number and text.
@@ -169,6 +187,11 @@ impl Host {
         let number = |value| Ok(Value(value, Vec::new()));
         if let Some(cards) = &self.cards
             && let Some(value) = cards.compute(function, arguments, &self.ram)?
+        {
+            return number(value);
+        }
+        if let Some(outlet) = &self.outlet
+            && let Some(value) = outlet.compute(function, arguments)?
         {
             return number(value);
         }

@@ -47,6 +47,7 @@
 //! | `pmem=SIZE`, `pmem=SIZE+SIZE` | virtio devices of persistent memory, each a file |
 //! | `entropy` | a source of entropy, whose bytes are those of a file: at first the pattern of the test's seed |
 //! | `share`, `share=iommu` | a folder of the host's, `share`, with a file `pattern.bin` of the pattern of the test's seed, and others; if wanted, such that the device asks the IOMMU |
+//! | `console` | a console with a port, `org.phyros.test`, at whose other end the host may be |
 //! | `balloon` | a memory balloon that wants to know what is free |
 //! | `unshared` | files behind memory that keep what they had: what is written is the machine's alone, and gone with it |
 //! | `nic`, `nic=PROPERTIES` | a network card whose other end is the harness; with these properties of QEMU's, for example `mrg_rxbuf=off+host_mtu=9000`, or `modern`, or `port`: behind a root port |
@@ -84,7 +85,7 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
      nic[=PROPERTIES], user-net[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    iommu[=PROPERTIES], virtio-iommu, edu, entropy, share[=iommu], balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
+    iommu[=PROPERTIES], virtio-iommu, edu, entropy, share[=iommu], console, balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
     cpu-without=FEATURES, firmware=seabios|qboot, microvm[=bare], timeless";
 
 /// A machine as a test asks for it.
@@ -118,6 +119,8 @@ pub struct Needs {
     pub entropy: bool,
     /// There is a folder of the host's, and whether its device asks the IOMMU.
     pub share: Option<bool>,
+    /// There is a console with a port.
+    pub console: bool,
     /// The files behind memory keep what they had.
     pub unshared: bool,
     /// Number of network cards.
@@ -171,6 +174,7 @@ impl Default for Needs {
             pmem: Vec::new(),
             entropy: false,
             share: None,
+            console: false,
             unshared: false,
             cards: 0,
             card: Card {
@@ -241,6 +245,7 @@ impl Needs {
                     | "edu"
                     | "entropy"
                     | "share"
+                    | "console"
                     | "balloon"
                     | "ivshmem"
                     | "nvdimm"
@@ -318,6 +323,7 @@ impl Needs {
             || !self.pmem.is_empty()
             || self.display.is_some()
             || self.hole
+            || self.console
             || self.iommu.is_some()
             || !self.devices.is_empty()
             || self.card.has_port

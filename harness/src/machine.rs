@@ -117,6 +117,8 @@ pub struct Machine {
     pub stores: Stores,
     /// Folders of the host's.
     pub shares: Vec<Share>,
+    /// There is a console with a port, `org.phyros.test`, to which one connects through a socket at this path.
+    pub outlet: Option<PathBuf>,
     /// Empty slots behind root ports of their own, `slot0`, `slot1`, …, for whatever is plugged in later.
     pub slots: u8,
     /// There is an IOMMU (Intel's VT-d), with these properties of QEMU's.
@@ -154,6 +156,7 @@ impl Machine {
             cards: Vec::new(),
             stores: Stores::default(),
             shares: Vec::new(),
+            outlet: None,
             slots: 0,
             iommu: None,
             devices: Vec::new(),
@@ -268,6 +271,13 @@ impl Machine {
         }
         store::add_all(&mut line, self);
         share::add_all(&mut line, self);
+        if let Some(socket) = &self.outlet {
+            let before = "socket,id=outlet,server=on,wait=off,path=";
+            line.add("-chardev", &join(&[&before, &escape(socket)]));
+            line.add("-device", "virtio-serial-pci,id=console");
+            let port = "virtserialport,id=port,bus=console.0,chardev=outlet,name=org.phyros.test";
+            line.add("-device", port);
+        }
         nvme::add_all(&mut line, &self.disks, self.slots);
         card::add_all(&mut line, &self.cards, self.first_card_window());
         if let Some((events, file)) = &self.trace {

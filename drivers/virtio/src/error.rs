@@ -127,6 +127,13 @@ pub enum Violation {
     UsedLength(u32),
     /// It says that a frame lies in so many pieces of memory: none, or more than it has.
     Buffers(u16),
+    /// A message about a port that it cannot have, or one that has no end, or no meaning.
+    Message {
+        /// The port.
+        port: u32,
+        /// What the message is about, by its number in the specification.
+        event: u16,
+    },
 }
 
 /// What is wrong with the configuration.
@@ -257,6 +264,9 @@ impl fmt::Display for Violation {
             Self::UsedId(id) => write!(f, "it has used {id}, which it does not have"),
             Self::UsedLength(len) => write!(f, "it has written {len} bytes, which it may not"),
             Self::Buffers(buffers) => write!(f, "a frame in {buffers} pieces of memory"),
+            Self::Message { port, event } => {
+                write!(f, "a message {event} about port {port} that makes no sense")
+            }
         }
     }
 }

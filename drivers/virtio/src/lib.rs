@@ -21,7 +21,8 @@
 //! 2. `ring`, `chain`: the virtqueue, `split` or `packed`, which keeps a trusted copy of everything that
 //!    it must not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`] and [`share`].
+//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`], [`share`]
+//!    and [`console`].
 //!
 //! # Rules
 //!
@@ -49,6 +50,7 @@ mod atomics;
 pub mod balloon;
 pub mod blk;
 mod chain;
+pub mod console;
 mod device;
 mod error;
 pub mod iommu;

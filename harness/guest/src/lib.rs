@@ -38,6 +38,7 @@ extern crate self as vm_test;
 pub mod control;
 pub mod host;
 pub mod mailbox;
+pub mod outlet;
 pub mod pattern;
 mod port;
 pub mod record;

@@ -87,6 +87,7 @@ impl Needs {
                 asks_iommu,
             });
         }
+        machine.outlet = self.console.then(|| folder.join("outlet"));
         machine.stores.display = self.display;
         machine.stores.hole = self.hole;
         for index in 0..self.cards {

@@ -44,6 +44,9 @@ fn the_words_about_other_devices_are_understood() {
     assert_eq!((needs.disks, needs.share), (0, Some(false)));
     assert_eq!(Needs::parse("share=iommu").unwrap().share, Some(true));
     assert!(Needs::parse("share=x").is_err());
+    let needs = Needs::parse("console").unwrap();
+    assert_eq!((needs.disks, needs.console), (0, true));
+    assert!(Needs::parse("microvm,console").is_err());
     let needs = Needs::parse("entropy,balloon").unwrap();
     assert_eq!((needs.disks, needs.entropy), (0, true));
     let reporting = "virtio-balloon-pci,free-page-reporting=on";

@@ -59,6 +59,7 @@ impl Needs {
                 .push("virtio-balloon-pci,free-page-reporting=on"),
             "entropy" => self.entropy = true,
             "share" => self.share = Some(false),
+            "console" => self.console = true,
             "edu" => self.devices.push("edu"),
             "nic" => self.cards = self.cards.max(1),
             "user-net" => self.take_user_card(""),

@@ -225,8 +225,11 @@ fn memory_besides_ram_reaches_the_command_line() {
     let mut disk = Nvme::new("disk");
     disk.persistent = Some(backing("p", 2 << 20));
     machine.disks.push(disk);
+    machine.outlet = Some("o,p".into());
     let line = line(&machine);
     for part in [
+        "-chardev socket,id=outlet,server=on,wait=off,path=o,,p -device virtio-serial-pci,id=console",
+        "virtserialport,id=port,bus=console.0,chardev=outlet,name=org.phyros.test",
         "-machine q35,memory-backend=ram,nvdimm=on -m 128M,slots=2,maxmem=224M",
         "-object rng-random,id=bytes,filename=f -device virtio-rng-pci,id=entropy,rng=bytes",
         "memory-backend-file,id=shared1,share=off,size=8G,mem-path=b",

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 
 use super::watch::Sign;
 use super::{Console, backlog};
-use crate::calls::{Cards, Control, Host, outlasting};
+use crate::calls::{Cards, Control, Host, Outlet, outlasting};
 use crate::machine::{Machine, Memory, escape};
 use crate::qmp::{Monitor, Remote};
 use crate::ram::Ram;
@@ -103,7 +103,8 @@ impl Wires {
                 let control = Control::new(remote.clone(), machine.clone(), qemu.id());
                 let cards = Cards::new(remote.clone(), machine, relays)?;
                 let host = host.with_files(machine.files()).with_control(control);
-                Some(host.with_cards(cards))
+                let outlet = Outlet::new(machine.outlet.clone());
+                Some(host.with_cards(cards).with_outlet(outlet))
             }
         };
         let sender = signs.clone();

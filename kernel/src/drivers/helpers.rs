@@ -1,10 +1,11 @@
-//! Devices that help the kernel: sources of entropy, memory balloons, and folders of the host's.
+//! Devices that help the kernel: sources of entropy, memory balloons, folders of the host's, and consoles.
 //!
 //! What is there at boot is brought up before any task runs, and the first entropy goes into the kernel's
 //! [random numbers](crate::random). One task follows what comes and goes later. A balloon does nothing until somebody
 //! [tends](Balloon::tend) it.
 
 use super::virtio::balloon::{self, Balloon};
+use super::virtio::console::{self, Console};
 use super::virtio::entropy::{self, Entropy, SEED};
 use super::virtio::share::{self, Share};
 use super::virtio::{Location, ProbeError, window};
@@ -32,6 +33,9 @@ static BALLOONS: Mutex<Vec<Arc<Balloon>>> = Mutex::new(Vec::new());
 /// The shares in use.
 static SHARES: Mutex<Vec<Arc<Share>>> = Mutex::new(Vec::new());
 
+/// The consoles in use.
+static CONSOLES: Mutex<Vec<Arc<Console>>> = Mutex::new(Vec::new());
+
 /// The sources of entropy that there are at this moment.
 pub fn sources() -> Vec<Arc<Entropy>> {
     SOURCES.lock().clone()
@@ -45,6 +49,11 @@ pub fn balloons() -> Vec<Arc<Balloon>> {
 /// The folders of the host's that there are at this moment.
 pub fn shares() -> Vec<Arc<Share>> {
     SHARES.lock().clone()
+}
+
+/// The consoles that there are at this moment.
+pub fn consoles() -> Vec<Arc<Console>> {
+    CONSOLES.lock().clone()
 }
 
 /// Brings up what is there, and begins to follow the others.
@@ -91,7 +100,10 @@ async fn take_source(location: Location, source: Result<Arc<Entropy>, ProbeError
 fn concerns_us(event: &Event) -> bool {
     match event {
         Event::Arrived(function) => {
-            entropy::is_it(function) || balloon::is_it(function) || share::is_it(function)
+            entropy::is_it(function)
+                || balloon::is_it(function)
+                || share::is_it(function)
+                || console::is_it(function)
         }
         Event::Leaving(_) | Event::Removed(_) => true,
     }
@@ -126,6 +138,14 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
                 }
             }
         }
+        Event::Arrived(function) if console::is_it(&function) => {
+            match console::probe(tree.owners(), &function).await {
+                Ok(console) => CONSOLES.lock().push(console),
+                Err(error) => {
+                    println!("the console at {} is not used: {error}", function.address);
+                }
+            }
+        }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address).await,
     }
@@ -143,6 +163,10 @@ async fn leave(address: PciAddress) {
     let share = take(&SHARES, |share| share.address() == address);
     if let Some(share) = share {
         share.leave();
+    }
+    let console = take(&CONSOLES, |console| console.address() == address);
+    if let Some(console) = console {
+        console.leave();
     }
 }
 

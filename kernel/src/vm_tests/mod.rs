@@ -11,6 +11,7 @@ mod bare_disk;
 mod boot;
 mod clock;
 mod confined;
+mod console;
 mod control;
 mod controller_memory;
 mod cores;

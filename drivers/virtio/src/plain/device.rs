@@ -2,7 +2,7 @@
 
 use super::lane::{Lane, Ticket};
 use super::pieces::Pieces;
-use crate::error::{Error, Failure, Waiting};
+use crate::error::{Error, Failure, Violation, Waiting};
 use crate::lock::Mutex;
 use crate::platform::Platform;
 use crate::transport::{self, Accepted, Common, Negotiation, Notify, Step};
@@ -135,7 +135,7 @@ impl<P: Platform, T> Plain<P, T> {
             while let Some(loose) = self.loose() {
                 settle(loose);
             }
-            match self.send(lane, pieces, kept) {
+            match self.fly(lane, pieces, kept) {
                 Ok(flight) => break flight,
                 Err((Error::Full, back)) => kept = back,
                 Err((error, back)) => return Err((error, Some(back))),
@@ -152,6 +152,60 @@ impl<P: Platform, T> Plain<P, T> {
             // If it fails, the next look says so.
             let _ = self.turn(&mut watch).await;
         }
+    }
+
+    /// Sends a chain, or gives back what was to be kept with it: with [`Error::Full`], if all slots are taken.
+    /// Dropping what is returned leaves it to the device.
+    pub(crate) fn fly(
+        &self,
+        lane: usize,
+        pieces: &Pieces,
+        kept: T,
+    ) -> Result<Flight<'_, P, T>, (Error, T)> {
+        let posted = Some(self.post(lane, pieces, kept)?);
+        Ok(Flight {
+            plain: self,
+            posted,
+        })
+    }
+
+    /// What became of a chain, if it is over.
+    pub(crate) fn look(&self, posted: Posted) -> Result<Asked<T>, Posted> {
+        let Posted { lane, ticket } = &posted;
+        let mut state = self.state.lock();
+        if state.over.is_none() {
+            match state.lanes[*lane].reap() {
+                Ok(()) => {
+                    return match state.lanes[*lane].take(ticket) {
+                        Some(taken) => Ok(Ok(taken)),
+                        None => Err(posted),
+                    };
+                }
+                Err(failure) => {
+                    drop(state);
+                    self.end(failure);
+                    state = self.state.lock();
+                }
+            }
+        }
+        let Some(over) = state.over else {
+            return Err(posted);
+        };
+        let kept = match over.is_stopped {
+            true => state.lanes[*lane].recall(ticket),
+            false => None,
+        };
+        Ok(Err((over.error(), kept)))
+    }
+
+    /// Nobody wants to know what becomes of a chain: what it has is [loose](Self::loose) then.
+    pub(crate) fn leave(&self, posted: &Posted) {
+        self.state.lock().lanes[posted.lane].abandon(&posted.ticket);
+    }
+
+    /// The device has broken a rule that only its driver knows, and is out of use.
+    pub(crate) fn object(&self, violation: Violation) {
+        self.end(Failure::Violation(violation));
     }
 
     /// What was kept with a request for which nobody waits any more, and that is over.
@@ -197,12 +251,13 @@ impl<P: Platform, T> Plain<P, T> {
         common.step(Step::DriverOk)
     }
 
-    fn send(
+    /// Sends a chain, like [`fly`](Self::fly). What is returned does nothing when it is dropped.
+    pub(crate) fn post(
         &self,
         number: usize,
         pieces: &Pieces,
         kept: T,
-    ) -> Result<Flight<'_, P, T>, (Error, T)> {
+    ) -> Result<Posted, (Error, T)> {
         let mut state = self.state.lock();
         if let Some(over) = state.over {
             return Err((Error::Dead(over.why), kept));
@@ -220,10 +275,9 @@ impl<P: Platform, T> Plain<P, T> {
             let queue = lane.rings().queue;
             transport::notify(&self.platform, lane.notify_at, queue);
         }
-        Ok(Flight {
-            plain: self,
+        Ok(Posted {
             lane: number,
-            ticket: Some(ticket),
+            ticket,
         })
     }
 
@@ -266,47 +320,37 @@ impl<P: Platform, T> Drop for Plain<P, T> {
     }
 }
 
-/// A request that somebody waits for.
-struct Flight<'d, P: Platform, T> {
-    plain: &'d Plain<P, T>,
+/// A chain that was sent, and is not over.
+#[derive(Debug)]
+pub(crate) struct Posted {
     lane: usize,
+    ticket: Ticket,
+}
+
+/// A request that somebody waits for.
+pub(crate) struct Flight<'d, P: Platform, T> {
+    plain: &'d Plain<P, T>,
     /// `None` once it is over: its slot may be another's by then.
-    ticket: Option<Ticket>,
+    posted: Option<Posted>,
 }
 
 impl<P: Platform, T> Flight<'_, P, T> {
     /// What became of it, if it is over.
-    fn look(&mut self) -> Option<Asked<T>> {
-        let ticket = self.ticket.as_ref()?;
-        let mut state = self.plain.state.lock();
-        if state.over.is_none() {
-            match state.lanes[self.lane].reap() {
-                Ok(()) => {
-                    let taken = state.lanes[self.lane].take(ticket)?;
-                    self.ticket = None;
-                    return Some(Ok(taken));
-                }
-                Err(failure) => {
-                    drop(state);
-                    self.plain.end(failure);
-                    state = self.plain.state.lock();
-                }
+    pub(crate) fn look(&mut self) -> Option<Asked<T>> {
+        match self.plain.look(self.posted.take()?) {
+            Ok(asked) => Some(asked),
+            Err(posted) => {
+                self.posted = Some(posted);
+                None
             }
         }
-        let over = state.over?;
-        let kept = match over.is_stopped {
-            true => state.lanes[self.lane].recall(ticket),
-            false => None,
-        };
-        self.ticket = None;
-        Some(Err((over.error(), kept)))
     }
 }
 
 impl<P: Platform, T> Drop for Flight<'_, P, T> {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            self.plain.state.lock().lanes[self.lane].abandon(&ticket);
+        if let Some(posted) = &self.posted {
+            self.plain.leave(posted);
         }
     }
 }

@@ -11,5 +11,5 @@ mod device;
 mod lane;
 mod pieces;
 
-pub(crate) use device::{Asked, LanePlan, Plain, Plan};
+pub(crate) use device::{Asked, LanePlan, Plain, Plan, Posted};
 pub(crate) use pieces::{Most, Pieces};

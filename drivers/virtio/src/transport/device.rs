@@ -18,6 +18,8 @@ impl DeviceKind {
     pub const NET: Self = Self(1);
     /// A block device.
     pub const BLOCK: Self = Self(2);
+    /// Ports for streams of bytes.
+    pub const CONSOLE: Self = Self(3);
     /// An entropy device.
     pub const ENTROPY: Self = Self(4);
     /// A memory balloon.

@@ -1,4 +1,4 @@
-//! The drivers for disks, network cards, persistent memory, entropy, balloons and shared folders against a model of a device, which does
+//! The drivers for disks, network cards, persistent memory, entropy, balloons, shared folders and consoles against a model of a device, which does
 //! what it should, or what it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
@@ -9,6 +9,7 @@
 mod balloon;
 mod bring_up;
 mod card;
+mod console;
 mod hostile;
 mod model;
 mod module;

@@ -9,6 +9,8 @@ mod balloon;
 mod bring_up;
 #[path = "../disk/card/mod.rs"]
 mod card;
+#[path = "../disk/console.rs"]
+mod console;
 #[path = "../disk/hostile.rs"]
 mod hostile;
 #[path = "../disk/model/mod.rs"]

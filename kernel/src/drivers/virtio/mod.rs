@@ -9,10 +9,12 @@
 //! - [`module`] is persistent memory;
 //! - `iommu` brings IOMMUs up;
 //! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon;
-//! - [`share`] is a folder of the host's.
+//! - [`share`] is a folder of the host's;
+//! - [`console`] is ports, which are streams of bytes.
 
 pub mod balloon;
 mod bell;
+pub mod console;
 mod device;
 pub mod drive;
 pub mod entropy;

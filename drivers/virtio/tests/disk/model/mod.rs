@@ -6,6 +6,7 @@ pub(crate) mod helpers;
 mod mmio;
 mod packed;
 mod platform;
+pub(crate) mod ports;
 pub(crate) mod ram;
 mod requests;
 mod rings;
@@ -30,6 +31,7 @@ pub(crate) mod bits {
     pub(crate) const STATS_VQ: u64 = 1 << 1;
     pub(crate) const FREE_PAGE_HINT: u64 = 1 << 3;
     pub(crate) const PAGE_REPORTING: u64 = 1 << 5;
+    pub(crate) const MULTIPORT: u64 = 1 << 1;
     pub(crate) const SHMEM_REGION: u64 = 1 << 0;
     pub(crate) const SIZE_MAX: u64 = 1 << 1;
     pub(crate) const SEG_MAX: u64 = 1 << 2;

@@ -290,8 +290,10 @@ impl Device {
 
     /// Works on a queue until nothing is available.
     pub(crate) fn serve(&mut self, number: usize) -> bool {
-        if self.part == Part::Card {
-            return self.serve_wire(number);
+        match self.part {
+            Part::Card => return self.serve_wire(number),
+            Part::Console => return self.serve_port(number),
+            _ => {}
         }
         let ram = self.ram.clone();
         let mut any = false;

@@ -87,7 +87,7 @@ impl Device {
         any | self.queues[number].sleep(&ram)
     }
 
-    fn gather(&self, pieces: &[Piece]) -> Vec<u8> {
+    pub(crate) fn gather(&self, pieces: &[Piece]) -> Vec<u8> {
         let mut all = Vec::new();
         for piece in pieces {
             let mut bytes = vec![0; piece.len as usize];
