@@ -21,7 +21,7 @@
 //! 2. `ring`, `chain`: the virtqueue, `split` or `packed`, which keeps a trusted copy of everything that
 //!    it must not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`] and [`share`].
+//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`], [`share`] and [`gpu`].
 //!
 //! # Rules
 //!
@@ -51,6 +51,7 @@ pub mod blk;
 mod chain;
 mod device;
 mod error;
+pub mod gpu;
 pub mod iommu;
 mod link;
 pub mod lock;

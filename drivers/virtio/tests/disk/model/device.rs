@@ -4,6 +4,7 @@ use super::bits;
 use super::helpers::Helper;
 use super::ram::Ram;
 use super::rings::{Queue, Reader};
+use super::screens::Graphics;
 use super::server::Server;
 use super::wire::Wire;
 use std::collections::VecDeque;
@@ -52,6 +53,8 @@ pub(crate) enum Part {
     Balloon,
     /// A folder of the host's.
     Share,
+    /// It shows pictures.
+    Graphics,
 }
 
 /// A virtio disk, or another device.
@@ -65,6 +68,7 @@ pub(crate) struct Device {
     pub(crate) wire: Wire,
     pub(crate) helper: Helper,
     pub(crate) server: Server,
+    pub(crate) graphics: Graphics,
     pub(crate) queues: Vec<Queue>,
     /// The device is in the machine, and may reach memory.
     pub(crate) is_present: bool,
@@ -132,6 +136,7 @@ impl Device {
             wire: Wire::default(),
             helper: Helper::default(),
             server: Server::default(),
+            graphics: Graphics::default(),
             queues: vec![Queue::new(64)],
             is_present: true,
             can_dma: false,

@@ -9,6 +9,7 @@ mod platform;
 pub(crate) mod ram;
 mod requests;
 mod rings;
+mod screens;
 pub(crate) mod server;
 mod wire;
 pub(crate) mod world;
