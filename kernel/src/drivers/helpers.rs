@@ -1,4 +1,4 @@
-//! Devices that help the kernel: sources of entropy, memory balloons, and folders of the host's.
+//! Devices that help the kernel: sources of entropy, memory balloons, folders of the host's, and screens of its own.
 //!
 //! What is there at boot is brought up before any task runs, and the first entropy goes into the kernel's
 //! [random numbers](crate::random). One task follows what comes and goes later. A balloon does nothing until somebody
@@ -6,6 +6,7 @@
 
 use super::virtio::balloon::{self, Balloon};
 use super::virtio::entropy::{self, Entropy, SEED};
+use super::virtio::gpu::{self, Gpu};
 use super::virtio::share::{self, Share};
 use super::virtio::{Location, ProbeError, window};
 use crate::block::blocking::wait;
@@ -32,6 +33,9 @@ static BALLOONS: Mutex<Vec<Arc<Balloon>>> = Mutex::new(Vec::new());
 /// The shares in use.
 static SHARES: Mutex<Vec<Arc<Share>>> = Mutex::new(Vec::new());
 
+/// The graphics devices in use.
+static GPUS: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
+
 /// The sources of entropy that there are at this moment.
 pub fn sources() -> Vec<Arc<Entropy>> {
     SOURCES.lock().clone()
@@ -45,6 +49,11 @@ pub fn balloons() -> Vec<Arc<Balloon>> {
 /// The folders of the host's that there are at this moment.
 pub fn shares() -> Vec<Arc<Share>> {
     SHARES.lock().clone()
+}
+
+/// The graphics devices that there are at this moment.
+pub fn gpus() -> Vec<Arc<Gpu>> {
+    GPUS.lock().clone()
 }
 
 /// Brings up what is there, and begins to follow the others.
@@ -91,7 +100,10 @@ async fn take_source(location: Location, source: Result<Arc<Entropy>, ProbeError
 fn concerns_us(event: &Event) -> bool {
     match event {
         Event::Arrived(function) => {
-            entropy::is_it(function) || balloon::is_it(function) || share::is_it(function)
+            entropy::is_it(function)
+                || balloon::is_it(function)
+                || share::is_it(function)
+                || gpu::is_it(function)
         }
         Event::Leaving(_) | Event::Removed(_) => true,
     }
@@ -126,6 +138,14 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
                 }
             }
         }
+        Event::Arrived(function) if gpu::is_it(&function) => {
+            match gpu::probe(tree.owners(), &function).await {
+                Ok(gpu) => GPUS.lock().push(gpu),
+                Err(error) => {
+                    println!("the screen at {} is not used: {error}", function.address);
+                }
+            }
+        }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address).await,
     }
@@ -143,6 +163,10 @@ async fn leave(address: PciAddress) {
     let share = take(&SHARES, |share| share.address() == address);
     if let Some(share) = share {
         share.leave();
+    }
+    let gpu = take(&GPUS, |gpu| gpu.address() == address);
+    if let Some(gpu) = gpu {
+        gpu.leave();
     }
 }
 

@@ -190,7 +190,8 @@ impl<P: Platform, D: Memory> Gpu<P, D> {
         self.tell(command).await
     }
 
-    /// Shows all of a picture on a screen, which becomes as large. What is seen is what was copied.
+    /// Shows all of a picture on a screen, which becomes as large. What is seen is what was copied. QEMU wants that
+    /// memory is behind it meanwhile.
     ///
     /// # Errors
     /// [`PictureError::NoScreen`], or what the device says.

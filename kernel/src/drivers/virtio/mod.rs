@@ -9,13 +9,14 @@
 //! - [`module`] is persistent memory;
 //! - `iommu` brings IOMMUs up;
 //! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon;
-//! - [`share`] is a folder of the host's.
+//! - [`share`] is a folder of the host's, [`gpu`] a screen.
 
 pub mod balloon;
 mod bell;
 mod device;
 pub mod drive;
 pub mod entropy;
+pub mod gpu;
 pub(crate) mod iommu;
 mod location;
 pub mod module;
