@@ -55,6 +55,7 @@
 //! | `user-net`, `user-net=PROPERTIES` | a network card on QEMU's user network, with these properties; a port of the host leads to its port 80; `lossy`: some of what passes gets lost |
 //! | `nics=N` | so many of them, 1 to 4 |
 //! | `display`, `display=SIZE` | a screen with so much memory (16M) |
+//! | `gpu` | a virtio graphics device, which shows pictures from any memory |
 //! | `hole` | a board that claims 1 MiB of memory and has none |
 //! | `trace=EVENTS` | these events of QEMU traced, for example `pci_nvme_mmio_doorbell_*+pci_nvme_map_prp` |
 //! | `icount` | a clock that counts instructions; never KVM |
@@ -85,8 +86,8 @@ const KNOWN: &str = "known words are nvme, virtio[=modern], beside=virtio, ring=
     pmr=SIZE, ivshmem=SIZE[+SIZE], nvdimm=SIZE[+SIZE], pmem=SIZE[+SIZE], unshared, display[=SIZE], hole, \
      nic[=PROPERTIES], user-net[=PROPERTIES], nics=N, \
     queues=N, vectors=N, ioeventfd, vwc=on|off, latency=N, bridge, switch, hotplug, spares=N, \
-    iommu[=PROPERTIES], virtio-iommu, edu, entropy, share[=iommu], console, balloon, trace=EVENTS, icount, ram=SIZE, smp=N, svm, \
-    cpu-without=FEATURES, firmware=seabios|qboot, microvm[=bare], timeless";
+    iommu[=PROPERTIES], virtio-iommu, edu, entropy, share[=iommu], console, balloon, gpu, trace=EVENTS, icount, ram=SIZE, \
+    smp=N, svm, cpu-without=FEATURES, firmware=seabios|qboot, microvm[=bare], timeless";
 
 /// A machine as a test asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,6 +248,7 @@ impl Needs {
                     | "share"
                     | "console"
                     | "balloon"
+                    | "gpu"
                     | "ivshmem"
                     | "nvdimm"
                     | "pmem"

@@ -169,6 +169,8 @@ pub enum ConfigError {
     Mtu(u16),
     /// A card with so many pairs of queues is none.
     Pairs(u16),
+    /// A graphics device with so many screens is none.
+    Screens(u32),
 }
 
 impl From<RequestError> for Error {
@@ -287,6 +289,7 @@ impl fmt::Display for ConfigError {
             Self::NoMemory => f.write_str("it does not say where its memory is"),
             Self::Mtu(mtu) => write!(f, "packets of {mtu} bytes"),
             Self::Pairs(pairs) => write!(f, "{pairs} pairs of queues"),
+            Self::Screens(screens) => write!(f, "{screens} screens"),
         }
     }
 }

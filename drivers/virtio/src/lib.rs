@@ -21,8 +21,8 @@
 //! 2. `ring`, `chain`: the virtqueue, `split` or `packed`, which keeps a trusted copy of everything that
 //!    it must not read back from the device.
 //! 3. `device`: what all devices have in common, and how one is got back after a failure.
-//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`], [`share`]
-//!    and [`console`].
+//! 4. devices: [`blk`], [`net`], [`pmem`], [`iommu`], and, over `plain`, [`rng`], [`balloon`], [`share`],
+//!    [`console`] and [`gpu`].
 //!
 //! # Rules
 //!
@@ -53,6 +53,7 @@ mod chain;
 pub mod console;
 mod device;
 mod error;
+pub mod gpu;
 pub mod iommu;
 mod link;
 pub mod lock;

@@ -256,6 +256,7 @@ fn a_board_without_pci_has_what_needs_none() {
         "microvm,nic=port",
         "microvm,iommu",
         "microvm,balloon",
+        "microvm,gpu",
         "microvm,ivshmem=1M",
         "microvm,pmem=1M",
         "microvm,display",

@@ -57,6 +57,7 @@ impl Needs {
             "balloon" => self
                 .devices
                 .push("virtio-balloon-pci,free-page-reporting=on"),
+            "gpu" => self.devices.push("virtio-gpu-pci,id=gpu"),
             "entropy" => self.entropy = true,
             "share" => self.share = Some(false),
             "console" => self.console = true,

@@ -1,4 +1,5 @@
-//! Devices that help the kernel: sources of entropy, memory balloons, folders of the host's, and consoles.
+//! Devices that help the kernel: sources of entropy, memory balloons, folders of the host's, consoles, and screens of its
+//! own.
 //!
 //! What is there at boot is brought up before any task runs, and the first entropy goes into the kernel's
 //! [random numbers](crate::random). One task follows what comes and goes later. A balloon does nothing until somebody
@@ -7,6 +8,7 @@
 use super::virtio::balloon::{self, Balloon};
 use super::virtio::console::{self, Console};
 use super::virtio::entropy::{self, Entropy, SEED};
+use super::virtio::gpu::{self, Gpu};
 use super::virtio::share::{self, Share};
 use super::virtio::{Location, ProbeError, window};
 use crate::block::blocking::wait;
@@ -35,6 +37,8 @@ static SHARES: Mutex<Vec<Arc<Share>>> = Mutex::new(Vec::new());
 
 /// The consoles in use.
 static CONSOLES: Mutex<Vec<Arc<Console>>> = Mutex::new(Vec::new());
+/// The graphics devices in use.
+static GPUS: Mutex<Vec<Arc<Gpu>>> = Mutex::new(Vec::new());
 
 /// The sources of entropy that there are at this moment.
 pub fn sources() -> Vec<Arc<Entropy>> {
@@ -54,6 +58,11 @@ pub fn shares() -> Vec<Arc<Share>> {
 /// The consoles that there are at this moment.
 pub fn consoles() -> Vec<Arc<Console>> {
     CONSOLES.lock().clone()
+}
+
+/// The graphics devices that there are at this moment.
+pub fn gpus() -> Vec<Arc<Gpu>> {
+    GPUS.lock().clone()
 }
 
 /// Brings up what is there, and begins to follow the others.
@@ -104,6 +113,7 @@ fn concerns_us(event: &Event) -> bool {
                 || balloon::is_it(function)
                 || share::is_it(function)
                 || console::is_it(function)
+                || gpu::is_it(function)
         }
         Event::Leaving(_) | Event::Removed(_) => true,
     }
@@ -146,6 +156,14 @@ async fn follow(tree: &Tree<Ecam>, event: Event) {
                 }
             }
         }
+        Event::Arrived(function) if gpu::is_it(&function) => {
+            match gpu::probe(tree.owners(), &function).await {
+                Ok(gpu) => GPUS.lock().push(gpu),
+                Err(error) => {
+                    println!("the screen at {} is not used: {error}", function.address);
+                }
+            }
+        }
         Event::Arrived(_) => {}
         Event::Leaving(address) | Event::Removed(address) => leave(address).await,
     }
@@ -167,6 +185,10 @@ async fn leave(address: PciAddress) {
     let console = take(&CONSOLES, |console| console.address() == address);
     if let Some(console) = console {
         console.leave();
+    }
+    let gpu = take(&GPUS, |gpu| gpu.address() == address);
+    if let Some(gpu) = gpu {
+        gpu.leave();
     }
 }
 

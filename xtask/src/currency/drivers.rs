@@ -38,7 +38,7 @@ pub(super) const INTERFACES: [&str; 5] = [
 ];
 
 /// Files of drivers with loops over ranges, and why.
-pub(super) const EMITTERS: [(&str, &str); 7] = [
+pub(super) const EMITTERS: [(&str, &str); 8] = [
     ("drivers/nvme/src/prp.rs", "the ranges become PRPs"),
     (
         "drivers/nvme/src/sgl.rs",
@@ -63,6 +63,10 @@ pub(super) const EMITTERS: [(&str, &str); 7] = [
     (
         "drivers/virtio/src/plain/pieces.rs",
         "so do those of devices that are asked now and then",
+    ),
+    (
+        "drivers/virtio/src/gpu/entries.rs",
+        "the ranges behind a picture become the entries of a command",
     ),
 ];
 

@@ -26,6 +26,8 @@ impl DeviceKind {
     pub const BALLOON: Self = Self(5);
     /// A folder of the host's, by 9P.
     pub const SHARE: Self = Self(9);
+    /// A graphics device.
+    pub const GPU: Self = Self(16);
     /// An IOMMU.
     pub const IOMMU: Self = Self(23);
 

@@ -1,5 +1,5 @@
-//! The drivers for disks, network cards, persistent memory, entropy, balloons, shared folders and consoles against a model of a device, which does
-//! what it should, or what it is told.
+//! The drivers for disks, network cards, persistent memory, entropy, balloons, shared folders, consoles and pictures
+//! against a model of a device, which does what it should, or what it is told.
 //!
 //! The model is in `model`. Its virtqueues are read by the model itself, which objects to
 //! everything that a driver must not do, or by rust-vmm's `virtio-queue`, which others have written.
@@ -14,6 +14,7 @@ mod hostile;
 mod model;
 mod module;
 mod notices;
+mod pictures;
 mod play;
 mod recovery;
 mod share;

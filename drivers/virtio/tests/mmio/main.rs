@@ -19,6 +19,8 @@ mod model;
 mod module;
 #[path = "../disk/notices.rs"]
 mod notices;
+#[path = "../disk/pictures.rs"]
+mod pictures;
 #[path = "../disk/play.rs"]
 mod play;
 #[path = "../disk/recovery.rs"]

@@ -9,7 +9,7 @@
 //! - [`module`] is persistent memory;
 //! - `iommu` brings IOMMUs up;
 //! - [`entropy`] is a source of random bytes, [`balloon`] a memory balloon;
-//! - [`share`] is a folder of the host's;
+//! - [`share`] is a folder of the host's, [`gpu`] a screen;
 //! - [`console`] is ports, which are streams of bytes.
 
 pub mod balloon;
@@ -18,6 +18,7 @@ pub mod console;
 mod device;
 pub mod drive;
 pub mod entropy;
+pub mod gpu;
 pub(crate) mod iommu;
 mod location;
 pub mod module;

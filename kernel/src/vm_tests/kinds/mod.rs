@@ -13,6 +13,7 @@ mod mixed;
 mod modules;
 mod outlasting;
 mod pmem;
+mod screen;
 mod shared;
 mod taking_back;
 mod video;

@@ -5,6 +5,7 @@ use super::helpers::Helper;
 use super::ports::Ports;
 use super::ram::Ram;
 use super::rings::{Queue, Reader};
+use super::screens::Graphics;
 use super::server::Server;
 use super::wire::Wire;
 use std::collections::VecDeque;
@@ -55,6 +56,8 @@ pub(crate) enum Part {
     Share,
     /// Ports for streams of bytes.
     Console,
+    /// It shows pictures.
+    Graphics,
 }
 
 /// A virtio disk, or another device.
@@ -69,6 +72,7 @@ pub(crate) struct Device {
     pub(crate) helper: Helper,
     pub(crate) server: Server,
     pub(crate) ports: Ports,
+    pub(crate) graphics: Graphics,
     pub(crate) queues: Vec<Queue>,
     /// The device is in the machine, and may reach memory.
     pub(crate) is_present: bool,
@@ -137,6 +141,7 @@ impl Device {
             helper: Helper::default(),
             server: Server::default(),
             ports: Ports::default(),
+            graphics: Graphics::default(),
             queues: vec![Queue::new(64)],
             is_present: true,
             can_dma: false,

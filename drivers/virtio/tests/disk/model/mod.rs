@@ -10,6 +10,7 @@ pub(crate) mod ports;
 pub(crate) mod ram;
 mod requests;
 mod rings;
+mod screens;
 pub(crate) mod server;
 mod wire;
 pub(crate) mod world;

@@ -16,6 +16,7 @@ impl Device {
             Part::Source => return self.give_random(pieces),
             Part::Balloon => return self.take_notice(queue, pieces),
             Part::Share => return self.reply(pieces),
+            Part::Graphics => return self.draw(queue, pieces),
             Part::Disk | Part::Card | Part::Console => {}
         }
         let (header, rest) = pieces.split_first().expect("a header");
