@@ -66,8 +66,8 @@ pub(super) struct PitCounter<P> {
 impl<P: Ports> PitCounter<P> {
     /// Starts it. `None` where there is no such timer: it does not repeat what it was told.
     pub(super) fn open(ports: P) -> Option<Self> {
-        /// The count is loaded with the next tick, in less than a microsecond.
-        const PATIENCE: usize = 100;
+        /// The count is loaded with the next tick, in less than a microsecond. An emulated CPU looks in nanoseconds.
+        const PATIENCE: usize = 10_000;
         let mut counter = Self { ports };
         let ports = &mut counter.ports;
         let others = ports.read(CONTROL) & OTHERS;
@@ -88,8 +88,9 @@ impl<P: Ports> PitCounter<P> {
 }
 
 impl<P: Ports> Reference for PitCounter<P> {
-    /// In a millisecond the slowest machine does not look so often. Each look is three accesses to ports.
-    const PATIENCE: u32 = 50_000;
+    /// In a millisecond no machine looks so often. Each look is three accesses to ports, of a microsecond each on a real
+    /// machine, and of a few nanoseconds where a CPU is emulated and counts its instructions.
+    const PATIENCE: u32 = 400_000;
 
     fn hertz(&self) -> u64 {
         1_193_182
