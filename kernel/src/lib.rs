@@ -18,8 +18,8 @@
 //!    a driver owns it, and whatever it writes is checked before it is used.
 //! 5. **Errors are values.** Nothing that a device, a disk or a person sends panics the kernel.
 //!
-//! The way of a buffer through the modules: [`memory`] owns it, [`block`] carries it in a request,
-//! [`dma`] puts it on the bus, `drivers` hand it to a device that [`pci`] found.
+//! The way of a buffer through the modules: [`memory`] owns it, [`block`] carries it in a request or
+//! [`net`] in a frame, [`dma`] puts it on the bus, `drivers` hand it to a device that [`pci`] found.
 //!
 //! The parts that only make sense on the bare machine are compiled with `--cfg phyros`; the rest is
 //! also compiled for the host, where it is tested.

@@ -3,6 +3,8 @@
 //! As with the ranges, both lists come out of one macro and do not convert into each
 //! other, with one exception: [`PhyrList::map_to_bus`], the door from one address space
 //! to the other, and its short form where both have the same numbers.
+//!
+//! The file is long because the macro is: what one list can do the other can, and nothing else in the crate says so.
 
 use core::fmt;
 
