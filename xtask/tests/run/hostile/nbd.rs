@@ -258,7 +258,8 @@ fn clients_of_nbd_that_mean_harm_are_refused_and_cost_nothing() {
 #[test]
 fn a_disk_that_is_only_read_refuses_all_changes() {
     let folder = Folder::new();
-    let disk = folder.write("disk", [0x5a; 1 << 20]);
+    let bytes = vec![0x5a; 1 << 20];
+    let disk = folder.write("disk", &bytes);
     let machine = Served::start(&["--disk", text(&disk)]);
     let mut client = Nbd::begin(machine.connect("nbd"), "nvme0n1", 1 << 20);
     assert_eq!(client.ask(1, 0, 512, &[1; 512]), EPERM);
@@ -266,5 +267,5 @@ fn a_disk_that_is_only_read_refuses_all_changes() {
     assert_eq!(client.ask(6, 0, 512, &[]), EPERM);
     assert!(client.read(0, 1024) == [0x5a; 1024]);
     machine.end();
-    assert!(fs::read(&disk).expect("the disk is there") == [0x5a; 1 << 20]);
+    assert!(fs::read(&disk).expect("the disk is there") == bytes);
 }
