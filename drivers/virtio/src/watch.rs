@@ -64,11 +64,7 @@ impl Watch {
         let left = self.limit - waited;
         match self.seen {
             Some(seen) => {
-                first(
-                    platform.called(seen),
-                    platform.pause(LAST_RESORT.min(left)),
-                )
-                .await;
+                first(platform.called(seen), platform.pause(LAST_RESORT.min(left))).await;
                 self.seen = platform.calls();
             }
             None => {

@@ -52,12 +52,14 @@ impl<R: Registers> Face for Pci<'_, R> {
     }
 
     fn offered(&self, word: u32) -> u32 {
-        self.registers.write32(register::DEVICE_FEATURE_SELECT, word);
+        self.registers
+            .write32(register::DEVICE_FEATURE_SELECT, word);
         self.registers.read32(register::DEVICE_FEATURE)
     }
 
     fn accept(&self, word: u32, features: u32) {
-        self.registers.write32(register::DRIVER_FEATURE_SELECT, word);
+        self.registers
+            .write32(register::DRIVER_FEATURE_SELECT, word);
         self.registers.write32(register::DRIVER_FEATURE, features);
     }
 

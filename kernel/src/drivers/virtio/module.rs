@@ -4,7 +4,7 @@
 //! message-signalled interrupts in QEMU, and needs none: who waits for a flush looks.
 
 use super::platform::VirtioPlatform;
-use super::{ProbeError, Reached, reach};
+use super::{ProbeError, Reached, UsesLine, reach};
 use crate::machine::machine;
 use crate::memory::boot_regions;
 use crate::memory::paging::{Cache, Features};
@@ -59,7 +59,7 @@ pub async fn probe(
         platform,
         blocks,
         shared,
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let shared = shared.map_err(ProbeError::Capability)?;
     let handle = Handle::new(platform, blocks.notify, shared, Options::default()).await;
     let handle = handle.map_err(ProbeError::Driver)?;
