@@ -19,6 +19,9 @@ use embassy_sync::waitqueue::AtomicWaker;
 use embassy_time::{Duration, Timer};
 use spin::Once;
 
+/// How long an edge may take.
+const ON_ITS_WAY: Duration = Duration::from_millis(5);
+
 type Member = Arc<dyn Sharer + Send + Sync>;
 
 /// Those who are asked.
@@ -171,16 +174,19 @@ async fn look_by_the_clock(members: &[Member], lines: Option<&Interrupt>, pace: 
         return;
     }
     count(&ANSWERS);
-    // An edge may be on its way: it is noticed between two turns.
-    yield_now().await;
-    if lines.is_some_and(Interrupt::take_raised) {
-        count(&EDGES);
-        pace.rose();
-        return;
-    }
-    count(&UNANNOUNCED);
-    if pace.found_unannounced() {
-        println!("pci: a line rises unheard, or is held up: it is looked at by the clock");
+    // An edge may be on its way: a device may say what it asks for a moment before it raises its line.
+    match select(called(lines), Timer::after(ON_ITS_WAY)).await {
+        Either::First(Call::Line) => {
+            count(&EDGES);
+            pace.rose();
+        }
+        Either::First(Call::Nudge) => {}
+        Either::Second(()) => {
+            count(&UNANNOUNCED);
+            if pace.found_unannounced() {
+                println!("pci: a line rises unheard, or is held up: it is looked at by the clock");
+            }
+        }
     }
 }
 
