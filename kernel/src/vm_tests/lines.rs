@@ -258,7 +258,9 @@ fn a_balloon_hears_what_is_wanted_by_its_line() {
     }
     let took = microseconds() - start;
     assert!(took < 9 * 1_000_000, "{took} microseconds");
-    assert!(by_edges().edges >= before + 10);
+    // The answer to the last one and the next wish may come together.
+    let after = by_edges();
+    assert!(after.edges >= before + 8, "{before}, {after:?}");
     drop(tender);
     assert!(with_allocator(|allocator| allocator.free_bytes()) > 0);
 }
