@@ -149,9 +149,14 @@ fn reach(
     let (blocks, shared) = places(&device, function);
     let blocks = blocks.map_err(ProbeError::Capability)?;
     let told = match uses_line {
-        UsesLine::Yes if !function.has_msix(owners.config()) => {
-            Told::by_line(&device, &blocks).unwrap_or(Told::No)
-        }
+        UsesLine::Yes if !function.has_msix(owners.config()) => Told::by_line(&device, &blocks)
+            .unwrap_or_else(|error| {
+                println!(
+                    "{}: who waits looks by the clock: {error}",
+                    function.address
+                );
+                Told::No
+            }),
         _ => Told::No,
     };
     let platform = VirtioPlatform::new(device, &blocks, told).map_err(ProbeError::Device)?;

@@ -1,7 +1,7 @@
 //! Persistent memory of the hypervisor's: its memory is given out as that of a module is, and lasts by a flush.
 //!
 //! The device says where its memory is, and that is believed only if nothing else is there. It has no
-//! message-signalled interrupts in QEMU, and needs none: who waits for a flush looks.
+//! message-signalled interrupts in QEMU: who waits for a flush is told by its line.
 
 use super::platform::VirtioPlatform;
 use super::{ProbeError, Reached, UsesLine, reach};
