@@ -31,7 +31,7 @@
 //! | `cmb=SIZE` | controllers with so much memory of their own |
 //! | `pmr=SIZE` | controllers with so much persistent memory, each a file |
 //! | `queues=N` | controllers with at most so many pairs of I/O queues (64) |
-//! | `vectors=N` | controllers with so many interrupt vectors (65) |
+//! | `vectors=N` | controllers with so many interrupt vectors (65); 0, for virtio disks: they have a line that they share |
 //! | `ioeventfd` | doorbells that a thread hears: so shadow doorbells have an effect |
 //! | `vwc=on`, `vwc=off` | a volatile write cache, or none |
 //! | `latency=N` | no images but zeros, and N nanoseconds for each transfer |
@@ -300,7 +300,10 @@ impl Needs {
             || !controller.without.is_empty()
             || controller.asks_iommu;
         match controller.interface {
-            Interface::Nvme => ensure!(!has_virtio, "only virtio disks have that: `{text}`"),
+            Interface::Nvme => ensure!(
+                !has_virtio && controller.vectors != Some(0),
+                "only virtio disks have that: `{text}`"
+            ),
             _ => ensure!(is_plain, "virtio disks have not all of `{text}`"),
         }
         Ok(())

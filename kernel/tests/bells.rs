@@ -6,7 +6,7 @@
 
 extern crate alloc;
 
-#[path = "../src/drivers/nvme/audience.rs"]
+#[path = "../src/drivers/audience.rs"]
 mod audience;
 #[path = "../src/drivers/nvme/word.rs"]
 mod word;

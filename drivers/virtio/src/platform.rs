@@ -151,6 +151,19 @@ pub unsafe trait Platform {
         core::future::pending()
     }
 
+    /// How often the device has called for somebody to look, by a line that tells of all its queues: the status that makes the
+    /// line fall was read before this goes up. `None`, which is the default, if nobody is told: then vectors are all that
+    /// interrupts, and who waits without one looks by the clock. Whether it is `None` never changes.
+    fn calls(&self) -> Option<u32> {
+        None
+    }
+
+    /// Resolves when [`calls`](Self::calls) says something else than `seen`.
+    fn called(&self, seen: u32) -> impl Future<Output = ()> {
+        let _ = seen;
+        core::future::pending()
+    }
+
     /// Whether the device is still in the machine: on PCI, whether configuration space still shows
     /// its vendor. A window that nobody answers may read as all ones or as zeros.
     fn is_present(&self) -> bool;

@@ -173,7 +173,7 @@ impl Needs {
                 true
             }
             ("queues", value) => set_some(&mut controller.queues, value, 1..=65535),
-            ("vectors", value) => set_some(&mut controller.vectors, value, 1..=2048),
+            ("vectors", value) => set_some(&mut controller.vectors, value, 0..=2048),
             ("vwc", "on" | "off") => {
                 controller.write_cache = Some(value == "on");
                 true

@@ -33,9 +33,9 @@ pub struct Interrupt {
     id: u64,
     /// The count at the last look.
     seen: AtomicU32,
-    /// The line of an I/O APIC that raises the vector, if it is no message.
+    /// The lines of I/O APICs that raise the vector, if it is no message.
     #[cfg(phyros)]
-    pub(super) line: Option<super::legacy::Line>,
+    pub(super) lines: alloc::vec::Vec<super::legacy::Line>,
 }
 
 impl Interrupt {
@@ -53,7 +53,7 @@ impl Interrupt {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             seen: AtomicU32::new(count(core, index)),
             #[cfg(phyros)]
-            line: None,
+            lines: alloc::vec::Vec::new(),
         }
     }
 
@@ -118,7 +118,7 @@ impl Drop for Interrupt {
     fn drop(&mut self) {
         // Silent before the vector is somebody else's.
         #[cfg(phyros)]
-        drop(self.line.take());
+        self.lines.clear();
         // On another core the waker stays until the vector is raised or waited for again. It then
         // wakes a task that finds nothing, which tasks are used to.
         if cores::current() == self.core {

@@ -6,12 +6,14 @@
 //!
 //! A line that asks for as long as it is raised is refused: the handler acknowledges before anybody
 //! has asked the device, so the line would interrupt again and again. PCI devices, which have such
-//! lines, have messages too. A device whose driver makes the line fall before it looks can do with its edges: [`wired`].
+//! lines, have messages too. A device whose driver makes the line fall before it looks can do with its edges: [`wired`]. So
+//! can all who share a line, if each of them does, and they go on until nobody has anything: [`lines`].
 
-use super::Interrupt;
+use super::{Interrupt, inputs};
 use crate::acpi::Override;
 use crate::arch::apic::io::{IoApic, Redirection, WINDOW_BYTES};
 use crate::cores::{self, CoreId};
+use crate::drivers::virtio::window::Found;
 use crate::lock::Mutex;
 use crate::machine::machine;
 use crate::memory::is_ram;
@@ -131,32 +133,80 @@ pub fn wired(interrupt: u32) -> Result<Interrupt, LegacyError> {
     })
 }
 
+/// One interrupt for all lines of PCI, on the boot core. It comes when any of them rises, so long as it was down.
+///
+/// Which lines there are is not known: all inputs are taken that may have one. It is for whoever makes all lines fall, of all
+/// functions that use theirs, and looks at the functions after that ([`pci::intx`](crate::pci::intx)).
+pub fn lines() -> Result<Interrupt, LegacyError> {
+    let apic_id = reachable()?;
+    let mut interrupt = Interrupt::allocate(CoreId::BOOT);
+    for route in candidates() {
+        // One that somebody has is not shared.
+        if let Ok(line) = claim(route.interrupt) {
+            open(route, apic_id, interrupt.vector());
+            interrupt.lines.push(line);
+        }
+    }
+    match interrupt.lines.is_empty() {
+        true => Err(LegacyError::NoInput),
+        false => Ok(interrupt),
+    }
+}
+
+/// Whether [`lines`] can be heard.
+pub fn can_hear_lines() -> Result<(), LegacyError> {
+    reachable()?;
+    match candidates().is_empty() {
+        true => Err(LegacyError::NoInput),
+        false => Ok(()),
+    }
+}
+
+/// The inputs that lines of PCI may lead to.
+fn candidates() -> Vec<Override> {
+    let apics = IO_APICS.get().into_iter().flatten();
+    let own: Vec<u32> = machine().windows.iter().map(Found::input).collect();
+    let all = apics.flat_map(IoApic::interrupts);
+    inputs::of_pci(all, &machine().platform.overrides, &own)
+}
+
+/// The boot core, as an I/O APIC calls it.
+fn reachable() -> Result<u8, LegacyError> {
+    let apic_id = cores::local_of(CoreId::BOOT).apic_id();
+    u8::try_from(apic_id).map_err(|_| LegacyError::Unreachable)
+}
+
 /// Takes the input, and lets it raise a vector of the boot core.
 fn take(route: Override) -> Result<Interrupt, LegacyError> {
-    let apic_id = cores::local_of(CoreId::BOOT).apic_id();
-    let apic_id = u8::try_from(apic_id).map_err(|_| LegacyError::Unreachable)?;
-    Line::with(route.interrupt, |_, _| ()).ok_or(LegacyError::NoInput)?;
-    {
-        let mut taken = TAKEN.lock();
-        if taken.contains(&route.interrupt) {
-            return Err(LegacyError::Taken);
-        }
-        taken.push(route.interrupt);
-    }
-    let line = Line {
-        interrupt: route.interrupt,
-    };
+    let apic_id = reachable()?;
+    let line = claim(route.interrupt)?;
     let mut interrupt = Interrupt::allocate(CoreId::BOOT);
+    open(route, apic_id, interrupt.vector());
+    interrupt.lines.push(line);
+    Ok(interrupt)
+}
+
+/// Makes the input somebody's.
+fn claim(interrupt: u32) -> Result<Line, LegacyError> {
+    Line::with(interrupt, |_, _| ()).ok_or(LegacyError::NoInput)?;
+    let mut taken = TAKEN.lock();
+    if taken.contains(&interrupt) {
+        return Err(LegacyError::Taken);
+    }
+    taken.push(interrupt);
+    Ok(Line { interrupt })
+}
+
+/// Lets an input raise a vector, when its line rises.
+fn open(route: Override, apic_id: u8, vector: u8) {
     let redirection = Redirection {
-        vector: interrupt.vector(),
+        vector,
         apic_id,
         active_low: route.active_low,
     };
     Line::with(route.interrupt, |apic, input| {
         apic.redirect(input, redirection);
     });
-    interrupt.line = Some(line);
-    Ok(interrupt)
 }
 
 /// What the firmware says of an IRQ, or what holds where it says nothing.

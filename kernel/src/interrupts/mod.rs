@@ -14,6 +14,7 @@
 //! What a device raises without having been told to is counted, and nothing else: see [`Counters`].
 
 mod allocation;
+mod inputs;
 mod interrupt;
 #[cfg(phyros)]
 mod legacy;
@@ -24,7 +25,7 @@ mod waiters;
 
 pub use interrupt::Interrupt;
 #[cfg(phyros)]
-pub use legacy::{LegacyError, legacy, wired};
+pub use legacy::{LegacyError, can_hear_lines, legacy, lines, wired};
 pub use message::Message;
 
 use crate::arch::vectors;

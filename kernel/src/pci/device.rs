@@ -7,8 +7,10 @@
 //!   enumeration only a `Device` changes the command register, and only of its own function.
 //! - A device that masters the bus writes wherever it has been told to. So turning bus mastering on
 //!   is `unsafe`: only the driver knows what it has told the device.
-//! - When a `Device` is dropped, bus mastering goes off: a device that had a driver and lost it
-//!   reaches no memory. Where there was no driver yet, it is as [`scan`](scan::scan) left it.
+//! - The line that a function may interrupt by is shared with others (INTx). It is turned off, but for a `Device` that has
+//!   [turned it on](Device::use_line).
+//! - When a `Device` is dropped, bus mastering goes off, and its line: a device that had a driver and lost it
+//!   reaches no memory, and holds nobody's line up. Where there was no driver yet, it is as [`scan`](scan::scan) left it.
 
 use super::function::{Function, vendor_capabilities};
 use super::msix::{Msix, MsixError};
@@ -111,6 +113,7 @@ impl<C: ConfigSpace> Owners<C> {
                 function: function.clone(),
                 owners: self.clone(),
                 messages: AtomicBool::new(false),
+                uses_line: Mutex::new(false),
                 domain: Mutex::new(None),
             }),
         })
@@ -150,6 +153,8 @@ pub(super) struct Claim<C> {
     pub(super) owners: Arc<Owners<C>>,
     /// Somebody has the messages.
     pub(super) messages: AtomicBool,
+    /// Its line is on. Held while the command register changes: bus mastering is in the same word.
+    uses_line: Mutex<bool>,
     /// Where it finds memory, once its driver has asked.
     domain: Mutex<Option<Domain>>,
 }
@@ -240,14 +245,14 @@ impl<C: ConfigSpace> Device<C> {
     /// Until bus mastering is off again, everything that the device has been told to reach is
     /// memory that it may reach.
     pub unsafe fn enable_bus_master(&self) {
-        self.set(header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE);
+        self.set(header::COMMAND_BUS_MASTER, header::COMMAND_BUS_MASTER);
     }
 
     /// Keeps the device from memory. Reading the register back waits for what was on its way.
     ///
     /// Returns whether that is certain: the device has taken the bit, or is not there any more.
     pub fn disable_bus_master(&self) -> bool {
-        self.set(header::COMMAND_INTX_DISABLE);
+        self.set(header::COMMAND_BUS_MASTER, 0);
         let config = &self.claim.owners.config;
         let command = config.read(self.claim.function.address, header::COMMAND);
         command & header::COMMAND_BUS_MASTER == 0 || !self.is_present()
@@ -262,15 +267,33 @@ impl<C: ConfigSpace> Device<C> {
             == self.claim.function.vendor
     }
 
-    /// Sets bus mastering and INTx. Decoding stays as enumeration left it: on only where every
-    /// BAR has its place.
-    fn set(&self, bits: u32) {
-        let which = header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE;
+    /// Whether the function has a line to interrupt by: its interrupt pin register names one of four.
+    pub fn has_line(&self) -> bool {
+        let config = &self.claim.owners.config;
+        let word = config.read(self.claim.function.address, header::INTERRUPT);
+        (1..=4).contains(&(word >> 8 & 0xff))
+    }
+
+    /// Turns its line on: whoever does that is asked when a line rises ([`intx`](super::intx)). It stays on until the `Device`
+    /// is dropped.
+    pub fn use_line(&self) {
+        *self.claim.uses_line.lock() = true;
+        self.set(0, 0);
+    }
+
+    /// Of the command register, sets the bits in `which` to `bits`, and the line's as it is to be. Decoding stays as
+    /// enumeration left it: on only where every BAR has its place.
+    fn set(&self, which: u32, bits: u32) {
+        let uses_line = self.claim.uses_line.lock();
+        let line = match *uses_line {
+            true => 0,
+            false => header::COMMAND_INTX_DISABLE,
+        };
         scan::command(
             &self.claim.owners.config,
             self.claim.function.address,
-            which,
-            bits,
+            which | header::COMMAND_INTX_DISABLE,
+            bits | line,
         );
     }
 }
@@ -325,32 +348,11 @@ impl<C: ConfigSpace> Bars<C> {
 
 impl<C: ConfigSpace> Drop for Device<C> {
     fn drop(&mut self) {
+        *self.claim.uses_line.lock() = false;
         self.disable_bus_master();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pci::fake::{Fake, Machine};
-
-    #[test]
-    fn owning_a_function_without_bars_does_not_turn_decoding_on() {
-        let mut fake = Fake::device(0x1111, &[]);
-        fake.words[1] = 0;
-        let machine = Machine(Mutex::new(vec![(0, 0, fake)]));
-        let address = PciAddress::new(0, 0, 0, 0);
-        let function = Function::read(&machine, address, Vec::new());
-        let owners = Arc::new(Owners::new(machine));
-        let command = || owners.config().read(address, header::COMMAND);
-        let device = owners.claim(&function).unwrap();
-        // SAFETY: the device is an array.
-        unsafe { device.enable_bus_master() };
-        assert_eq!(
-            command(),
-            header::COMMAND_BUS_MASTER | header::COMMAND_INTX_DISABLE
-        );
-        drop(device);
-        assert_eq!(command(), header::COMMAND_INTX_DISABLE);
-    }
-}
+#[path = "device_tests.rs"]
+mod tests;

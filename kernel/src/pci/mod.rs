@@ -6,7 +6,8 @@
 //!
 //! - Configuration space is reached through ECAM only; each access is within the window ([`ecam`]).
 //! - A BAR is a [`Phyr`](phyr::Phyr) like any other memory.
-//! - Interrupts are messages, which devices write like any other memory ([`msix`]).
+//! - Interrupts are messages, which devices write like any other memory ([`msix`]), or, where a function has none, a line that
+//!   it shares ([`intx`]).
 //! - Bus mastering is off until a driver owns the function ([`device`]).
 //! - Functions come and go ([`hotplug`]). What was true at boot is only where it began.
 
@@ -17,6 +18,7 @@ pub mod ecam;
 mod fake;
 mod function;
 pub mod hotplug;
+pub mod intx;
 pub mod msix;
 mod place;
 pub mod resources;
@@ -43,6 +45,7 @@ pub(crate) mod header {
     pub(crate) const PREFETCHABLE_BASE_UPPER: u16 = 0x28;
     pub(crate) const PREFETCHABLE_LIMIT_UPPER: u16 = 0x2c;
     pub(crate) const CAPABILITIES: u16 = 0x34;
+    pub(crate) const INTERRUPT: u16 = 0x3c;
 
     pub(crate) const TYPE_ENDPOINT: u32 = 0;
     pub(crate) const TYPE_BRIDGE: u32 = 1;

@@ -227,13 +227,19 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, reachable: bool, bus: &mu
         if node.behind.is_some() {
             config.write(node.address, header::IO_WINDOW, 0x0000_00f0);
             if decodes {
-                let bits = header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER;
+                let bits = header::COMMAND_MEMORY | header::COMMAND_BUS_MASTER | LINE;
                 command(config, node.address, DECODING, bits);
             }
         } else if !node.bars.is_empty() {
-            let bits = header::COMMAND_MEMORY | header::COMMAND_INTX_DISABLE;
-            command(config, node.address, DECODING, bits);
+            command(
+                config,
+                node.address,
+                DECODING,
+                header::COMMAND_MEMORY | LINE,
+            );
         }
+        // Of those that are left as firmware has them, too: their line may be somebody else's.
+        command(config, node.address, LINE, LINE);
         if let Some(capability) = node.slot
             && decodes
         {
@@ -256,6 +262,9 @@ fn finish(config: &impl ConfigSpace, nodes: Vec<Node>, reachable: bool, bus: &mu
         }
     }
 }
+
+/// The function's own line is off. What those behind a bridge raise passes through it all the same.
+const LINE: u32 = header::COMMAND_INTX_DISABLE;
 
 /// What enumeration decides about a function.
 const DECODING: u32 = header::COMMAND_IO

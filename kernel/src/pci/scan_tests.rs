@@ -285,7 +285,7 @@ fn nothing_is_reached_through_a_bridge_that_cannot_decode() {
             .all(|function| function.bars.is_empty())
     );
     assert_eq!(bus.unplaced.len(), 2);
-    assert_eq!(nodes[0].2.words[1], 0);
+    assert_eq!(nodes[0].2.words[1], header::COMMAND_INTX_DISABLE);
     assert_eq!(nodes[0].2.behind[0].2.words[1] & header::COMMAND_MEMORY, 0);
 }
 
@@ -299,6 +299,31 @@ fn headers_of_other_types_have_no_bars() {
         let (bus, nodes) = scan_checked(vec![(0, 0, fake)]);
         assert_eq!(bus.functions[0].bars, []);
         assert!(bus.unplaced.is_empty());
-        assert_eq!(nodes[0].2.words[1], 0, "no bus mastering, either");
+        let command = nodes[0].2.words[1];
+        assert_eq!(command, header::COMMAND_INTX_DISABLE, "and nothing else");
+    }
+}
+
+/// A line that a function holds up hides the edges of all who share it.
+#[test]
+fn the_line_of_every_function_is_off_whatever_firmware_has_left() {
+    let loud = |mut fake: Fake| {
+        fake.words[1] &= !header::COMMAND_INTX_DISABLE;
+        fake
+    };
+    let (_, nodes) = scan_checked(vec![
+        (1, 0, loud(Fake::memory64(0x1111, 0, 0x4000, false))),
+        (2, 0, loud(Fake::device(0x2222, &[]))),
+        (3, 0, loud(Fake::device(0x3333, &[(0, 0xffff_fff0, 1)]))),
+        (
+            4,
+            0,
+            loud(Fake::bridge(vec![(0, 0, loud(Fake::device(0x4444, &[])))])),
+        ),
+    ]);
+    let mut all: Vec<&Fake> = nodes.iter().map(|(_, _, fake)| fake).collect();
+    all.push(&nodes[3].2.behind[0].2);
+    for fake in all {
+        assert_ne!(fake.words[1] & header::COMMAND_INTX_DISABLE, 0);
     }
 }

@@ -29,6 +29,7 @@ mod hotplug;
 mod interrupts;
 mod iommu;
 mod kinds;
+mod lines;
 mod logs;
 mod memory;
 mod messages;

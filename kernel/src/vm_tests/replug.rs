@@ -9,7 +9,7 @@ use crate::executor::{self, Task};
 use crate::machine::machine;
 use crate::memory::frames::{Frames, with_allocator};
 use crate::memory::heap;
-use crate::pci::Function;
+use crate::pci::{Function, intx};
 use crate::storage::{self, volumes};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -183,6 +183,33 @@ fn a_controller_is_unplugged_under_load_and_the_next_one_works() {
 #[vm_test(machine = "virtio=modern,smp=2,hotplug,size=8M", timeout = 120)]
 fn a_virtio_disk_is_unplugged_under_load_and_the_next_one_works() {
     take_out_and_bring_back(|| control::unplug(0));
+}
+
+/// Its line goes with it, whatever it has asked for.
+#[vm_test(
+    machine = "virtio=modern,vectors=0,smp=2,hotplug,size=8M",
+    timeout = 120
+)]
+fn a_disk_with_a_line_is_unplugged_under_load_and_the_next_one_works() {
+    take_out_and_bring_back(|| control::unplug(0));
+    lines_were_heard();
+}
+
+#[vm_test(
+    machine = "virtio=modern,vectors=0,smp=2,hotplug,size=8M",
+    timeout = 120
+)]
+fn a_disk_with_a_line_is_torn_out_under_load_and_the_next_one_works() {
+    take_out_and_bring_back(|| control::tear_out(0));
+    lines_were_heard();
+}
+
+fn lines_were_heard() {
+    let lines = intx::counters();
+    assert!(
+        lines.edges > 0 && lines.unannounced <= lines.edges / 5,
+        "{lines:?}"
+    );
 }
 
 /// As below, for a device that lets all of its requests end before it is taken out.

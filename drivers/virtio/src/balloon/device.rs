@@ -144,6 +144,12 @@ impl<P: Platform, S: Surrendered, R: Memory> Balloon<P, S, R> {
         }
     }
 
+    /// Resolves when the hypervisor wants something else than before. Never, where the device has no way to say so. One
+    /// task may wait for that.
+    pub async fn retargeted(&self) {
+        self.plain.platform().interrupted().await;
+    }
+
     /// How many pages are in the balloon.
     pub fn pages(&self) -> u32 {
         self.inside.lock().pages

@@ -165,6 +165,11 @@ impl<P: Platform, D: Memory> Console<P, D> {
 impl<P: Platform, D: Memory> Inner<P, D> {
     /// A wait without a limit: nobody knows when somebody at the other end says something.
     pub(super) fn watch(&self) -> Watch {
+        Watch::for_answer(self.plain.platform(), u64::MAX)
+    }
+
+    /// Likewise, until another task has taken its answer: the device does not tell of that.
+    pub(super) fn watch_for_room(&self) -> Watch {
         Watch::new(self.plain.platform(), u64::MAX)
     }
 

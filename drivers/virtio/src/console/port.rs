@@ -167,7 +167,7 @@ impl<P: Platform, D: Memory> Port<P, D> {
             Ok(pieces) => pieces,
             Err(error) => return Err((error.into(), Some(data))),
         };
-        let mut watch = console.watch();
+        let mut watch = console.watch_for_room();
         let mut kept = Kept::Data(data);
         let mut flight = loop {
             let is_possible = match self.is_connected() {

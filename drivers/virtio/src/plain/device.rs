@@ -144,7 +144,7 @@ impl<P: Platform, T> Plain<P, T> {
                 return Err((error, Some(kept)));
             }
         };
-        let mut watch = Watch::new(&self.platform, self.timeout);
+        let mut watch = Watch::for_answer(&self.platform, self.timeout);
         loop {
             if let Some(asked) = flight.look() {
                 return asked;

@@ -51,7 +51,11 @@ impl<M: SharedMemory, T> Lane<M, T> {
         entries: u16,
         pieces: u16,
     ) -> Result<Self, OutOfMemory> {
-        let (ring, rings) = Ring::allocate(platform, Terms::PLAIN, queue, entries, None)?;
+        let (mut ring, rings) = Ring::allocate(platform, Terms::PLAIN, queue, entries, None)?;
+        if platform.calls().is_some() {
+            // For good: what is used already is seen by whoever waits for it.
+            ring.arm();
+        }
         let slots = (0..entries / pieces).map(|_| Slot::Free).collect();
         Ok(Self {
             ring,

@@ -60,7 +60,11 @@ impl<M: SharedMemory> Flushes<M> {
         platform: &P,
         entries: u16,
     ) -> Result<Self, OutOfMemory> {
-        let (ring, rings) = Ring::allocate(platform, Terms::PLAIN, QUEUE, entries, None)?;
+        let (mut ring, rings) = Ring::allocate(platform, Terms::PLAIN, QUEUE, entries, None)?;
+        if platform.calls().is_some() {
+            // For good: what is used already is seen by whoever waits for it.
+            ring.arm();
+        }
         let slots = usize::from(entries / DESCRIPTORS);
         let words = platform.allocate(SLOT * slots)?;
         Ok(Self {

@@ -106,7 +106,7 @@ impl<P: Platform> Module<P> {
                 None => self.turn(&mut watch).await?,
             }
         };
-        let mut watch = Watch::new(&self.platform, self.options.timeout);
+        let mut watch = Watch::for_answer(&self.platform, self.options.timeout);
         loop {
             match flight.look() {
                 Some(result) => return result,

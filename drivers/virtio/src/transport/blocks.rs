@@ -12,6 +12,9 @@ pub struct Blocks {
     pub notify: Notify,
     /// The configuration of this kind of device.
     pub device: Phyr,
+    /// What the device asks for by its line, one byte. `None` if it does not say where, or not inside of a BAR: who has messages
+    /// needs none.
+    pub isr: Option<Phyr>,
 }
 
 impl Blocks {
@@ -25,7 +28,7 @@ impl Blocks {
         capabilities: impl IntoIterator<Item = &'c [u8]>,
         bar: impl Fn(u8) -> Option<Phyr>,
     ) -> Result<Self, CapabilityError> {
-        let (mut common, mut notify, mut device) = (None, None, None);
+        let (mut common, mut notify, mut device, mut isr) = (None, None, None, None);
         let mut wrong = None;
         for bytes in capabilities {
             let found = Capability::parse(bytes).and_then(|capability| {
@@ -38,6 +41,7 @@ impl Blocks {
                 match capability.kind {
                     Kind::Common if common.is_none() => common = Some(capability.within(bar)?),
                     Kind::Device if device.is_none() => device = Some(capability.within(bar)?),
+                    Kind::Isr if isr.is_none() => isr = capability.within(bar).ok(),
                     Kind::Notify { .. } if notify.is_none() => {
                         notify = capability.notify(bar).transpose()?;
                     }
@@ -54,6 +58,7 @@ impl Blocks {
             common: common.ok_or(missing("the common configuration"))?,
             notify: notify.ok_or(missing("notifications"))?,
             device: device.ok_or(missing("the device's configuration"))?,
+            isr,
         })
     }
 }
@@ -115,6 +120,7 @@ mod tests {
         let blocks = blocks.expect("all are there");
         assert_eq!(Some(blocks.common), memory().sub(0, 0x1000));
         assert_eq!(Some(blocks.device), memory().sub(0x2000, 0x1000));
+        assert_eq!(blocks.isr, memory().sub(0x1000, 0x1000));
         assert_eq!(Some(blocks.notify.block()), memory().sub(0x3000, 0x1000));
     }
 
@@ -130,6 +136,11 @@ mod tests {
         ];
         let blocks = find(&all).expect("all are there");
         assert_eq!(Some(blocks.common), memory().sub(0x100, 0x40));
+        assert_eq!(blocks.isr, None, "nobody needs it who has messages");
+        all.push(capability(3, 4, 0x4000, 1));
+        let blocks = find(&all).expect("all are there");
+        assert_eq!(blocks.isr, None, "it is outside");
+        all.pop();
         all.drain(2..4);
         let outside = matches!(find(&all), Err(CapabilityError::Misaligned { .. }));
         assert!(outside, "{:?}", find(&all));

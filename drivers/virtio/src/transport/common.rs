@@ -82,7 +82,10 @@ pub(crate) struct Common<'a, P>(pub(crate) &'a P);
 impl<P: Platform> Common<'_, P> {
     fn with<T>(&self, action: impl FnOnce(&dyn Face) -> T) -> T {
         match self.0.transport() {
-            Transport::Pci => action(&Pci(self.0.common())),
+            Transport::Pci => action(&Pci {
+                registers: self.0.common(),
+                has_line: self.0.calls().is_some(),
+            }),
             Transport::Mmio => action(&Mmio(self.0.common())),
         }
     }

@@ -9,7 +9,7 @@
 //! offers; only the status that was read back turns them into [`Accepted`] ones.
 //!
 //! What can be decided without touching a device is in `capability`, `features` and `status`;
-//! `common` has what is done with the registers. Where they are differs: on PCI, capabilities say it, and `pci` has
+//! `common` has what is done with the registers, and `isr` what a device asks for by a line that it shares with others. Where they are differs: on PCI, capabilities say it, and `pci` has
 //! the accesses; a device without a bus has them in a window of its own, see [`mmio`].
 
 mod access;
@@ -18,6 +18,7 @@ mod capability;
 mod common;
 mod device;
 mod features;
+mod isr;
 pub mod mmio;
 mod pci;
 mod status;
@@ -28,6 +29,7 @@ pub use capability::{Capability, CapabilityError, Kind, Notify};
 pub(crate) use common::{Common, Rings};
 pub use device::DeviceKind;
 pub use features::{Accepted, Chosen, FeatureError, Negotiation};
+pub use isr::{Asked, ask};
 pub use status::{StatusError, Step};
 
 use crate::platform::{Platform, Registers};

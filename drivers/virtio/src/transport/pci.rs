@@ -28,83 +28,94 @@ mod register {
 }
 
 /// The common configuration.
-pub(super) struct Pci<'a, R>(pub(super) &'a R);
+pub(super) struct Pci<'a, R> {
+    pub(super) registers: &'a R,
+    /// The device interrupts by a line, and has no vectors.
+    pub(super) has_line: bool,
+}
 
 impl<R: Registers> Face for Pci<'_, R> {
     fn status(&self) -> u8 {
-        self.0.read8(register::DEVICE_STATUS)
+        self.registers.read8(register::DEVICE_STATUS)
     }
 
     fn set_status(&self, status: u8) {
-        self.0.write8(register::DEVICE_STATUS, status);
+        self.registers.write8(register::DEVICE_STATUS, status);
     }
 
     fn generation(&self) -> u32 {
-        self.0.read8(register::CONFIG_GENERATION).into()
+        self.registers.read8(register::CONFIG_GENERATION).into()
     }
 
     fn queues(&self) -> u16 {
-        self.0.read16(register::NUM_QUEUES)
+        self.registers.read16(register::NUM_QUEUES)
     }
 
     fn offered(&self, word: u32) -> u32 {
-        self.0.write32(register::DEVICE_FEATURE_SELECT, word);
-        self.0.read32(register::DEVICE_FEATURE)
+        self.registers
+            .write32(register::DEVICE_FEATURE_SELECT, word);
+        self.registers.read32(register::DEVICE_FEATURE)
     }
 
     fn accept(&self, word: u32, features: u32) {
-        self.0.write32(register::DRIVER_FEATURE_SELECT, word);
-        self.0.write32(register::DRIVER_FEATURE, features);
+        self.registers
+            .write32(register::DRIVER_FEATURE_SELECT, word);
+        self.registers.write32(register::DRIVER_FEATURE, features);
     }
 
     fn set_config_vector(&self, vector: Option<u16>) {
         let vector = vector.unwrap_or(NO_VECTOR);
-        self.0.write16(register::CONFIG_MSIX_VECTOR, vector);
+        self.registers.write16(register::CONFIG_MSIX_VECTOR, vector);
     }
 
     fn queue_size(&self, queue: u16) -> u16 {
-        self.0.write16(register::QUEUE_SELECT, queue);
-        self.0.read16(register::QUEUE_SIZE)
+        self.registers.write16(register::QUEUE_SELECT, queue);
+        self.registers.read16(register::QUEUE_SIZE)
     }
 
     fn introduce(&self, rings: &Rings, notify: &Notify) -> Result<Introduced, Failure> {
-        self.0.write16(register::QUEUE_SELECT, rings.queue);
-        self.0.write16(register::QUEUE_SIZE, rings.entries);
-        let vector = rings.vector.unwrap_or(NO_VECTOR);
-        self.0.write16(register::QUEUE_MSIX_VECTOR, vector);
+        self.registers.write16(register::QUEUE_SELECT, rings.queue);
+        self.registers.write16(register::QUEUE_SIZE, rings.entries);
+        let vector = rings.vector.filter(|_| !self.has_line);
+        let vector = vector.unwrap_or(NO_VECTOR);
+        self.registers.write16(register::QUEUE_MSIX_VECTOR, vector);
         // A device that has no room for the vector says so by reading as none.
-        let taken = self.0.read16(register::QUEUE_MSIX_VECTOR);
+        let taken = self.registers.read16(register::QUEUE_MSIX_VECTOR);
         for (at, address) in [
             (register::QUEUE_DESC, rings.descriptors),
             (register::QUEUE_DRIVER, rings.driver),
             (register::QUEUE_DEVICE, rings.device),
         ] {
             let [low, high] = halves(address);
-            self.0.write32(at, low);
-            self.0.write32(at + 4, high);
+            self.registers.write32(at, low);
+            self.registers.write32(at + 4, high);
         }
-        let offset = self.0.read16(register::QUEUE_NOTIFY_OFF);
+        let offset = self.registers.read16(register::QUEUE_NOTIFY_OFF);
         let notify_at = notify.offset(offset).map_err(Failure::Capability)?;
-        self.0.write16(register::QUEUE_ENABLE, 1);
+        self.registers.write16(register::QUEUE_ENABLE, 1);
         Ok(Introduced {
             notify_at,
-            has_vector: taken == vector && vector != NO_VECTOR,
+            has_vector: match self.has_line {
+                // It tells of every queue. Who wants no interrupts says so in the ring.
+                true => rings.vector.is_some(),
+                false => taken == vector && vector != NO_VECTOR,
+            },
         })
     }
 
     /// Version 1.1 has no register for it.
     fn can_reset_queues(&self) -> bool {
-        self.0.len() >= register::QUEUE_RESET + 2
+        self.registers.len() >= register::QUEUE_RESET + 2
     }
 
     fn reset_queue(&self, queue: u16) {
-        self.0.write16(register::QUEUE_SELECT, queue);
-        self.0.write16(register::QUEUE_RESET, 1);
+        self.registers.write16(register::QUEUE_SELECT, queue);
+        self.registers.write16(register::QUEUE_RESET, 1);
     }
 
     fn is_queue_reset(&self) -> bool {
-        let resetting = self.0.read16(register::QUEUE_RESET);
-        let enabled = self.0.read16(register::QUEUE_ENABLE);
+        let resetting = self.registers.read16(register::QUEUE_RESET);
+        let enabled = self.registers.read16(register::QUEUE_ENABLE);
         (resetting, enabled) == (0, 0)
     }
 }

@@ -11,6 +11,7 @@ mod bring_up;
 mod card;
 mod console;
 mod hostile;
+mod line;
 mod model;
 mod module;
 mod notices;

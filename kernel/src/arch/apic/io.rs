@@ -91,6 +91,11 @@ impl<W: Window> IoApic<W> {
             .filter(|input| *input < self.inputs)
     }
 
+    /// All of its inputs, as global system interrupts.
+    pub fn interrupts(&self) -> core::ops::Range<u32> {
+        self.first_interrupt..self.first_interrupt.saturating_add(self.inputs)
+    }
+
     /// Lets an input raise a vector. Inputs that it has not are ignored.
     pub fn redirect(&self, input: u32, redirection: Redirection) {
         self.set(input, redirection.words());
@@ -215,6 +220,7 @@ mod tests {
         assert_eq!(apic.input(24), Some(0));
         assert_eq!(apic.input(47), Some(23));
         assert_eq!(apic.input(48), None);
+        assert_eq!(apic.interrupts(), 24..48);
         let before = apic.window.lock().writes.borrow().len();
         apic.mask(24);
         apic.mask(u32::MAX);

@@ -17,8 +17,8 @@
 //!   queues are: so who stops polling finds it unmasked, or unmasks it before his last look.
 //! - The relay ends with its last listener: first the entry is masked, then the vector is given back.
 
-use super::audience::{Audience, Listener};
 use crate::cores::{self, CoreId};
+use crate::drivers::audience::{Audience, Listener};
 use crate::executor::{self, Task};
 use crate::interrupts::Interrupt;
 use crate::lock::Mutex;

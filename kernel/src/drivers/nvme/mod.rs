@@ -3,14 +3,12 @@
 //!
 //! - `platform` is the controller's place in the machine;
 //! - `shared` is memory that driver and controller both use;
-//! - `bell` is what interrupts a core for a queue, and `audience` those who hear of it where several
-//!   share one;
+//! - `bell` is what interrupts a core for a queue, or several, which hear of it as an audience then;
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - `own` is the memory that a controller has itself;
 //! - [`hub`] is a controller with its queues and tasks, and `word` how these hear of each other;
 //! - [`namespace`] is a block device.
 
-mod audience;
 mod bell;
 #[cfg(all(phyros, feature = "vm-tests"))]
 mod costs;
@@ -25,7 +23,7 @@ mod word;
 /// What the words between cores are made of. The model checker puts other things in their place.
 mod sync {
     pub(super) use crate::lock::Mutex;
-    pub(super) use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    pub(super) use core::sync::atomic::{AtomicBool, Ordering};
 }
 
 use crate::cores;

@@ -6,7 +6,7 @@
 //! to report again.
 
 use super::platform::VirtioPlatform;
-use super::{AskError, ProbeError, Reached, reach};
+use super::{AskError, ProbeError, Reached, UsesLine, reach};
 use crate::dma::{self, Buffer, DmaLimits, Domain, FromDevice, Mixed, Owner, Transfer};
 use crate::memory::extents::Request;
 use crate::memory::frames::{Frames, with_allocator};
@@ -16,6 +16,7 @@ use crate::pci::ecam::Ecam;
 use crate::pci::{Function, PciAddress};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use embassy_futures::select::select;
 use embassy_time::{Duration, Timer};
 use phyr::{Phyr, PhysAddr};
 use virtio::balloon::{Options, Surrendered};
@@ -89,7 +90,7 @@ pub async fn probe(
 ) -> Result<Arc<Balloon>, ProbeError> {
     let Reached {
         platform, blocks, ..
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Balloon {
@@ -197,7 +198,8 @@ impl Balloon {
                 free_before = free;
             }
             free_before = free_before.min(free);
-            Timer::after(PERIOD).await;
+            // It says so, where it has a way to.
+            select(Timer::after(PERIOD), self.handle.retargeted()).await;
         }
     }
 

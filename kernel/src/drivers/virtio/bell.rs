@@ -1,4 +1,4 @@
-//! What interrupts a core for a queue: a message of the device's, or its wire.
+//! What interrupts a core for a queue: a message of the device's, its wire, or a line that it shares.
 //!
 //! # The problem
 //!
@@ -12,7 +12,11 @@
 //! Whoever looks at the queue next has the device let it fall ([`Bell::take_rung`]), and then looks once more. What the device
 //! has done before that is seen by that look; what it does later raises the wire anew, which is an edge.
 //! Nothing is lost, and no interrupt comes twice.
+//!
+//! A PCI device without messages shares its line. Who hears it has asked the device already, and tells the
+//! cores: see [`intx`](super::intx).
 
+use super::intx::{Ear, Intx};
 use super::platform::Registers;
 use crate::cores::CoreId;
 use crate::interrupts::{self, Interrupt, LegacyError};
@@ -20,7 +24,8 @@ use crate::lock::Mutex;
 use crate::pci::ecam::Ecam;
 use crate::pci::msix::Msix;
 use alloc::sync::Arc;
-use core::future::poll_fn;
+use core::cell::Cell;
+use core::future::{pending, poll_fn};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Poll;
 use embassy_sync::waitqueue::AtomicWaker;
@@ -33,33 +38,32 @@ pub(super) enum Messages {
     Table(Arc<Msix<Ecam>>),
     /// One wire for all.
     Wire(Arc<Wire>),
+    /// One line for all, and for other devices.
+    Line(Arc<Intx>),
 }
 
 impl Messages {
     /// Queues that can interrupt cores of their own.
     pub(super) fn cores(&self) -> usize {
         match self {
-            Self::Table(_) => usize::MAX,
+            Self::Table(_) | Self::Line(_) => usize::MAX,
             Self::Wire(_) => 1,
         }
     }
 
     /// Lets an entry interrupt a core. `None` if there is no such entry, or it cannot reach the core.
     pub(super) fn bell(&self, entry: u16, core: CoreId) -> Option<Bell> {
-        let interrupt = match self {
+        let kind = match self {
             Self::Table(table) => {
                 let interrupt = Interrupt::allocate(core);
                 table.route(entry, &interrupt).ok()?;
-                interrupt
+                Kind::Entry(interrupt, table.clone())
             }
-            Self::Wire(wire) if entry == 0 => wire.take(core)?,
+            Self::Wire(wire) if entry == 0 => Kind::Wire(wire.take(core)?, wire.clone()),
             Self::Wire(_) => return None,
+            Self::Line(line) => Kind::Line(line.clone(), Cell::new(line.calls())),
         };
-        Some(Bell {
-            interrupt,
-            messages: self.clone(),
-            entry,
-        })
+        Some(Bell { kind, entry })
     }
 }
 
@@ -69,10 +73,7 @@ pub(super) struct Wire {
     registers: Registers,
     /// Until a queue has it.
     interrupt: Mutex<Option<Interrupt>>,
-    /// The configuration has changed, and nobody has looked yet.
-    has_changed: AtomicBool,
-    /// Who looks then.
-    watcher: AtomicWaker,
+    pub(super) changes: Changes,
 }
 
 impl Wire {
@@ -84,8 +85,7 @@ impl Wire {
         Ok(Self {
             registers,
             interrupt: Mutex::new(Some(interrupts::wired(input)?)),
-            has_changed: AtomicBool::new(false),
-            watcher: AtomicWaker::new(),
+            changes: Changes::new(),
         })
     }
 
@@ -98,13 +98,33 @@ impl Wire {
     fn acknowledge(&self) {
         const CONFIGURATION: u32 = 2;
         if mmio::acknowledge(&self.registers) & CONFIGURATION != 0 {
-            self.has_changed.store(true, Ordering::Release);
-            self.watcher.wake();
+            self.changes.tell();
+        }
+    }
+}
+
+/// That the configuration has changed, and nobody has looked yet.
+pub(super) struct Changes {
+    has_changed: AtomicBool,
+    /// Who looks then.
+    watcher: AtomicWaker,
+}
+
+impl Changes {
+    pub(super) const fn new() -> Self {
+        Self {
+            has_changed: AtomicBool::new(false),
+            watcher: AtomicWaker::new(),
         }
     }
 
-    /// Resolves when the configuration has changed since the last time.
-    pub(super) async fn changed(&self) {
+    pub(super) fn tell(&self) {
+        self.has_changed.store(true, Ordering::Release);
+        self.watcher.wake();
+    }
+
+    /// Resolves when there was a change since the last time. One task may wait for that.
+    pub(super) async fn heard(&self) {
         poll_fn(|cx| {
             self.watcher.register(cx.waker());
             match self.has_changed.swap(false, Ordering::AcqRel) {
@@ -118,9 +138,15 @@ impl Wire {
 
 /// What interrupts a core for a queue.
 pub(super) struct Bell {
-    interrupt: Interrupt,
-    messages: Messages,
+    kind: Kind,
     entry: u16,
+}
+
+enum Kind {
+    Entry(Interrupt, Arc<Msix<Ecam>>),
+    Wire(Interrupt, Arc<Wire>),
+    /// How often the device had called at the last look.
+    Line(Arc<Intx>, Cell<u32>),
 }
 
 /// Whether a bell has rung since the last look at it.
@@ -141,15 +167,34 @@ impl Bell {
     /// Whether it has rung since the last look at it. A wire falls by this.
     #[inline]
     pub(super) fn take_rung(&self) -> Rung {
-        if !self.interrupt.take_raised() {
-            return Rung::No;
-        }
-        match &self.messages {
-            Messages::Table(_) => Rung::Yes,
-            Messages::Wire(wire) => {
+        match &self.kind {
+            Kind::Entry(interrupt, _) => match interrupt.take_raised() {
+                true => Rung::Yes,
+                false => Rung::No,
+            },
+            Kind::Wire(interrupt, wire) => {
+                if !interrupt.take_raised() {
+                    return Rung::No;
+                }
                 wire.acknowledge();
                 Rung::LookAgain
             }
+            // The line has fallen before the count went up.
+            Kind::Line(line, seen) => {
+                let calls = line.calls();
+                match seen.replace(calls) == calls {
+                    true => Rung::No,
+                    false => Rung::LookAgain,
+                }
+            }
+        }
+    }
+
+    /// What a task of the queue's core must hear, so that the core is woken. `None` if the core is interrupted itself.
+    pub(super) fn ear(&self) -> Option<Ear> {
+        match &self.kind {
+            Kind::Entry(..) | Kind::Wire(..) => None,
+            Kind::Line(line, _) => Some(Ear::new(line)),
         }
     }
 }
@@ -157,8 +202,16 @@ impl Bell {
 impl Drop for Bell {
     fn drop(&mut self) {
         // The interrupt of a wire masks its input itself. An entry that was routed exists.
-        if let Messages::Table(table) = &self.messages {
+        if let Kind::Entry(_, table) = &self.kind {
             let _ = table.mask(self.entry);
         }
+    }
+}
+
+/// Keeps a core from sleeping through what an ear hears. For ever.
+pub(super) async fn listen(ear: Option<Ear>) {
+    match ear {
+        Some(ear) => ear.listen().await,
+        None => pending().await,
     }
 }

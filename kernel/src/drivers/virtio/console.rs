@@ -1,7 +1,7 @@
 //! Consoles: ports to the host, each a stream of bytes in both directions, out of and into memory of any kind.
 
 use super::platform::VirtioPlatform;
-use super::{ProbeError, Reached, reach};
+use super::{ProbeError, Reached, UsesLine, reach};
 use crate::dma::{self, Buffer, BufferError, DmaError, DmaLimits, Domain, FromDevice, ToDevice};
 use crate::dma::{Memory, Owner, Transfer};
 use crate::pci::device::Owners;
@@ -69,7 +69,7 @@ pub async fn probe(
 ) -> Result<Arc<Console>, ProbeError> {
     let Reached {
         platform, blocks, ..
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Console {

@@ -8,7 +8,7 @@
 //! when the device is out of use and each request has been asked for or abandoned.
 
 use super::Location;
-use super::bell::{Bell, Messages};
+use super::bell::{Bell, Messages, listen};
 use super::device::limits;
 use super::platform::VirtioPlatform;
 use super::queue::{Access, Local, Queue, QueueCounters, Way};
@@ -194,6 +194,7 @@ impl Drive {
         let (drive, ready) = (self.clone(), is_ready.clone());
         let task = executor::spawn_on(core, move || async move {
             let is_guest = matches!(place, Place::Guest(..));
+            let ear = bell.as_ref().and_then(Bell::ear);
             let (access, must_poll) = match place {
                 Place::Own(queue) => (Access::Own(RefCell::new(queue)), true),
                 Place::Home(queue) => (Access::Shared(queue), true),
@@ -205,7 +206,9 @@ impl Drive {
             let poller = executor::add_poller(move || looked_at.look());
             ready.store(true, Ordering::Release);
             match is_guest {
-                false => virtio::blk::attend(Way(local.clone())).await,
+                false => {
+                    select(virtio::blk::attend(Way(local.clone())), listen(ear)).await;
+                }
                 true => {
                     while local.with(|queue| queue.failure().is_none()) {
                         Timer::after(SHARED_LOOK).await;

@@ -2,7 +2,7 @@
 
 use super::platform::VirtioPlatform;
 use super::window::{self, Found, HasWire};
-use super::{AskError, Location, Opened, ProbeError, Reached, reach};
+use super::{AskError, Location, Opened, ProbeError, Reached, UsesLine, reach};
 use crate::dma::{self, Buffer, BufferError, DmaError, DmaLimits, Domain, FromDevice};
 use crate::dma::{Memory, Owner, Transfer};
 use crate::memory::frames::Frames;
@@ -43,7 +43,7 @@ pub async fn probe(
 ) -> Result<Arc<Entropy>, ProbeError> {
     let Reached {
         platform, blocks, ..
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let location = Location::Function(function.address);
     bring_up(location, platform, blocks.notify).await
 }

@@ -1,7 +1,7 @@
 //! Graphics devices of the hypervisor's: they show pictures that lie in memory of any kind and in any pieces.
 
 use super::platform::VirtioPlatform;
-use super::{ProbeError, Reached, reach};
+use super::{ProbeError, Reached, UsesLine, reach};
 use crate::dma::{self, Buffer, DmaError, DmaLimits, Domain, Memory, Owner, ToDevice, Transfer};
 use crate::lock::Mutex;
 use crate::pci::device::Owners;
@@ -68,7 +68,7 @@ pub async fn probe(
 ) -> Result<Arc<Gpu>, ProbeError> {
     let Reached {
         platform, blocks, ..
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     Ok(Arc::new(Gpu {

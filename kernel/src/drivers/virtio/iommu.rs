@@ -2,7 +2,7 @@
 //! them. What they do then is in [`iommu`](crate::iommu).
 
 use super::platform::{Registers, Shared, VirtioPlatform};
-use super::{ProbeError, Reached, reach};
+use super::{ProbeError, Reached, UsesLine, reach};
 use crate::acpi;
 use crate::iommu::{Kind, Unusable, VirtioIommu};
 use crate::pci::Function;
@@ -67,7 +67,7 @@ fn start(
             && DeviceKind::of(function.vendor, function.device) == Some(DeviceKind::IOMMU)
     };
     let function = now.iter().find(is_it).ok_or(StartError::Missing)?;
-    let reached = reach(owners, function).map_err(StartError::Reach)?;
+    let reached = reach(owners, function, UsesLine::No).map_err(StartError::Reach)?;
     let Reached {
         platform, blocks, ..
     } = reached;

@@ -2,7 +2,7 @@
 //!
 //! - `platform` is a device's place in the machine;
 //! - [`window`] finds devices without a bus;
-//! - `bell` is what interrupts a core for a queue;
+//! - `bell` is what interrupts a core for a queue, and `intx` a line that is several devices';
 //! - `queue` is a queue on its core, and who looks at it when;
 //! - [`drive`] is a disk with a queue on each core;
 //! - `device` is the same as a block device;
@@ -19,6 +19,7 @@ mod device;
 pub mod drive;
 pub mod entropy;
 pub mod gpu;
+mod intx;
 pub(crate) mod iommu;
 mod location;
 pub mod module;
@@ -45,7 +46,7 @@ use bell::Messages;
 use core::fmt;
 use drive::{Disk, Drive};
 use phyr::Phyr;
-use platform::VirtioPlatform;
+use platform::{Told, VirtioPlatform};
 use virtio::share::ShareError;
 use virtio::transport::mmio::MmioError;
 use virtio::transport::{Blocks, CapabilityError, DeviceKind, Notify, shared_memory};
@@ -121,7 +122,7 @@ impl From<virtio::Error> for AskError {
 }
 
 /// A device that is claimed, and whose registers were found, of a driver that needs no messages: whoever waits
-/// looks.
+/// looks, by the clock, or when the device calls by its line.
 struct Reached {
     platform: VirtioPlatform,
     blocks: Blocks,
@@ -130,12 +131,35 @@ struct Reached {
     shared: Result<Option<Phyr>, CapabilityError>,
 }
 
+/// Whether a device that has no messages is to use its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UsesLine {
+    Yes,
+    /// Its driver spins.
+    No,
+}
+
 /// Claims a device of a driver that needs no messages.
-fn reach(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Reached, ProbeError> {
+fn reach(
+    owners: &Arc<Owners<Ecam>>,
+    function: &Function,
+    uses_line: UsesLine,
+) -> Result<Reached, ProbeError> {
     let device = owners.claim(function).map_err(ProbeError::Device)?;
     let (blocks, shared) = places(&device, function);
     let blocks = blocks.map_err(ProbeError::Capability)?;
-    let platform = VirtioPlatform::new(device, &blocks, None).map_err(ProbeError::Device)?;
+    let told = match uses_line {
+        UsesLine::Yes if !function.has_msix(owners.config()) => Told::by_line(&device, &blocks)
+            .unwrap_or_else(|error| {
+                println!(
+                    "{}: who waits looks by the clock: {error}",
+                    function.address
+                );
+                Told::No
+            }),
+        _ => Told::No,
+    };
+    let platform = VirtioPlatform::new(device, &blocks, told).map_err(ProbeError::Device)?;
     Ok(Reached {
         platform,
         blocks,
@@ -178,31 +202,40 @@ fn open(owners: &Arc<Owners<Ecam>>, function: &Function) -> Result<Opened, Probe
     let blocks = places(&device, function)
         .0
         .map_err(ProbeError::Capability)?;
+    let mut told = Told::No;
     let messages = match device.messages() {
         Ok(messages) => Some(messages),
         Err(error) => {
-            println!("{}: the queues are polled: {error}", function.address);
+            match Told::by_line(&device, &blocks) {
+                Ok(by_line) => told = by_line,
+                Err(and) => println!(
+                    "{}: the queues are polled: {error}, and {and}",
+                    function.address
+                ),
+            }
             None
         }
     };
     // Entry 0 is for changes of the configuration, unless it is the only one.
-    let mut changes = None;
     let mut config_vector = None;
     let mut first_entry = 0;
     if let Some(messages) = messages.as_ref().filter(|messages| messages.len() > 1) {
         let interrupt = Interrupt::allocate(cores::current());
         if messages.route(0, &interrupt).is_ok() {
-            changes = Some(interrupt);
+            told = Told::Message(interrupt);
             config_vector = Some(0);
         }
         first_entry = 1;
     }
-    let platform = VirtioPlatform::new(device, &blocks, changes).map_err(ProbeError::Device)?;
+    let platform = VirtioPlatform::new(device, &blocks, told).map_err(ProbeError::Device)?;
+    let line = platform.line().cloned().map(Messages::Line);
     Ok(Opened {
         location: Location::Function(function.address),
         platform,
         notify: blocks.notify,
-        messages: messages.map(|table| Messages::Table(Arc::new(table))),
+        messages: messages
+            .map(|table| Messages::Table(Arc::new(table)))
+            .or(line),
         first_entry,
         config_vector,
     })

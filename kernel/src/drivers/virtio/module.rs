@@ -1,10 +1,10 @@
 //! Persistent memory of the hypervisor's: its memory is given out as that of a module is, and lasts by a flush.
 //!
 //! The device says where its memory is, and that is believed only if nothing else is there. It has no
-//! message-signalled interrupts in QEMU, and needs none: who waits for a flush looks.
+//! message-signalled interrupts in QEMU: who waits for a flush is told by its line.
 
 use super::platform::VirtioPlatform;
-use super::{ProbeError, Reached, reach};
+use super::{ProbeError, Reached, UsesLine, reach};
 use crate::machine::machine;
 use crate::memory::boot_regions;
 use crate::memory::paging::{Cache, Features};
@@ -59,7 +59,7 @@ pub async fn probe(
         platform,
         blocks,
         shared,
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let shared = shared.map_err(ProbeError::Capability)?;
     let handle = Handle::new(platform, blocks.notify, shared, Options::default()).await;
     let handle = handle.map_err(ProbeError::Driver)?;

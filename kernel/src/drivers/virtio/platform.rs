@@ -1,14 +1,17 @@
 //! What the driver crate asks of the machine.
 
 use super::bell::Wire;
+use super::intx::Intx;
 use crate::cores;
 use crate::dma::{DmaMemory, Domain};
-use crate::interrupts::Interrupt;
+use crate::interrupts::{Interrupt, LegacyError};
 use crate::mmio::RegisterWindow;
 use crate::pci::device::{Device, DeviceError};
 use crate::pci::ecam::Ecam;
+use crate::pci::intx::{self, Share};
 use crate::println;
 use alloc::sync::Arc;
+use core::fmt;
 use core::future::pending;
 use embassy_time::{Duration, Timer};
 use phyr::{DmaAddr, DmaRange};
@@ -27,16 +30,71 @@ pub struct VirtioPlatform {
 
 /// What a device is a part of, and what tells of changes of its configuration.
 enum Place {
-    Function(Device<Ecam>, Option<Interrupt>),
+    // The line is off before it is not asked any more.
+    Function(Device<Ecam>, Told),
     /// No bus, and nothing between the device and memory.
     Window(Option<Arc<Wire>>),
 }
 
+/// What a function on a bus tells of changes by.
+pub(super) enum Told {
+    /// Nothing: it is looked at by the clock.
+    No,
+    /// A message.
+    Message(Interrupt),
+    /// Its line, and of everything else as well.
+    Line(Arc<Intx>, Share),
+}
+
+impl Told {
+    /// Has a function use its line. It is on from here on.
+    ///
+    /// # Errors
+    /// Why the device must be polled, in words.
+    pub(super) fn by_line(device: &Device<Ecam>, blocks: &Blocks) -> Result<Self, LineError> {
+        if !device.has_line() {
+            return Err(LineError::NoPin);
+        }
+        let isr = blocks.isr.ok_or(LineError::NoStatus)?;
+        let isr = device.window(isr).map_err(LineError::Status)?;
+        let line = Arc::new(Intx::new(Registers(isr)));
+        let share = intx::join(line.clone()).map_err(LineError::Unheard)?;
+        device.use_line();
+        // Whatever firmware has left behind may hold it up already.
+        share.nudge();
+        Ok(Self::Line(line, share))
+    }
+}
+
+/// Why a device cannot use its line.
+#[derive(Debug)]
+pub(super) enum LineError {
+    /// The function has none.
+    NoPin,
+    /// The register that says what it asks for is nowhere.
+    NoStatus,
+    /// Or it cannot be mapped.
+    Status(DeviceError),
+    /// It leads nowhere.
+    Unheard(LegacyError),
+}
+
+impl fmt::Display for LineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPin => f.write_str("the function has no interrupt pin"),
+            Self::NoStatus => f.write_str("it does not say where its interrupt status is"),
+            Self::Status(error) => write!(f, "its interrupt status is not to be had: {error}"),
+            Self::Unheard(error) => write!(f, "its line is not heard: {error}"),
+        }
+    }
+}
+
 impl VirtioPlatform {
-    pub(crate) fn new(
+    pub(super) fn new(
         device: Device<Ecam>,
         blocks: &Blocks,
-        interrupt: Option<Interrupt>,
+        told: Told,
     ) -> Result<Self, DeviceError> {
         let window = |part| device.window(part).map(Registers);
         let common = window(blocks.common)?;
@@ -45,7 +103,7 @@ impl VirtioPlatform {
             common,
             notify: window(blocks.notify.block())?,
             config: window(blocks.device)?,
-            place: Place::Function(device, interrupt),
+            place: Place::Function(device, told),
         })
     }
 
@@ -68,6 +126,21 @@ impl VirtioPlatform {
     /// Where the device finds memory.
     pub(super) fn domain(&self) -> &Domain {
         &self.domain
+    }
+
+    /// Its line, if it has one to share.
+    pub(super) fn line(&self) -> Option<&Arc<Intx>> {
+        match &self.place {
+            Place::Function(_, Told::Line(line, _)) => Some(line),
+            _ => None,
+        }
+    }
+
+    /// The device was reset, by which its line fell, and that may have hidden another's edge.
+    fn nudge(&self) {
+        if let Place::Function(_, Told::Line(_, share)) = &self.place {
+            share.nudge();
+        }
     }
 }
 
@@ -209,11 +282,25 @@ unsafe impl virtio::Platform for VirtioPlatform {
     async fn interrupted(&self) {
         match &self.place {
             // Elsewhere nobody would be woken; there the device is looked at by the clock.
-            Place::Function(_, Some(interrupt)) if interrupt.core() == cores::current() => {
+            Place::Function(_, Told::Message(interrupt))
+                if interrupt.core() == cores::current() =>
+            {
                 interrupt.raised().await;
             }
-            Place::Window(Some(wire)) => wire.changed().await,
+            Place::Function(_, Told::Line(line, _)) => line.changes.heard().await,
+            Place::Window(Some(wire)) => wire.changes.heard().await,
             _ => pending().await,
+        }
+    }
+
+    fn calls(&self) -> Option<u32> {
+        self.line().map(|line| line.calls())
+    }
+
+    async fn called(&self, seen: u32) {
+        match self.line() {
+            Some(line) => line.called(seen).await,
+            None => pending().await,
         }
     }
 
@@ -232,9 +319,11 @@ unsafe impl virtio::Platform for VirtioPlatform {
             // with them.
             unsafe { device.enable_bus_master() };
         }
+        self.nudge();
     }
 
     fn stop_dma(&self) -> bool {
+        self.nudge();
         match &self.place {
             Place::Function(device, _) => device.disable_bus_master(),
             Place::Window(_) => mmio::stop(&self.common),

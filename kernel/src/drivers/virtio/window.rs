@@ -25,6 +25,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// The input of all I/O APICs that is its own.
+    pub fn input(&self) -> u32 {
+        self.place.interrupt
+    }
+
     /// Where it is.
     pub fn location(&self) -> Location {
         Location::Window(self.place.registers.addr())

@@ -7,6 +7,8 @@ use super::{
 use crate::block::blocking::wait;
 use crate::drivers::virtio::net::Nic;
 use crate::net::{Interface, Link, MacAddress, Outgoing, Reception};
+use crate::pci::intx;
+use crate::time::microseconds;
 use alloc::vec;
 use core::future::poll_fn;
 use embassy_futures::yield_now;
@@ -184,6 +186,18 @@ async fn bounce(bytes: &[u8]) {
 #[vm_test(machine = "nic", timeout = 60)]
 fn whoever_watches_sees_the_link_go_and_come() {
     link_goes_and_comes();
+}
+
+/// By the clock, a change would be seen two seconds after the one before.
+#[vm_test(machine = "nic=vectors=0", timeout = 60)]
+fn a_card_says_by_its_line_that_the_link_goes_and_comes() {
+    let start = microseconds();
+    for _ in 0..3 {
+        link_goes_and_comes();
+    }
+    let took = microseconds() - start;
+    assert!(took < 14_000_000, "{took} microseconds");
+    assert!(intx::counters().edges >= 12, "{:?}", intx::counters());
 }
 
 /// Twice, and then the card carries frames.

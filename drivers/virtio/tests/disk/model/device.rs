@@ -111,6 +111,8 @@ pub(crate) struct Device {
     pub(crate) register_reads: u64,
     /// Interrupts that were raised and not looked at, by vector.
     pub(crate) raised: Vec<bool>,
+    /// How often its line has risen and was heard, if it has a line in place of vectors.
+    pub(crate) calls: Option<u32>,
     pub(crate) flushes: u64,
     selected: [u32; 3],
     config_vector: u16,
@@ -164,6 +166,7 @@ impl Device {
             notifications: 0,
             register_reads: 0,
             raised: vec![false; 4],
+            calls: None,
             flushes: 0,
             selected: [0; 3],
             config_vector: 0xffff,
@@ -222,6 +225,10 @@ impl Device {
     }
 
     pub(crate) fn raise(&mut self, vector: u16) {
+        if let Some(calls) = &mut self.calls {
+            assert_eq!(vector, 0xffff, "there are no vectors");
+            *calls += 1;
+        }
         if let Some(raised) = self.raised.get_mut(usize::from(vector)) {
             *raised = true;
         }

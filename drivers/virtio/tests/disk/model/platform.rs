@@ -160,6 +160,8 @@ pub(crate) struct Inner {
     pub(crate) has_iommu: Cell<bool>,
     pub(crate) clock: Cell<u64>,
     pub(crate) timers: RefCell<Vec<(u64, Waker)>>,
+    /// Who waits for a call of the device, and for which.
+    pub(crate) callers: RefCell<Vec<(u32, Waker)>>,
 }
 
 impl std::ops::Deref for Machine {
@@ -186,6 +188,7 @@ impl Machine {
             has_iommu: Cell::new(false),
             clock: Cell::new(0),
             timers: RefCell::default(),
+            callers: RefCell::default(),
         }))
     }
 }
@@ -241,6 +244,19 @@ unsafe impl Platform for Machine {
             let soon = self.clock.get() + 1000;
             self.timers.borrow_mut().push((soon, cx.waker().clone()));
             Poll::Pending
+        })
+        .await;
+    }
+    fn calls(&self) -> Option<u32> {
+        self.device.borrow().calls
+    }
+    async fn called(&self, seen: u32) {
+        poll_fn(|cx| match self.calls() == Some(seen) {
+            false => Poll::Ready(()),
+            true => {
+                self.callers.borrow_mut().push((seen, cx.waker().clone()));
+                Poll::Pending
+            }
         })
         .await;
     }

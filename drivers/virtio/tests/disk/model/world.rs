@@ -212,6 +212,21 @@ impl World {
     }
 }
 
+/// Wakes those who wait for a call that has come.
+fn wake_callers(machine: &Machine) -> bool {
+    let calls = machine.device.borrow().calls;
+    let mut callers = machine.callers.borrow_mut();
+    let before = callers.len();
+    callers.retain(|(seen, waker)| {
+        let is_same = Some(*seen) == calls;
+        if !is_same {
+            waker.wake_by_ref();
+        }
+        is_same
+    });
+    callers.len() != before
+}
+
 /// Runs a future of a machine in which nothing else runs but the device.
 pub(crate) fn run_alone<T>(machine: &Machine, future: impl Future<Output = T>) -> T {
     run(machine, &RefCell::default(), &|_| false, future)
@@ -248,6 +263,7 @@ pub(crate) fn run<T>(
         });
         worked |= turn(worked);
         worked |= machine.device.borrow_mut().work();
+        worked |= wake_callers(machine);
         if worked {
             continue;
         }

@@ -10,7 +10,7 @@ use super::line::{Line, LineCounters, Way};
 use crate::cores::{self, CoreId, PerCore};
 use crate::dma::{Domain, Transfer};
 use crate::drivers::virtio::Location;
-use crate::drivers::virtio::bell::{Bell, Messages};
+use crate::drivers::virtio::bell::{Bell, Messages, listen};
 use crate::drivers::virtio::platform::VirtioPlatform;
 use crate::executor::{self, Task};
 use crate::lock::Mutex;
@@ -207,6 +207,8 @@ impl Nic {
         let is_ready = Arc::new(AtomicBool::new(false));
         let (nic, ready) = (self.clone(), is_ready.clone());
         let task = executor::spawn_on(core, move || async move {
+            // What tells of one tells of both.
+            let ear = bells[0].as_ref().and_then(|ringing| ringing.bell.ear());
             let [one, other] = hang(bells);
             let receive = Rc::new(Line::new(receiver, one));
             let transmit = Rc::new(Line::new(sender, other));
@@ -218,11 +220,11 @@ impl Nic {
             let (looked_at, also) = (receive.clone(), transmit.clone());
             let poller = executor::add_poller(move || looked_at.look().max(also.look()));
             ready.store(true, Ordering::Release);
-            join(
+            let attended = join(
                 attend(nic.card.clone(), Way(receive)),
                 attend(nic.card.clone(), Way(transmit.clone())),
-            )
-            .await;
+            );
+            select(attended, listen(ear)).await;
             let deadline = Instant::now() + LAST_GRACE;
             while transmit.with(|queue| queue.frames() > 0) && Instant::now() < deadline {
                 Timer::after(LOOK).await;

@@ -4,7 +4,7 @@
 mod folder;
 
 use super::platform::VirtioPlatform;
-use super::{ProbeError, Reached, reach};
+use super::{ProbeError, Reached, UsesLine, reach};
 use crate::dma::{Domain, Transfer};
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
@@ -41,7 +41,7 @@ pub async fn probe(
 ) -> Result<Arc<Share>, ProbeError> {
     let Reached {
         platform, blocks, ..
-    } = reach(owners, function)?;
+    } = reach(owners, function, UsesLine::Yes)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
     let handle = handle.map_err(|error| match error {
