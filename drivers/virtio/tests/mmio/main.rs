@@ -19,7 +19,7 @@ mod model;
 mod module;
 #[path = "../disk/notices.rs"]
 mod notices;
-#[path = "../disk/pictures.rs"]
+#[path = "../disk/pictures/mod.rs"]
 mod pictures;
 #[path = "../disk/play.rs"]
 mod play;
