@@ -9,7 +9,7 @@ mod balloon;
 mod bring_up;
 #[path = "../disk/card/mod.rs"]
 mod card;
-#[path = "../disk/console.rs"]
+#[path = "../disk/console/mod.rs"]
 mod console;
 #[path = "../disk/hostile.rs"]
 mod hostile;
