@@ -8,11 +8,13 @@
 
 mod balloon;
 mod bring_up;
+mod caching;
 mod card;
 mod console;
 mod hostile;
 mod model;
 mod module;
+mod naming;
 mod notices;
 mod pictures;
 mod play;

@@ -7,6 +7,8 @@
 mod balloon;
 #[path = "../disk/bring_up.rs"]
 mod bring_up;
+#[path = "../disk/caching.rs"]
+mod caching;
 #[path = "../disk/card/mod.rs"]
 mod card;
 #[path = "../disk/console/mod.rs"]
@@ -17,6 +19,8 @@ mod hostile;
 mod model;
 #[path = "../disk/module.rs"]
 mod module;
+#[path = "../disk/naming.rs"]
+mod naming;
 #[path = "../disk/notices.rs"]
 mod notices;
 #[path = "../disk/pictures/mod.rs"]

@@ -25,6 +25,7 @@ pub mod module;
 pub mod net;
 pub mod platform;
 pub mod queue;
+mod serial;
 pub mod share;
 pub mod window;
 
