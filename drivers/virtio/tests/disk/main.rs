@@ -11,6 +11,7 @@ mod bring_up;
 mod caching;
 mod card;
 mod console;
+mod games;
 mod hostile;
 mod model;
 mod module;

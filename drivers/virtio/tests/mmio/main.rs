@@ -13,6 +13,8 @@ mod caching;
 mod card;
 #[path = "../disk/console/mod.rs"]
 mod console;
+#[path = "../disk/games/mod.rs"]
+mod games;
 #[path = "../disk/hostile.rs"]
 mod hostile;
 #[path = "../disk/model/mod.rs"]
