@@ -11,11 +11,12 @@ use alloc::vec::Vec;
 use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
 use kernel::block::{self, BlockDevice, Completion, Counters};
+use kernel::dma::Memory;
 use kernel::executor::Activity;
 use kernel::fs::Folder;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{LeafCount, MapError};
-use kernel::memory::regions::{Provider, Region};
+use kernel::memory::regions::Provider;
 use kernel::memory::virt::VirtRange;
 use kernel::net::stack::Stack;
 use kernel::pci::bar::Need;
@@ -106,11 +107,15 @@ pub trait System {
     /// Bytes of requests so far that the CPU has copied, because a disk has no way to their memory.
     fn copied(&self) -> u64;
 
-    /// Shows a picture that lies in a region of a screen's memory, until the next one.
+    /// The screens at this moment.
+    fn screens(&self) -> Vec<Screen>;
+
+    /// Shows a picture on the screen of this name, until the next one. It lies in the screen's own memory, if it has
+    /// some, else anywhere.
     ///
     /// # Errors
     /// Why not, in words.
-    fn show(&self, region: Region, picture: &Shown) -> Result<(), String>;
+    fn show(&self, screen: &str, memory: Memory, picture: &Shown) -> Result<(), String>;
 
     /// Random bytes, and what they come from, in words.
     fn random(&self, bytes: &mut [u8]) -> String;
@@ -200,6 +205,15 @@ pub struct Balloon {
     pub reports: bool,
 }
 
+/// A screen.
+#[derive(Debug, Clone)]
+pub struct Screen {
+    /// What it is called.
+    pub name: String,
+    /// The memory in which pictures have to be. `None`: they may be anywhere, and their lines in either order.
+    pub memory: Option<Arc<Provider>>,
+}
+
 /// A picture in memory: lines without a gap, four bytes a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shown {
@@ -209,6 +223,8 @@ pub struct Shown {
     pub height: u16,
     /// Bytes before the first pixel.
     pub start: u64,
+    /// The first line in memory is the lowest.
+    pub is_upside_down: bool,
 }
 
 /// What a core has done since it came.

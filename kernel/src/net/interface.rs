@@ -161,8 +161,14 @@ pub trait Interface: Send + Sync {
     /// Says which frames are to arrive. Takes effect soon; a card that cannot choose lets more through.
     fn set_reception(&self, reception: Reception);
 
-    /// Ready when the link, the address, or whether it is there at all has changed since `seen`, which
-    /// is the last result, or 0.
+    /// How often the network was to be told where the interface is: it may be at another place now, under the same
+    /// address. Whoever has addresses of the network says so to everybody.
+    fn announcements(&self) -> u64 {
+        0
+    }
+
+    /// Ready when the link, the address, the number of announcements, or whether it is there at all has changed since
+    /// `seen`, which is the last result, or 0.
     fn poll_changed(&self, seen: u64, cx: &mut Context<'_>) -> Poll<u64>;
 
     /// What this core's queues have done.

@@ -55,6 +55,7 @@ mod tap;
 mod transfers;
 mod vectors;
 mod virtio;
+mod virtio_cache;
 mod virtio_trouble;
 mod wakes;
 mod zones;

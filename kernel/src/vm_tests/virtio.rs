@@ -14,7 +14,7 @@ use crate::memory::frames::Frames;
 use crate::memory::heap;
 use crate::storage;
 use alloc::boxed::Box;
-use alloc::vec;
+use alloc::{format, vec};
 use core::future::Future;
 use core::task::{Context, Waker};
 use vm_test::{control, host, pattern, seed, vm_test};
@@ -76,6 +76,9 @@ fn two_disks_have_names_in_order_and_do_not_mix_their_data() {
     for (number, name) in [(0, "vda"), (1, "vdb")] {
         let disk = disk_number(number);
         assert_eq!(disk.name(), name);
+        let model = storage::volume(name).and_then(|volume| volume.model);
+        // As the machine was told to call them.
+        assert_eq!(model, Some(format!("virtio disk phyros{number}")));
         disk.read_now(16, &mut bytes).unwrap();
         let seed = seed().wrapping_add(number as u64);
         assert_eq!(pattern::first_difference(seed, 16 * 512, &bytes), None);

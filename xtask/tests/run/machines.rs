@@ -8,7 +8,7 @@ use harness::records::Event;
 use harness::vm::{self, Conditions, Console, Ending};
 use harness::workspace;
 
-use crate::support::{run, sha256};
+use crate::support::{Folder, run, sha256, text};
 
 /// Reads a file on this machine and compares it with the host's.
 fn reads_the_license(arguments: &[&str], qemu: &[&str]) {
@@ -132,4 +132,37 @@ fn booting_takes_as_many_instructions_with_900_gib_as_with_64_mib() {
         are_alike(counts),
         "with 64M, 6G and 900G these are {counts:?} instructions"
     );
+}
+
+/// A name of 20 bytes ends with the last one; a longer one is cut, and what a terminal would obey is not printed.
+#[test]
+fn disks_are_listed_with_what_they_are_called() {
+    let folder = Folder::new();
+    let image = folder.write("disk.img", vec![0; 1 << 20]);
+    let names = [
+        ("one", "virtio disk one"),
+        ("twenty-characters-20", "virtio disk twenty-characters-20"),
+        (
+            "twenty-characters-20-and-more",
+            "virtio disk twenty-characters-20",
+        ),
+        ("red\x1b[31m\u{e4}", "virtio disk red?[31m??"),
+        ("", "virtio disk"),
+    ];
+    let mut devices = Vec::new();
+    for (number, (name, _)) in names.iter().enumerate() {
+        let drive = format!(
+            "id=d{number},if=none,format=raw,read-only=on,file={}",
+            text(&image)
+        );
+        let device = format!("virtio-blk-pci,drive=d{number},serial={name}");
+        devices.extend(["-drive".to_owned(), drive, "-device".to_owned(), device]);
+    }
+    let devices: Vec<&str> = devices.iter().map(String::as_str).collect();
+    let listing = run(&[&["--exec", "lsblk", "--"], &devices[..]].concat()).ok();
+    let listed = listing.out.lines().filter(|line| line.starts_with("vd"));
+    let models: Vec<&str> = listed
+        .filter_map(|line| Some(&line[line.find("virtio disk")?..]))
+        .collect();
+    assert_eq!(models, names.map(|(_, shown)| shown), "{listing}");
 }

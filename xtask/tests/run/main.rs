@@ -17,6 +17,7 @@ mod machines;
 mod microvm;
 mod nbd;
 mod network;
+mod pictures;
 mod qcow2;
 mod served;
 mod share;

@@ -2,6 +2,7 @@
 
 mod disks;
 mod jobs;
+mod screens;
 pub(crate) mod services;
 
 use alloc::string::{String, ToString};
@@ -11,8 +12,7 @@ use bootloader_api::info::MemoryRegion;
 use core::time::Duration;
 use kernel::block::{self, BlockDevice, Completion, Counters};
 use kernel::cores::CoreId;
-use kernel::drivers::boards;
-use kernel::drivers::display::{Display, Frame};
+use kernel::dma::Memory;
 use kernel::drivers::helpers;
 use kernel::drivers::virtio::balloon;
 use kernel::fs::Folder;
@@ -20,7 +20,7 @@ use kernel::machine::machine;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::frames::{Frames, with_allocator};
 use kernel::memory::paging::{LeafCount, MapError};
-use kernel::memory::regions::{self, Provider, Region};
+use kernel::memory::regions::{self, Provider};
 use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::memory::{self, mapping};
 use kernel::net::stack::{self, Options, Stack};
@@ -32,7 +32,7 @@ use kernel::{arch, cores, executor, interrupts, random, storage};
 use phyr::{Phyr, PhyrList};
 use shell::disks::{Controller, Rate};
 use shell::jobs::{Job, Stress};
-use shell::system::{Balloon, Core, FreeMemory, Service, Shown, System, Volume};
+use shell::system::{Balloon, Core, FreeMemory, Screen, Service, Shown, System, Volume};
 
 /// The machine that the kernel runs on.
 #[derive(Default)]
@@ -170,17 +170,12 @@ impl System for Machine {
         disks.iter().map(|disk| disk.bounced()).sum()
     }
 
-    fn show(&self, region: Region, picture: &Shown) -> Result<(), String> {
-        let frame = Frame {
-            width: picture.width,
-            height: picture.height,
-            start: picture.start,
-        };
-        let is_its = |display: &Arc<Display>| Arc::ptr_eq(display.memory(), region.provider());
-        let display = boards::displays().into_iter().find(is_its);
-        let display = display.ok_or("its screen is gone")?;
-        let shown = display.show(region, frame);
-        shown.map(drop).map_err(|(error, _)| error.to_string())
+    fn screens(&self) -> Vec<Screen> {
+        screens::all()
+    }
+
+    fn show(&self, screen: &str, memory: Memory, picture: &Shown) -> Result<(), String> {
+        screens::show(screen, memory, picture)
     }
 
     fn random(&self, bytes: &mut [u8]) -> String {

@@ -9,12 +9,13 @@ use kernel::block::{
     BlockDevice, BlockError, Completion, Counters, Geometry, Limits, RamDisk, Refusal,
     Request as BlockRequest, Ticket,
 };
+use kernel::dma::Memory;
 use kernel::executor::Activity;
 use kernel::fs::Folder;
 use kernel::memory::DIRECT_MAP;
 use kernel::memory::extents::{AllocError, Request};
 use kernel::memory::paging::{Cache, LeafCount, MapError};
-use kernel::memory::regions::{Kind, Provider, Region};
+use kernel::memory::regions::{Kind, Provider};
 use kernel::memory::virt::{VirtAddr, VirtRange};
 use kernel::net::stack::Stack;
 use kernel::pci::bar::Need;
@@ -104,6 +105,7 @@ pub(crate) struct Fake {
     pub(crate) clock: Cell<Duration>,
     pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) balloons: Vec<system::Balloon>,
+    pub(crate) screens: Vec<system::Screen>,
     /// Bytes that the CPU has copied: as many as a request has, for each.
     pub(crate) copied: Cell<u64>,
     pub(crate) copies: bool,
@@ -133,6 +135,7 @@ impl Default for Fake {
             clock: Cell::new(Duration::from_micros(61_234_567)),
             providers: Vec::new(),
             balloons: Vec::new(),
+            screens: Vec::new(),
             copied: Cell::new(0),
             copies: false,
             stacks: Vec::new(),
@@ -344,7 +347,11 @@ impl System for Fake {
         }
     }
 
-    fn show(&self, _: Region, _: &system::Shown) -> Result<(), String> {
+    fn screens(&self) -> Vec<system::Screen> {
+        self.screens.clone()
+    }
+
+    fn show(&self, _: &str, _: Memory, _: &system::Shown) -> Result<(), String> {
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! generation stands still, and what makes no sense is an error. Sizes are in sectors of 512 bytes
 //! in all of virtio, whatever the blocks of the disk are; here is where they become blocks.
 
+use super::cache::Cache;
 use super::request::{Command, Operation};
 use crate::device::Kind;
 use crate::error::{ConfigError, RequestError};
@@ -22,6 +23,7 @@ mod field {
     pub(super) const BLK_SIZE: usize = 20;
     pub(super) const PHYSICAL_BLOCK_EXP: usize = 24;
     pub(super) const OPT_IO_SIZE: usize = 28;
+    pub(super) const WRITEBACK: usize = 32;
     pub(super) const NUM_QUEUES: usize = 34;
     pub(super) const MAX_DISCARD_SECTORS: usize = 36;
     pub(super) const MAX_DISCARD_SEG: usize = 40;
@@ -47,6 +49,7 @@ fn wishes() -> Negotiation<F> {
         | F::BLK_SIZE
         | F::FLUSH
         | F::TOPOLOGY
+        | F::CONFIG_WCE
         | F::MQ
         | F::DISCARD
         | F::WRITE_ZEROES;
@@ -71,8 +74,13 @@ pub struct Properties {
     pub blocks: u64,
     /// It cannot be written.
     pub read_only: bool,
-    /// What was written may be lost with the power, until a flush.
+    /// There is a write cache, so a flush means something: what was written while it was on may be lost with the power
+    /// until then.
     pub has_cache: bool,
+    /// The write cache is on.
+    pub writes_back: bool,
+    /// It can be turned on and off.
+    pub can_switch_cache: bool,
     /// Whether, and how, blocks can be discarded.
     pub discard: Option<Extent>,
     /// Whether, and how, blocks can be zeroed.
@@ -95,6 +103,7 @@ pub(crate) enum Block {}
 impl Kind for Block {
     type Features = F;
     type Properties = Properties;
+    type Standing = Cache;
 
     fn wishes() -> Negotiation<F> {
         wishes()
@@ -113,12 +122,29 @@ impl Kind for Block {
     }
 
     fn continues(now: &Properties, before: &Properties) -> bool {
-        let size = |properties: &Properties| Properties {
+        let lasting = |properties: &Properties| Properties {
             blocks: 0,
+            writes_back: false,
             ..*properties
         };
-        size(now) == size(before)
+        lasting(now) == lasting(before)
     }
+
+    fn renew(cache: &Cache, config: &impl Registers, properties: &mut Properties) {
+        if let Some(is_on) = cache.wish().filter(|_| properties.can_switch_cache) {
+            properties.writes_back = switch_cache(config, is_on);
+        }
+    }
+
+    fn notice(cache: &Cache, properties: &Properties) {
+        cache.notice(properties.writes_back);
+    }
+}
+
+/// Tells a device to turn its write cache on or off. Returns which of them it has done.
+pub(super) fn switch_cache(config: &impl Registers, is_on: bool) -> bool {
+    config.write8(field::WRITEBACK, u8::from(is_on));
+    config.read8(field::WRITEBACK) != 0
 }
 
 impl Properties {
@@ -193,11 +219,20 @@ impl Properties {
             }
             false => 1,
         };
+        let writes_back = match has(F::CONFIG_WCE) {
+            true => {
+                inside(field::WRITEBACK, 1)?;
+                config.read8(field::WRITEBACK) != 0
+            }
+            false => true,
+        };
         Ok(Self {
             block_size,
             blocks: sectors / sectors_a_block,
             read_only: has(F::RO),
             has_cache: has(F::FLUSH),
+            writes_back: has(F::FLUSH) && writes_back,
+            can_switch_cache: has(F::FLUSH) && has(F::CONFIG_WCE),
             discard,
             write_zeroes,
             physical_block,

@@ -8,7 +8,7 @@
 use super::config::{Block, Properties};
 use super::queue::Queue;
 use crate::device::{Options, Shared};
-use crate::error::{Error, Failure};
+use crate::error::{Error, Failure, RequestError};
 use crate::memory::Memory;
 use crate::platform::Platform;
 use crate::transport::Notify;
@@ -108,6 +108,28 @@ impl<P: Platform> Disk<P> {
     /// a reset, the end. One task may wait for that.
     pub async fn changed(&self, seen: u64) -> u64 {
         self.0.until_changed(seen).await
+    }
+
+    /// Whether the write cache is on.
+    ///
+    /// # Errors
+    /// [`RequestError::Unsupported`] if there is none that could be turned off.
+    pub fn write_cache(&self) -> Result<bool, Error> {
+        let properties = self.properties();
+        match properties.can_switch_cache {
+            true => Ok(properties.writes_back),
+            false => Err(RequestError::Unsupported.into()),
+        }
+    }
+
+    /// Turns the write cache on or off, now and again after each reset. While it is off, what was written is durable when
+    /// its request is over. What was written before is so only after a flush, which is still sent.
+    ///
+    /// # Errors
+    /// As of [`write_cache`](Self::write_cache); [`DeviceError::Unsupported`](crate::DeviceError::Unsupported) if the
+    /// device has not done it; [`Error::Dead`].
+    pub fn set_write_cache(&self, is_on: bool) -> Result<(), Error> {
+        self.0.set_write_cache(is_on)
     }
 
     /// Why the device is out of use, if it is.

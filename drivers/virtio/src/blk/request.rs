@@ -1,5 +1,6 @@
 //! Requests: what is to be done, with which memory, and what comes back.
 
+use super::serial::Serial;
 use crate::error::Error;
 use crate::memory::Access;
 use virtio_spec::blk::T;
@@ -17,6 +18,8 @@ pub enum Command {
     Discard,
     /// Makes blocks read as zeros.
     WriteZeroes,
+    /// Asks what the disk is called.
+    Identify,
 }
 
 impl Command {
@@ -29,6 +32,7 @@ impl Command {
             Self::Flush => T::Flush,
             Self::Discard => T::Discard,
             Self::WriteZeroes => T::WriteZeroes,
+            Self::Identify => T::GetId,
         }
     }
 
@@ -36,7 +40,7 @@ impl Command {
     #[inline]
     pub(crate) const fn access(self) -> Option<Access> {
         match self {
-            Self::Read => Some(Access::FromDevice),
+            Self::Read | Self::Identify => Some(Access::FromDevice),
             Self::Write => Some(Access::ToDevice),
             Self::Flush | Self::Discard | Self::WriteZeroes => None,
         }
@@ -49,7 +53,7 @@ impl Command {
 pub struct Operation {
     pub(crate) command: Command,
     pub(crate) sector: u64,
-    /// 0 for a flush, which has none.
+    /// 0 for a flush, which has none; 1 for a name, which is done at once.
     pub(crate) sectors: u64,
     /// It is over when it is durable: a flush follows the last command.
     pub(crate) durable: bool,
@@ -73,8 +77,13 @@ impl Operation {
         Self::new(Command::Flush, 0, 0)
     }
 
+    /// Asks what the disk is called: [`Serial::BYTES`] bytes, in one piece, for [`Serial::new`]. A device need not know.
+    pub fn identify() -> Self {
+        Self::new(Command::Identify, 0, 1)
+    }
+
     /// As it is, and it is answered only when what it wrote is durable. virtio knows no such
-    /// writes: a flush is sent behind it, if the device has a cache.
+    /// writes: a flush is sent behind it, if the device has a cache that is on.
     pub fn with_durability(mut self) -> Self {
         self.durable = true;
         self
@@ -94,9 +103,12 @@ impl Operation {
     /// Bytes of memory that it takes.
     #[inline]
     pub fn bytes(&self) -> u64 {
-        match self.command.access() {
-            Some(_) => self.sectors.saturating_mul(super::config::SECTOR),
-            None => 0,
+        match self.command {
+            Command::Identify => Serial::BYTES as u64,
+            command if command.access().is_some() => {
+                self.sectors.saturating_mul(super::config::SECTOR)
+            }
+            _ => 0,
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) trait Kind {
     type Features: FeatureBits + Copy + PartialEq;
     /// What its configuration says.
     type Properties: Copy;
+    /// What lasts over a reset: what was asked of the device, and what its queues look at on their way.
+    type Standing: Default;
 
     /// The features that the driver implements.
     fn wishes() -> Negotiation<Self::Features>;
@@ -45,6 +47,17 @@ pub(crate) trait Kind {
 
     /// Whether a device that says this now can go on where one that said `before` was.
     fn continues(now: &Self::Properties, before: &Self::Properties) -> bool;
+
+    /// Asks a device that is as new once more for what was asked of it before. Behind the lock.
+    fn renew(
+        _standing: &Self::Standing,
+        _config: &impl crate::platform::Registers,
+        _properties: &mut Self::Properties,
+    ) {
+    }
+
+    /// Takes notice of what the configuration says now. Behind the lock.
+    fn notice(_standing: &Self::Standing, _properties: &Self::Properties) {}
 }
 
 /// Times that the configuration is read anew because it changed meanwhile.
@@ -109,6 +122,8 @@ impl<P: Platform, K: Kind> Shared<P, K> {
                 return Err(Error::Failed(failure));
             }
         };
+        let standing = K::Standing::default();
+        K::notice(&standing, &properties);
         let state = State {
             properties,
             features,
@@ -128,6 +143,7 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             notify,
             options,
             state: crate::lock::Mutex::new(state),
+            standing,
             service: AtomicWaker::new(),
             is_nudged: false.into(),
             watcher: AtomicWaker::new(),

@@ -90,6 +90,7 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             Ok(now) if K::continues(&now, &before) => {
                 let mut state = self.state.lock();
                 (state.properties, state.generation) = (now, generation);
+                K::notice(&self.standing, &now);
                 drop(state);
                 self.changed();
             }
@@ -163,12 +164,14 @@ impl<P: Platform, K: Kind> Shared<P, K> {
         // Also a device that was only kept from memory before: it must have forgotten all queues
         // when it gets a way to memory again.
         self.common().reset().await?;
-        let (features, generation, properties) = agree::<P, K>(&self.platform, &self.options)?;
+        let (features, generation, mut properties) = agree::<P, K>(&self.platform, &self.options)?;
         {
             let mut state = self.state.lock();
             if features != state.features || !K::continues(&properties, &state.properties) {
                 return Err(Failure::Changed);
             }
+            K::renew(&self.standing, self.platform.config(), &mut properties);
+            K::notice(&self.standing, &properties);
             (state.properties, state.generation) = (properties, generation);
         }
         self.introduce_all()

@@ -130,6 +130,8 @@ pub(crate) struct Shared<P: Platform, K: Kind> {
     pub(crate) notify: Notify,
     pub(crate) options: Options,
     pub(crate) state: Mutex<State<K>>,
+    /// What lasts over a reset. Written behind the lock.
+    pub(crate) standing: K::Standing,
     /// Who watches over the device, and whether there is something for it to look at.
     pub(crate) service: AtomicWaker,
     pub(crate) is_nudged: AtomicBool,

@@ -1,33 +1,23 @@
 //! A device, its pictures, and the memory behind them.
 
-use super::command::{Area, Command, Size, WORDS};
+use super::asking::{ANSWER, BYTES, Desk, Kept, PIECES};
+use super::command::{Area, Command, Size};
 use super::error::{GpuError, PictureError, Refusal};
 use super::pictures::{Picture, Pictures};
-use super::reply::{self, LONGEST, Screen};
-use super::{config, entries};
+use super::reply::{self, Screen};
+use super::{PIXEL, config, entries};
 use crate::error::{Error, Failure, RequestError};
 use crate::lock::Mutex;
 use crate::memory::{Access, Memory};
 use crate::options::Options;
-use crate::plain::{LanePlan, Pieces, Plain, Plan};
-use crate::platform::{Platform, SharedMemory};
+use crate::plain::{LanePlan, Plain, Plan};
+use crate::platform::Platform;
 use crate::transport::Notify;
-use crate::watch::Watch;
 use alloc::vec;
 use alloc::vec::Vec;
-use phyr::{DmaAddr, DmaRange};
 
 /// The queue of commands. There is another one, for pointers of mice.
 const QUEUE: u16 = 0;
-
-/// Pieces of a chain: the command, the entries that belong to it, and the answer.
-const PIECES: u16 = 3;
-
-/// Where the answer is in the page of commands, and bytes of that page.
-const ANSWER: usize = 1024;
-const BYTES: usize = 4096;
-
-const _: () = assert!(WORDS * 8 <= ANSWER && ANSWER + LONGEST <= BYTES);
 
 /// Why memory is not behind a picture; and the memory, unless the device may know of it. Then it comes back when the
 /// picture is [removed](Gpu::remove).
@@ -36,26 +26,11 @@ pub type Unattached<D> = (GpuError, Option<D>);
 /// A graphics device. The memory behind pictures is of the type `D`, and the device only reads it. Dropping it stops
 /// the device.
 pub struct Gpu<P: Platform, D> {
-    plain: Plain<P, Kept<P::Shared>>,
-    desk: Mutex<Desk<P::Shared>>,
+    pub(super) plain: Plain<P, Kept<P::Shared>>,
+    pub(super) desk: Mutex<Desk<P::Shared>>,
     pictures: Pictures<D>,
-    timeout: u64,
+    pub(super) timeout: u64,
     screens: u32,
-}
-
-/// What a command has until the device is done.
-struct Kept<M> {
-    page: M,
-    /// The entries of memory.
-    _list: Option<M>,
-}
-
-/// What commands need.
-struct Desk<M> {
-    /// Where a command is written, if none has it.
-    page: Option<M>,
-    /// Commands so far.
-    fence: u64,
 }
 
 impl<P: Platform, D: Memory> Gpu<P, D> {
@@ -90,10 +65,7 @@ impl<P: Platform, D: Memory> Gpu<P, D> {
             plain,
             timeout,
             screens,
-            desk: Mutex::new(Desk {
-                page: Some(page),
-                fence: 0,
-            }),
+            desk: Mutex::new(Desk::new(page)),
             pictures: Pictures::new(),
         })
     }
@@ -177,15 +149,36 @@ impl<P: Platform, D: Memory> Gpu<P, D> {
     /// # Errors
     /// [`PictureError::Detached`], [`PictureError::Outside`], or what the device says.
     pub async fn transfer(&self, picture: &Picture, area: Area) -> Result<(), GpuError> {
+        let from = area.offset(picture.size.width);
+        self.transfer_from(picture, area, from).await
+    }
+
+    /// Copies a part of a picture from another place of the memory behind it than its own: its first pixel is `from`
+    /// bytes behind that of the picture, and its lines are as far apart as the picture's.
+    ///
+    /// # Errors
+    /// As of [`transfer`](Self::transfer); [`PictureError::Outside`], if one of the pixels is not behind the picture.
+    pub async fn transfer_from(
+        &self,
+        picture: &Picture,
+        area: Area,
+        from: u64,
+    ) -> Result<(), GpuError> {
         let number = picture.number;
         if !self.pictures.has_memory(number) {
             return Err(PictureError::Detached.into());
         }
         let area = inside(area, picture)?;
+        let lines = u64::from(picture.size.width) * u64::from(area.size.height - 1);
+        let bytes = (lines + u64::from(area.size.width)) * PIXEL;
+        let end = from.checked_add(bytes);
+        if end.is_none_or(|end| end > picture.size.bytes()) {
+            return Err(PictureError::Outside.into());
+        }
         let command = Command::Transfer {
             picture: number,
             area,
-            from: picture.start + area.offset(picture.size.width),
+            from: picture.start + from,
         };
         self.tell(command).await
     }
@@ -314,81 +307,6 @@ impl<P: Platform, D: Memory> Gpu<P, D> {
         let count = entries::write(ranges, end, &list);
         Ok((list, count))
     }
-
-    async fn tell(&self, command: Command) -> Result<(), GpuError> {
-        self.ask(command, None, |_| ()).await
-    }
-
-    /// Sends a command, with entries behind it, and looks at the good answer to it.
-    async fn ask<R>(
-        &self,
-        command: Command,
-        list: Option<(P::Shared, u32)>,
-        then: impl FnOnce(&P::Shared) -> R,
-    ) -> Result<R, GpuError> {
-        let (page, fence) = self.page().await?;
-        let (words, count) = command.words(fence);
-        for (index, word) in words[..count].iter().enumerate() {
-            page.store64(8 * index, *word);
-        }
-        reply::wipe(&page, ANSWER);
-        let (_, longest) = reply::good(command);
-        let mut pieces = Pieces::none();
-        push(&mut pieces, &page, 0..8 * count, Access::ToDevice);
-        if let Some((list, count)) = &list {
-            let bytes = *count as usize * entries::ENTRY;
-            push(&mut pieces, list, 0..bytes, Access::ToDevice);
-        }
-        let answer = ANSWER..ANSWER + longest;
-        push(&mut pieces, &page, answer, Access::FromDevice);
-        let kept = Kept {
-            page,
-            _list: list.map(|(list, _)| list),
-        };
-        let settle = |kept: Kept<P::Shared>| self.give_back(kept.page);
-        match self.plain.ask(0, &pieces, kept, settle).await {
-            Ok((kept, written)) => {
-                let checked = reply::check(&kept.page, ANSWER, command, fence, written);
-                let result = checked.map(|()| then(&kept.page));
-                self.give_back(kept.page);
-                result
-            }
-            Err((error, kept)) => {
-                if let Some(kept) = kept {
-                    self.give_back(kept.page);
-                }
-                Err(error.into())
-            }
-        }
-    }
-
-    /// The page of commands, as soon as no other command has it, and the number of the next command.
-    async fn page(&self) -> Result<(P::Shared, u64), Error> {
-        let mut watch = Watch::new(self.plain.platform(), self.timeout);
-        loop {
-            while let Some(loose) = self.plain.loose() {
-                self.give_back(loose.page);
-            }
-            if let Some(failure) = self.plain.failure() {
-                return Err(Error::Dead(failure));
-            }
-            if let Some(taken) = self.take_page() {
-                return Ok(taken);
-            }
-            self.plain.turn(&mut watch).await?;
-        }
-    }
-
-    fn take_page(&self) -> Option<(P::Shared, u64)> {
-        let mut desk = self.desk.lock();
-        let page = desk.page.take()?;
-        desk.fence += 1;
-        Some((page, desk.fence))
-    }
-
-    fn give_back(&self, page: P::Shared) {
-        self.desk.lock().page = Some(page);
-    }
 }
 
 impl<P: Platform, D> Drop for Gpu<P, D> {
@@ -396,7 +314,7 @@ impl<P: Platform, D> Drop for Gpu<P, D> {
         self.plain.shutdown();
         if self.plain.lost() > 0 {
             // The device may still read there.
-            core::mem::forget(self.desk.lock().page.take());
+            self.desk.lock().keep();
             self.pictures.keep();
         }
     }
@@ -408,16 +326,4 @@ fn inside(area: Area, picture: &Picture) -> Result<Area, PictureError> {
         true => Ok(area),
         false => Err(PictureError::Outside),
     }
-}
-
-fn push(
-    pieces: &mut Pieces,
-    memory: &impl SharedMemory,
-    bytes: core::ops::Range<usize>,
-    access: Access,
-) {
-    let start = memory.bus().addr().get() + bytes.start as u64;
-    let range = DmaRange::new(DmaAddr::new(start), bytes.len() as u64);
-    let pushed = range.is_ok_and(|range| pieces.push(range, access).is_ok());
-    debug_assert!(pushed, "three short pieces");
 }

@@ -21,8 +21,9 @@
 //! *fence*), so an answer is taken for this command's or for none.
 //!
 //! `config` is what the device says of itself, `command` what it is told, `entries` the ranges of that, `reply` what it
-//! answers, `pictures` whose memory the device knows of, and `device` the rest.
+//! answers, `pictures` whose memory the device knows of, `asking` how one command after the other is answered, and `device` the rest.
 
+mod asking;
 mod command;
 mod config;
 mod device;

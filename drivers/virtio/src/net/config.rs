@@ -137,6 +137,8 @@ impl Properties {
 impl Kind for Net {
     type Features = F;
     type Properties = Properties;
+    /// What was asked of a card goes over its control queue, and so again after a reset.
+    type Standing = ();
 
     /// ACCESS_PLATFORM is among them because the driver tells a device nothing but bus addresses.
     fn wishes() -> Negotiation<F> {

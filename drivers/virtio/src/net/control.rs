@@ -28,6 +28,8 @@ pub struct Commands {
     pub done: u64,
     /// It has refused so many.
     pub refused: u64,
+    /// It has asked so many times that the network is told where it is.
+    pub announcements: u64,
 }
 
 /// What is wished for.
@@ -39,6 +41,7 @@ pub(super) struct Wishes {
     waker: AtomicWaker,
     done: AtomicU64,
     refused: AtomicU64,
+    announcements: AtomicU64,
 }
 
 #[derive(Clone, Default)]
@@ -67,6 +70,7 @@ impl Wishes {
         Commands {
             done: self.done.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            announcements: self.announcements.load(Ordering::Acquire),
         }
     }
 }
@@ -153,6 +157,10 @@ impl<P: Platform> Body<P> {
             }
             if self.desk.mode == Mode::Live {
                 if self.must_announce() {
+                    // First it is known that there is something to send, then the card hears that it is (section
+                    // 5.1.6.5.4).
+                    self.wishes.announcements.fetch_add(1, Ordering::Release);
+                    self.desk.shared.changed();
                     self.execute(&Command::announced()).await;
                     // The card does not say that it has heard it.
                     let mut state = self.desk.shared.state.lock();

@@ -1,50 +1,13 @@
 //! Balloons: reports of free memory, and memory that goes in and comes out, with a device that may lie.
 
-use crate::model::ram::Ram;
 use crate::model::world::{notify, run_alone};
-use crate::model::{Data, Device, Machine, Mischief, bits};
-use phyr::{Phyr, PhysAddr};
+use crate::model::{Data, Device, Machine, Mischief, Pages, bits};
 use std::pin::pin;
-use std::rc::Rc;
 use std::task::{Context, Waker};
-use virtio::balloon::{Balloon, Options, Surrendered};
+use virtio::balloon::{Balloon, Options};
 use virtio::{Access, ConfigError, Error, Failure, RequestError, Violation, Waiting};
 
 const PAGE: u64 = 4096;
-
-/// Pages of the model's memory.
-#[derive(Debug)]
-struct Pages {
-    ram: Rc<Ram>,
-    phyr: Phyr,
-}
-
-impl Pages {
-    fn new(machine: &Machine, pages: u64) -> Self {
-        let ram = machine.ram.clone();
-        let start = ram.allocate(pages * PAGE, PAGE);
-        let phyr = Phyr::new(PhysAddr::new(start), pages * PAGE).unwrap();
-        Self { ram, phyr }
-    }
-
-    fn numbers(&self) -> Vec<u32> {
-        let first = (self.phyr.addr().get() / PAGE) as u32;
-        (first..first + (self.phyr.len() / PAGE) as u32).collect()
-    }
-}
-
-impl Drop for Pages {
-    fn drop(&mut self) {
-        self.ram.free(self.phyr.addr().get());
-    }
-}
-
-// SAFETY: the pages are the value's own until it is dropped, and nobody looks at them. No device is real.
-unsafe impl Surrendered for Pages {
-    fn phyr(&self) -> Phyr {
-        self.phyr
-    }
-}
 
 type Under = Balloon<Machine, Pages, Data>;
 

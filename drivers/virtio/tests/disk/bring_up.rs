@@ -75,6 +75,7 @@ fn only_what_is_implemented_is_accepted() {
         | bits::FLUSH
         | bits::DISCARD
         | bits::WRITE_ZEROES
+        | bits::CONFIG_WCE
         | bits::MQ
         | 1 << 10 // TOPOLOGY
         | 1 << 33; // ACCESS_PLATFORM

@@ -8,12 +8,15 @@
 
 mod balloon;
 mod bring_up;
+mod caching;
 mod card;
 mod console;
+mod games;
 mod hostile;
 mod line;
 mod model;
 mod module;
+mod naming;
 mod notices;
 mod pictures;
 mod play;

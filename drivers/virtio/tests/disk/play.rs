@@ -7,34 +7,14 @@
 //! A disk that says that it is done with memory may go on using it, and no driver can tell. So it is not looked at
 //! who owns memory that is written.
 
-use crate::model::{Device, Mischief, Reader, World, bits};
+use crate::games::row::{Row, mischief};
+use crate::model::{Device, Reader, World, bits};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::future::poll_fn;
 use std::task::Waker;
 use virtio::Platform;
 use virtio::blk::{Operation, Request, Ticket};
-
-/// Bytes that are left. There is always one more, and in the end they are zeros.
-struct Row<'a>(&'a [u8]);
-
-impl Row<'_> {
-    fn byte(&mut self) -> u8 {
-        match self.0.split_first() {
-            Some((first, rest)) => {
-                self.0 = rest;
-                *first
-            }
-            None => 0,
-        }
-    }
-    fn below(&mut self, bound: u8) -> u8 {
-        self.byte() % bound
-    }
-    fn half(&mut self) -> u16 {
-        u16::from_le_bytes([self.byte(), self.byte()])
-    }
-}
 
 /// What came of a game.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,22 +24,6 @@ struct Outcome {
     resets: u64,
     /// How the device was lost, if it was.
     end: Option<String>,
-}
-
-fn mischief(row: &mut Row<'_>) -> Mischief {
-    match row.below(11) {
-        0 => Mischief::UsedId(row.byte().into()),
-        1 => Mischief::UsedId(u32::MAX - u32::from(row.byte())),
-        2 => Mischief::Twice,
-        3 => Mischief::Longer(row.half().into()),
-        4 => Mischief::Shorter,
-        5 => Mischief::Nothing,
-        6 => Mischief::Index(row.half()),
-        7 => Mischief::Status(row.byte()),
-        8 => Mischief::Silent,
-        9 => Mischief::Deaf,
-        _ => Mischief::Mute,
-    }
 }
 
 fn world(row: &mut Row<'_>) -> World {
@@ -124,7 +88,7 @@ fn play(bytes: &[u8]) -> Outcome {
     let world = world(&mut row);
     let mut tickets = Vec::new();
     let pass = |time: u64| world.run(world.machine.pause(time));
-    while !row.0.is_empty() {
+    while !row.is_over() {
         match row.below(16) {
             kind @ 0..4 => tickets.extend(submit(&world, &mut row, kind)),
             4 | 5 => {

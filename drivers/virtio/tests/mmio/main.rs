@@ -7,19 +7,25 @@
 mod balloon;
 #[path = "../disk/bring_up.rs"]
 mod bring_up;
+#[path = "../disk/caching.rs"]
+mod caching;
 #[path = "../disk/card/mod.rs"]
 mod card;
-#[path = "../disk/console.rs"]
+#[path = "../disk/console/mod.rs"]
 mod console;
+#[path = "../disk/games/mod.rs"]
+mod games;
 #[path = "../disk/hostile.rs"]
 mod hostile;
 #[path = "../disk/model/mod.rs"]
 mod model;
 #[path = "../disk/module.rs"]
 mod module;
+#[path = "../disk/naming.rs"]
+mod naming;
 #[path = "../disk/notices.rs"]
 mod notices;
-#[path = "../disk/pictures.rs"]
+#[path = "../disk/pictures/mod.rs"]
 mod pictures;
 #[path = "../disk/play.rs"]
 mod play;

@@ -31,9 +31,6 @@ use virtio::blk::Properties;
 /// The driver's handle of a disk.
 pub type Disk = virtio::blk::Disk<VirtioPlatform>;
 
-/// What the disk says it is.
-const MODEL: &str = "virtio disk";
-
 /// How often it is looked whether something has ended that ends soon, and tells nobody.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -139,7 +136,7 @@ impl Drive {
         let keeper = executor::spawn(async move { drive.keep().await });
         self.tasks.lock().push(keeper);
         match result {
-            Ok(()) => storage::add(self.clone(), MODEL).await,
+            Ok(()) => storage::add(self.clone(), &self.model().await).await,
             Err(_) => {
                 self.disk.shutdown().await;
                 self.end_tasks().await;

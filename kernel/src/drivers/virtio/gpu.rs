@@ -7,10 +7,13 @@ use crate::lock::Mutex;
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
 use crate::pci::{Function, PciAddress};
+use crate::storage::Name;
 use alloc::sync::Arc;
 use core::fmt;
-use virtio::gpu::{GpuError, Options, Picture, Size};
+use virtio::gpu::{Area, GpuError, Options, PIXEL, Picture};
 use virtio::transport::DeviceKind;
+
+pub use virtio::gpu::Size;
 
 /// The driver's handle of a device.
 pub type Handle = virtio::gpu::Gpu<VirtioPlatform, Transfer>;
@@ -21,8 +24,29 @@ const LIMITS: DmaLimits = DmaLimits::NONE;
 /// The screen that is shown on.
 const SCREEN: u32 = 0;
 
+/// In which order the lines of a picture lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// The topmost is the first.
+    Downwards,
+    /// The lowest is the first.
+    Upwards,
+}
+
+/// How a picture lies in memory: line after line without a gap, [`PIXEL`] bytes a pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// How large it is.
+    pub size: Size,
+    /// Bytes before the first pixel, in any number.
+    pub start: u64,
+    /// The order of its lines.
+    pub lines: Lines,
+}
+
 /// A graphics device in use.
 pub struct Gpu {
+    name: Name,
     address: PciAddress,
     handle: Handle,
     domain: Domain,
@@ -71,15 +95,22 @@ pub async fn probe(
     } = reach(owners, function, UsesLine::Yes)?;
     let domain = platform.domain().clone();
     let handle = Handle::new(platform, blocks.notify, Options::default()).await;
+    let handle = handle.map_err(ProbeError::Driver)?;
     Ok(Arc::new(Gpu {
+        name: Name::numbered("gpu"),
         address: function.address,
-        handle: handle.map_err(ProbeError::Driver)?,
+        handle,
         domain,
         shown: Mutex::new(None),
     }))
 }
 
 impl Gpu {
+    /// What it is called: `gpu0` and so on.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Where it is.
     pub fn address(&self) -> PciAddress {
         self.address
@@ -90,16 +121,15 @@ impl Gpu {
         &self.handle
     }
 
-    /// Shows a picture that lies in `memory`, of whatever kind it is, from the byte `start` on. The device copies it,
-    /// so the memory is back when it is seen.
+    /// Shows a picture that lies in `memory`, of whatever kind it is and in whatever pieces. The device copies it,
+    /// so the memory is back when it is seen. Lines in another order than the screen's are a command each.
     ///
     /// # Errors
     /// Why not, and the memory, unless the device may still read there. What was shown is shown still.
     pub async fn show(
         &self,
         memory: impl Owner,
-        size: Size,
-        start: u64,
+        layout: Layout,
     ) -> Result<Memory, (ShowError, Option<Memory>)> {
         let buffer = Buffer::<ToDevice>::to_device(memory.into_memory());
         let mapping = match dma::map_without_io(buffer, &self.domain, &LIMITS) {
@@ -108,16 +138,16 @@ impl Gpu {
                 return Err((ShowError::Memory(error), Some(buffer.into_memory())));
             }
         };
-        let mut picture = match self.handle.create(size).await {
+        let mut picture = match self.handle.create(layout.size).await {
             Ok(picture) => picture,
             Err(error) => return Err((error.into(), Some(mapping.into_memory()))),
         };
-        let attached = self.handle.attach(&mut picture, mapping, start);
+        let attached = self.handle.attach(&mut picture, mapping, layout.start);
         if let Err((error, back)) = attached.await {
             return Err((error.into(), back.map(Transfer::into_memory)));
         }
         // QEMU brings no picture to a screen that has no memory behind it at this moment.
-        let shown = self.bring(&picture).await;
+        let shown = self.bring(&picture, layout.lines).await;
         let back = match self.handle.detach(&mut picture).await {
             Ok(back) => back.into_memory(),
             Err(error) => return Err((error.into(), None)),
@@ -131,11 +161,26 @@ impl Gpu {
     }
 
     /// Copies a picture, and brings it to the screen.
-    async fn bring(&self, picture: &Picture) -> Result<(), GpuError> {
+    async fn bring(&self, picture: &Picture, lines: Lines) -> Result<(), GpuError> {
         let area = picture.size().area();
-        self.handle.transfer(picture, area).await?;
+        match lines {
+            Lines::Downwards => self.handle.transfer(picture, area).await?,
+            Lines::Upwards => self.turn_over(picture).await?,
+        }
         self.handle.show(picture, SCREEN).await?;
         self.handle.flush(picture, area).await
+    }
+
+    /// Copies the lines of a picture one by one, the last one to the top.
+    async fn turn_over(&self, picture: &Picture) -> Result<(), GpuError> {
+        let Size { width, height } = picture.size();
+        let size = Size { width, height: 1 };
+        for y in 0..height {
+            let from = u64::from(height - 1 - y) * u64::from(width) * PIXEL;
+            let line = Area { x: 0, y, size };
+            self.handle.transfer_from(picture, line, from).await?;
+        }
+        Ok(())
     }
 
     /// Lets the device go.

@@ -26,6 +26,7 @@ pub mod module;
 pub mod net;
 pub mod platform;
 pub mod queue;
+mod serial;
 pub mod share;
 pub mod window;
 

@@ -63,8 +63,10 @@ pub(super) struct Engine {
     /// Who waits for addresses to change.
     pub(super) watching: Watching,
     pub(super) changes: u64,
-    card_changes: u64,
-    bell: Bell,
+    pub(super) card_changes: u64,
+    /// Announcements that the card has wished for and got.
+    pub(super) announced: u64,
+    pub(super) bell: Bell,
     pub(super) random: u64,
     pub(super) is_gone: bool,
     spare: Vec<Vec<u8>>,
@@ -129,6 +131,7 @@ impl Engine {
             watching: Watching::default(),
             changes: 0,
             card_changes: 0,
+            announced: 0,
             bell: Bell::default(),
             is_gone: false,
             spare: Vec::new(),
@@ -198,28 +201,6 @@ impl Engine {
         }
         let alarm = self.alarms.first().map_or(u64::MAX, |alarm| alarm.0);
         Turn::Until(alarm.min(self.main_alarm))
-    }
-
-    /// The card's address may change.
-    fn follow_card(&mut self, caller: &Waker) {
-        let Some(waker) = self.bell.rung(caller) else {
-            return;
-        };
-        let mut cx = Context::from_waker(&waker);
-        while let Poll::Ready(changes) = self
-            .card
-            .interface()
-            .clone()
-            .poll_changed(self.card_changes, &mut cx)
-        {
-            if changes == self.card_changes {
-                return;
-            }
-            self.card_changes = changes;
-            if let Some(address) = hardware(self.card.interface().properties().address) {
-                self.iface.set_hardware_addr(address);
-            }
-        }
     }
 
     /// Takes what has arrived. Whether there may be more; an error if nothing will come any more.

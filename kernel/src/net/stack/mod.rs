@@ -53,6 +53,7 @@ mod handle;
 mod heads;
 mod listener;
 mod listening;
+mod moving;
 mod neighbours;
 mod options;
 mod outbox;

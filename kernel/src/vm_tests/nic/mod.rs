@@ -4,6 +4,7 @@
 //! No test waits for time to pass: a frame that was sent arrives, and one that must not arrive is followed by
 //! one that does.
 
+mod announcing;
 mod carrying;
 mod control;
 mod hostile;

@@ -1,10 +1,12 @@
 //! Commands about memory that is no RAM.
 
 use super::{Outcome, error, run};
-use crate::system::Balloon;
-use crate::testing::{Fake, phyr, provider, shown_disk};
+use crate::system::{Balloon, Screen};
+use crate::testing::{Fake, HostFolder, phyr, provider, shown_disk};
+use crate::text::bitmap::HEADER;
 use kernel::memory::regions::Kind;
 use kernel::pci::{Bar, Function, PciAddress};
+use std::sync::Arc;
 
 /// A machine with two disks, a screen and a shared board, of which somebody has a part.
 fn with_memory() -> Fake {
@@ -234,4 +236,55 @@ fn a_file_system_is_not_overwritten_by_accident() {
 fn a_picture_needs_a_file_system_and_a_path() {
     assert!(error("picture").contains("usage: picture PATH"));
     assert!(error("picture /p.bmp").contains("no disk has an ext4 file system"));
+}
+
+/// What is wrong is said before any memory is asked for.
+#[test]
+fn a_picture_needs_a_screen_that_is_there() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut header = vec![0; HEADER];
+    header[..2].copy_from_slice(b"BM");
+    for (at, value) in [
+        (10, 66),
+        (14, 40),
+        (18, 64),
+        (22, 64),
+        (26, 32 << 16 | 1_u32),
+    ] {
+        header[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    }
+    std::fs::write(folder.path().join("picture.bmp"), &header).unwrap();
+    std::fs::write(folder.path().join("note"), "one").unwrap();
+    let mut machine = Fake {
+        shares: vec![Arc::new(HostFolder {
+            name: "share",
+            root: folder.path().into(),
+        })],
+        ..Fake::default()
+    };
+    let refused = |machine: &Fake, script: &str| {
+        let (outcome, text) = run(machine, script);
+        assert_eq!(outcome, Outcome::Failure);
+        text
+    };
+    let text = refused(&machine, "picture /picture.bmp");
+    assert!(text.contains("there is no screen"), "{text}");
+    let screen = |name: &str, memory| Screen {
+        name: name.into(),
+        memory,
+    };
+    let card = provider("card", Kind::Video, phyr(3 << 30, 1 << 20));
+    let name = card.name().to_string();
+    machine.screens = vec![screen("gpu0", None), screen(&name, Some(card))];
+    let text = refused(&machine, "picture /picture.bmp on gpu1");
+    let known = format!("there is no such screen; there is: gpu0, {name}");
+    assert!(text.contains(&known), "{text}");
+    for misused in ["picture /picture.bmp gpu0", "picture /picture.bmp on"] {
+        let text = refused(&machine, misused);
+        assert!(text.contains("usage: picture PATH [on SCREEN]"), "{text}");
+    }
+    assert!(refused(&machine, "picture /note on gpu0").contains("it is no bitmap"));
+    // The one that is named takes it, and finds that there are no pixels.
+    let text = refused(&machine, &format!("picture /picture.bmp on {name}"));
+    assert!(text.contains("it ends before its last pixel"), "{text}");
 }

@@ -77,7 +77,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
             || (operation.durable
                 && !was_flush
                 && operation.command != Command::Flush
-                && self.plan.has_cache);
+                && self.plan.has_cache
+                && !self.shared.standing.was_off_since(active.sent_at));
         match has_more && !active.is_abandoned {
             // Not into the ring now: what it has is told to the device, and what it is told of may
             // come back.

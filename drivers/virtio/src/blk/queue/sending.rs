@@ -6,6 +6,7 @@
 
 use super::slot::{AREA, Active, SEGMENT, STATUS};
 use super::{Body, Mode, Refused, Ticket};
+use crate::blk::cache::Moment;
 use crate::blk::config::SECTOR;
 use crate::blk::request::{Command, Request};
 use crate::chain::{INDIRECT, NEXT, WRITE, descriptor};
@@ -79,6 +80,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             part: 0,
             place,
             behind: place,
+            sent_at: Moment::CACHED,
             was_sent: false,
             is_abandoned: false,
             over: None,
@@ -156,6 +158,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
                 let bytes = self.describe_data(number, command);
                 (bytes / SECTOR, bytes)
             }
+            Command::Identify => (1, self.describe_data(number, command)),
             Command::Discard | Command::WriteZeroes => (self.describe_segment(number, command), 0),
             Command::Flush => {
                 self.describe_header(number, self.status_of(number));
@@ -171,12 +174,20 @@ impl<P: Platform, B: Memory> Body<P, B> {
         slot.is_out = true;
         slot.sent = self.scans;
         slot.data = match command {
-            Command::Read => data as u32,
+            Command::Read | Command::Identify => data as u32,
             _ => 0,
         };
         if let Some(active) = &mut slot.active {
             active.part = part;
             active.was_sent = true;
+            if operation.durable && command != Command::Flush {
+                let now = self.shared.standing.moment();
+                active.sent_at = match done {
+                    0 => now,
+                    _ if active.sent_at == now => now,
+                    _ => Moment::CACHED,
+                };
+            }
         }
         self.outstanding += 1;
         self.counters.commands += 1;
@@ -211,7 +222,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
     #[inline]
     fn describe_data(&mut self, number: u16, command: Command) -> u64 {
         let flags = match command {
-            Command::Read => NEXT | WRITE,
+            Command::Read | Command::Identify => NEXT | WRITE,
             _ => NEXT,
         };
         let active = self.slots[usize::from(number)].active.as_ref();

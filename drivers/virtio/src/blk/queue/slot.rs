@@ -1,5 +1,6 @@
 //! What a slot is used for, and what it is made of.
 
+use crate::blk::cache::Moment;
 use crate::blk::config::Properties;
 use crate::blk::request::Operation;
 use crate::chain::Cut;
@@ -35,6 +36,8 @@ pub(super) struct Active<B> {
     /// Where in the data it starts, and where it ends.
     pub(super) place: Place,
     pub(super) behind: Place,
+    /// When its commands were sent, if it is to be durable.
+    pub(super) sent_at: Moment,
     /// Any of it was sent.
     pub(super) was_sent: bool,
     /// Nobody wants the result.

@@ -4,4 +4,4 @@ mod carrying;
 mod hostile;
 mod one_queue;
 mod setup;
-mod world;
+pub(crate) mod world;

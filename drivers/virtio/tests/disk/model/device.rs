@@ -1,44 +1,16 @@
-//! The device: registers, status, and what it does wrong when it is told to.
+//! The device: what it is, and what it has.
 
 use super::bits;
 use super::helpers::Helper;
+use super::mischief::Mischief;
 use super::ports::Ports;
 use super::ram::Ram;
 use super::rings::{Queue, Reader};
 use super::screens::Graphics;
 use super::server::Server;
 use super::wire::Wire;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-
-/// What a device does wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mischief {
-    /// It says that it has used this chain.
-    UsedId(u32),
-    /// It says so twice of each.
-    Twice,
-    /// It has written so many bytes more than it may.
-    Longer(u32),
-    /// It has written no byte, and says so.
-    Nothing,
-    /// It says that it has written less than all.
-    Shorter,
-    /// It is so many entries further than it is.
-    Index(u16),
-    /// It answers with this status.
-    Status(u8),
-    /// It does not answer.
-    Silent,
-    /// It does not hear that it is notified.
-    Deaf,
-    /// It does not interrupt.
-    Mute,
-    /// It says that a frame lies in so many pieces of memory.
-    Buffers(u16),
-    /// It writes this byte into the header of a frame, at this place.
-    Header(usize, u8),
-}
 
 /// What kind of device it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +40,8 @@ pub(crate) struct Device {
     pub(crate) accepted: u64,
     pub(crate) config: Vec<u8>,
     pub(crate) disk: Vec<u8>,
+    /// What the disk is called, if it knows.
+    pub(crate) serial: Option<[u8; 20]>,
     pub(crate) wire: Wire,
     pub(crate) helper: Helper,
     pub(crate) server: Server,
@@ -81,6 +55,10 @@ pub(crate) struct Device {
     pub(crate) nothing: u8,
     /// What it does wrong, and how often.
     pub(crate) mischief: Option<(Mischief, u32)>,
+    /// It was told to lie, so a driver may believe what is not so, and is not objected to.
+    pub(crate) is_liar: bool,
+    /// What it has done wrong so far, and how often.
+    pub(crate) wrongs: BTreeMap<&'static str, u32>,
     /// It does not confirm resets: so many reads of the status say what it was.
     pub(crate) slow_reset: u32,
     /// So many looks at the register of a queue's reset say that it goes on.
@@ -91,6 +69,8 @@ pub(crate) struct Device {
     pub(crate) registers: usize,
     /// It cannot be kept from memory.
     pub(crate) is_unstoppable: bool,
+    /// Its write cache stays as it is.
+    pub(crate) keeps_cache: bool,
     /// It does not accept any features.
     pub(crate) refuses_features: bool,
     /// It has no room for interrupt vectors.
@@ -114,9 +94,14 @@ pub(crate) struct Device {
     /// How often its line has risen and was heard, if it has a line in place of vectors.
     pub(crate) calls: Option<u32>,
     pub(crate) flushes: u64,
-    selected: [u32; 3],
-    config_vector: u16,
+    pub(super) selected: [u32; 3],
+    pub(super) config_vector: u16,
+    /// What the cache was before the driver turned it on or off. After a reset it is so again.
+    pub(super) cache_at_first: Option<u8>,
 }
+
+/// Where in a disk's configuration it is whether its cache is on.
+pub(crate) const CACHE: usize = 32;
 
 /// What every device of the tests offers unless they say otherwise.
 pub(crate) const USUAL: u64 = bits::VERSION_1
@@ -139,6 +124,7 @@ impl Device {
             accepted: 0,
             config: vec![0; 60],
             disk: disk.collect(),
+            serial: None,
             wire: Wire::default(),
             helper: Helper::default(),
             server: Server::default(),
@@ -149,11 +135,14 @@ impl Device {
             can_dma: false,
             nothing: 0xff,
             mischief: None,
+            is_liar: false,
+            wrongs: BTreeMap::new(),
             slow_reset: 0,
             slow_queue_reset: 0,
             queue_resets: Vec::new(),
             registers: 60,
             is_unstoppable: false,
+            keeps_cache: false,
             refuses_features: false,
             refuses_vectors: false,
             is_unsteady: false,
@@ -170,6 +159,7 @@ impl Device {
             flushes: 0,
             selected: [0; 3],
             config_vector: 0xffff,
+            cache_at_first: None,
         };
         device.set64(0, sectors);
         device.set32(12, 62); // seg_max
@@ -232,177 +222,5 @@ impl Device {
         if let Some(raised) = self.raised.get_mut(usize::from(vector)) {
             *raised = true;
         }
-    }
-
-    /// Takes a turn at doing wrong, if it is to do this.
-    pub(crate) fn misbehaves(&mut self, is_it: impl Fn(Mischief) -> bool) -> Option<Mischief> {
-        let (what, times) = self.mischief.filter(|(what, _)| is_it(*what))?;
-        self.mischief = (times > 1).then_some((what, times - 1));
-        Some(what)
-    }
-
-    fn reset(&mut self) {
-        self.accepted = 0;
-        for queue in &mut self.queues {
-            *queue = Queue::new(queue.most);
-        }
-        self.config_vector = 0xffff;
-        for _ in 0..self.slow_reset {
-            self.lingering.push_back(self.status.max(1));
-        }
-        self.status = 0;
-    }
-
-    /// All features that it offers.
-    pub(crate) fn offers(&self) -> u64 {
-        match self.reader {
-            Reader::Packed => self.offered | bits::RING_PACKED,
-            Reader::Own | Reader::RustVmm => self.offered,
-        }
-    }
-
-    /// The queue that the next access is about.
-    pub(crate) fn selected_queue(&self) -> Option<&Queue> {
-        self.queues.get(self.selected[2] as usize)
-    }
-
-    /// Reads a register of the common configuration, in bytes.
-    pub(crate) fn read(&mut self, offset: usize) -> u32 {
-        self.register_reads += 1;
-        if !self.is_present {
-            return u32::from_le_bytes([self.nothing; 4]);
-        }
-        let [device_select, _, queue] = self.selected;
-        let queue = self.queues.get(queue as usize);
-        let of_queue = |value: fn(&Queue) -> u16| queue.map_or(0, value).into();
-        match offset {
-            0x04 => self
-                .offers()
-                .checked_shr(32 * device_select)
-                .unwrap_or_default() as u32,
-            0x12 => self.queues.len() as u32,
-            0x14 => self.lingering.pop_front().unwrap_or(self.status).into(),
-            0x15 => {
-                self.generation += u8::from(self.is_unsteady);
-                self.generation.into()
-            }
-            0x18 => of_queue(|queue| queue.size),
-            0x1a => of_queue(|queue| queue.vector),
-            0x1c => of_queue(|queue| queue.is_enabled.into()),
-            0x1e => self.selected[2],
-            0x3a => {
-                assert!(
-                    self.accepted & bits::RING_RESET != 0,
-                    "that was not agreed on"
-                );
-                let queue = &mut self.queues[self.selected[2] as usize];
-                queue.resetting = queue.resetting.saturating_sub(1);
-                u32::from(queue.resetting > 0)
-            }
-            _ => panic!("the driver reads the register {offset:#x}"),
-        }
-    }
-
-    /// Writes a register of the common configuration.
-    pub(crate) fn write(&mut self, offset: usize, value: u32) {
-        if !self.is_present {
-            return;
-        }
-        let is_set_up = self.status & 4 != 0;
-        let refuses_vectors = self.refuses_vectors;
-        let queue = self.queues.get_mut(self.selected[2] as usize);
-        match offset {
-            0x00 => self.selected[0] = value,
-            0x08 => self.selected[1] = value,
-            0x0c => {
-                assert!(self.status & 8 == 0, "features are written too late");
-                self.accepted |= u64::from(value) << (32 * self.selected[1]);
-            }
-            0x10 => self.config_vector = value as u16,
-            0x14 => self.set_status(value as u8),
-            0x16 => self.selected[2] = value,
-            0x3a => self.reset_queue(value),
-            _ => {
-                let queue = queue.expect("a queue that there is");
-                let may = !is_set_up || queue.is_reset && queue.resetting == 0;
-                assert!(may, "a queue is set up while the device runs");
-                match offset {
-                    0x1c if is_set_up => {
-                        assert_eq!(value, 1);
-                        (queue.is_enabled, queue.is_reset) = (true, false);
-                        queue.start(&self.ram, self.accepted, self.reader);
-                    }
-                    0x18 => queue.size = value as u16,
-                    0x1a if refuses_vectors => queue.vector = 0xffff,
-                    0x1a => queue.vector = value as u16,
-                    0x1c => queue.is_enabled = value == 1,
-                    0x20..0x38 => queue.set_address(offset - 0x20, value),
-                    _ => panic!("the driver writes the register {offset:#x}"),
-                }
-            }
-        }
-    }
-
-    /// Resets the queue that is selected. It forgets all that it was told.
-    fn reset_queue(&mut self, value: u32) {
-        assert!(
-            self.accepted & bits::RING_RESET != 0,
-            "that was not agreed on"
-        );
-        assert!(value == 1 && self.status & 4 != 0);
-        let number = self.selected[2] as usize;
-        let queue = &mut self.queues[number];
-        assert!(queue.is_enabled, "it was never told of it");
-        *queue = Queue::new(queue.most);
-        queue.is_reset = true;
-        queue.resetting = self.slow_queue_reset;
-        self.queue_resets.push(number as u32);
-    }
-
-    fn set_status(&mut self, status: u8) {
-        self.steps.push(status);
-        if status == 0 {
-            self.reset();
-            return;
-        }
-        assert!(self.lingering.is_empty(), "the reset was not waited for");
-        assert_eq!(status & self.status, self.status, "a bit is cleared");
-        self.status = status;
-        if status & 8 != 0 && status & 4 == 0 {
-            let unknown = self.accepted & !self.offers();
-            assert_eq!(unknown, 0, "features were accepted that are not offered");
-            if self.refuses_features || self.accepted & bits::VERSION_1 == 0 {
-                self.status &= !8;
-            }
-        }
-        if status & 4 != 0 {
-            assert!(self.can_dma, "the device runs without a way to memory");
-            let (ram, accepted, reader) = (self.ram.clone(), self.accepted, self.reader);
-            for queue in self.queues.iter_mut().filter(|queue| queue.is_enabled) {
-                queue.start(&ram, accepted, reader);
-            }
-        }
-    }
-
-    /// A queue is notified.
-    pub(crate) fn notify(&mut self, queue: usize) {
-        self.notifications += 1;
-        let is_deaf = self.misbehaves(|what| what == Mischief::Deaf).is_some();
-        if self.is_present && !is_deaf {
-            self.queues[queue].is_notified = true;
-        }
-    }
-
-    /// Does what there is to do. Returns whether there was anything.
-    pub(crate) fn work(&mut self) -> bool {
-        let mut any = false;
-        for number in 0..self.queues.len() {
-            let is_awake = self.status & 4 != 0 && self.is_present && self.can_dma;
-            let is_awake = is_awake && self.queues[number].is_enabled;
-            if is_awake && core::mem::take(&mut self.queues[number].is_notified) {
-                any |= self.serve(number);
-            }
-        }
-        any
     }
 }

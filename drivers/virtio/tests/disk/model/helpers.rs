@@ -76,12 +76,12 @@ impl Device {
             0 | 1 => {
                 for page in self.numbers(pieces) {
                     let start = u64::from(page) * 4096;
-                    assert!(self.ram.is_owned(start, 4096), "the page is nobody's");
+                    self.must(self.ram.is_owned(start, 4096), "the page is nobody's");
                     let fresh = match queue {
                         0 => self.helper.pages.insert(page),
                         _ => self.helper.pages.remove(&page),
                     };
-                    assert!(fresh, "page {page:#x} goes in, or out, twice");
+                    self.must(fresh, "a page goes in, or out, twice");
                 }
             }
             _ if queue == reports => {
@@ -111,14 +111,5 @@ impl Device {
             .iter()
             .map(|bytes| u32::from_le_bytes(*bytes))
             .collect()
-    }
-
-    /// The driver writes to the configuration.
-    pub(crate) fn write_config(&mut self, offset: usize, bytes: usize, value: u32) {
-        assert_eq!(self.part, Part::Balloon, "the configuration is not written");
-        assert_eq!((offset, bytes), (4, 4), "`actual` is written");
-        if self.is_present {
-            self.set32(4, value);
-        }
     }
 }

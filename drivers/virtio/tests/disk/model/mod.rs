@@ -1,13 +1,16 @@
 //! A machine with one virtio disk, or another device.
 
 pub(crate) mod data;
-mod device;
+pub(crate) mod device;
 pub(crate) mod helpers;
+mod mischief;
 mod mmio;
 mod packed;
+mod pages;
 mod platform;
 pub(crate) mod ports;
 pub(crate) mod ram;
+mod registers;
 mod requests;
 mod rings;
 mod screens;
@@ -16,7 +19,9 @@ mod wire;
 pub(crate) mod world;
 
 pub(crate) use data::Data;
-pub(crate) use device::{Device, Mischief};
+pub(crate) use device::Device;
+pub(crate) use mischief::Mischief;
+pub(crate) use pages::Pages;
 pub(crate) use platform::Machine;
 pub(crate) use rings::Reader;
 pub(crate) use world::World;
@@ -39,6 +44,7 @@ pub(crate) mod bits {
     pub(crate) const RO: u64 = 1 << 5;
     pub(crate) const BLK_SIZE: u64 = 1 << 6;
     pub(crate) const FLUSH: u64 = 1 << 9;
+    pub(crate) const CONFIG_WCE: u64 = 1 << 11;
     pub(crate) const MQ: u64 = 1 << 12;
     pub(crate) const DISCARD: u64 = 1 << 13;
     pub(crate) const WRITE_ZEROES: u64 = 1 << 14;

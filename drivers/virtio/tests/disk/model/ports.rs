@@ -1,7 +1,8 @@
 //! A console with ports (section 5.3), and who is at the other end of them.
 
 use super::bits;
-use super::device::{Device, Mischief, Part};
+use super::device::{Device, Part};
+use super::mischief::Mischief;
 use super::ram::Ram;
 use super::rings::Piece;
 use std::collections::{BTreeMap, VecDeque};
@@ -42,6 +43,16 @@ pub(crate) fn message(port: u32, event: u16, value: u16, rest: &[u8]) -> Vec<u8>
     bytes.extend(value.to_le_bytes());
     bytes.extend(rest);
     bytes
+}
+
+impl Ports {
+    /// After a reset the guest has said nothing yet.
+    pub(crate) fn forget(&mut self) {
+        self.is_ready = false;
+        for outer in self.all.values_mut() {
+            (outer.is_guest_open, outer.ready) = (false, None);
+        }
+    }
 }
 
 impl Device {
@@ -93,12 +104,17 @@ impl Device {
     pub(crate) fn say_to_guest(&mut self, port: u32, bytes: &[u8]) {
         self.port(port).to_guest.extend(bytes);
         let queue = receive_queue(port);
-        self.hand_over(port, queue);
+        if self.is_running(queue) {
+            self.hand_over(port, queue);
+        }
     }
 
     /// Sends a message to the guest, or drops it, if there is no memory for it.
     pub(crate) fn tell(&mut self, bytes: &[u8]) {
         const QUEUE: usize = 2;
+        if !self.is_running(QUEUE) {
+            return;
+        }
         self.take_all(QUEUE);
         let queue = &mut self.queues[QUEUE];
         if queue.taken.is_empty() {
@@ -133,13 +149,26 @@ impl Device {
                 let bytes = self.gather(&pieces);
                 match number {
                     3 => self.hear(&bytes),
-                    1 => self.port(0).from_guest.extend(bytes),
-                    _ => self.port(number as u32 / 2 - 1).from_guest.extend(bytes),
+                    1 => self.is_told(0, &bytes),
+                    _ => self.is_told(number as u32 / 2 - 1, &bytes),
                 }
                 self.say_used(number, head, 0);
             }
         }
         self.queues[number].sleep(&self.ram.clone())
+    }
+
+    /// The guest says something to a port.
+    fn is_told(&mut self, port: u32, bytes: &[u8]) {
+        let is_there = self.ports.all.contains_key(&port);
+        if self.must(is_there, "there is no such port") {
+            self.port(port).from_guest.extend(bytes);
+        }
+    }
+
+    /// Whether a queue is there to be worked on.
+    fn is_running(&self, queue: usize) -> bool {
+        self.status & 4 != 0 && self.can_dma && self.queues[queue].is_enabled
     }
 
     fn take_all(&mut self, number: usize) {
@@ -180,9 +209,11 @@ impl Device {
                 }
             }
             6 => {
-                let outer = self.port(port);
-                assert_eq!(outer.ready, Some(1), "it was not said to be ready");
-                outer.is_guest_open = value == 1;
+                let ready = self.ports.all.get(&port).map(|outer| outer.ready);
+                if !self.must(ready == Some(Some(1)), "it was not said to be ready") {
+                    return;
+                }
+                self.port(port).is_guest_open = value == 1;
                 self.hand_over(port, receive_queue(port));
             }
             other => panic!("the guest says {other}"),

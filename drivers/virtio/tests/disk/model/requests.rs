@@ -1,7 +1,8 @@
 //! What a disk does with a request (section 5.2.6).
 
 use super::bits;
-use super::device::{Device, Mischief, Part};
+use super::device::{Device, Part};
+use super::mischief::Mischief;
 use super::rings::Piece;
 
 impl Device {
@@ -42,6 +43,7 @@ impl Device {
             0 => self.read_blocks(sector, data),
             1 => self.write_blocks(sector, data),
             4 => self.flush(sector, data),
+            8 => self.say_its_name(sector, data),
             11 => self.of_segment(data, bits::DISCARD),
             13 => self.of_segment(data, bits::WRITE_ZEROES),
             _ => Err(2),
@@ -119,6 +121,18 @@ impl Device {
         assert_eq!((sector, data.len()), (0, 0));
         self.flushes += 1;
         Ok(0)
+    }
+
+    fn say_its_name(&mut self, sector: u64, data: &[Piece]) -> Result<u32, u8> {
+        let Some(name) = self.serial else {
+            return Err(2);
+        };
+        let [piece] = data else {
+            panic!("one piece");
+        };
+        assert_eq!((sector, piece.len, piece.is_writable), (0, 20, true));
+        self.ram.device_writes(piece.start, &name);
+        Ok(20)
     }
 
     fn of_segment(&mut self, data: &[Piece], feature: u64) -> Result<u32, u8> {

@@ -1,7 +1,8 @@
 //! The device's side of a virtqueue: the model's own, for either format, and rust-vmm's.
 
 use super::bits;
-use super::device::{Device, Mischief, Part};
+use super::device::{Device, Part};
+use super::mischief::Mischief;
 use super::packed::Packed;
 use super::ram::Ram;
 use virtio_queue::{Queue as VmmQueue, QueueT};
@@ -284,6 +285,7 @@ impl Device {
         let ram = self.ram.clone();
         let is_able = self.status & 4 != 0 && self.can_dma;
         if is_able && self.queues[number].is_enabled {
+            self.note("writes nonsense into a queue");
             self.queues[number].poke(&ram, at, value);
         }
     }

@@ -1,7 +1,8 @@
 //! What a network card does with chains (section 5.1.6).
 
 use super::bits;
-use super::device::{Device, Mischief};
+use super::device::Device;
+use super::mischief::Mischief;
 use super::rings::Piece;
 use std::collections::VecDeque;
 

@@ -211,6 +211,10 @@ impl Interface for Nic {
         self.changed();
     }
 
+    fn announcements(&self) -> u64 {
+        self.card.commands().announcements
+    }
+
     fn poll_changed(&self, seen: u64, cx: &mut Context<'_>) -> Poll<u64> {
         let now = self.changes.load(Ordering::Acquire);
         if now != seen {

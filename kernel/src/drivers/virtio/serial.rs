@@ -1,0 +1,75 @@
+//! What a disk is called by whoever made it, for people to know it by.
+
+use super::drive::Drive;
+use crate::dma::{self, Buffer, DmaLimits, Owner, Transfer};
+use crate::memory::frames::Frames;
+use alloc::format;
+use alloc::string::String;
+use core::future::poll_fn;
+use core::task::Poll;
+use embassy_futures::select::{Either, select};
+use embassy_time::{Duration, Timer};
+use virtio::blk::{Operation, Request, Serial, Ticket};
+
+/// What a disk without a name is.
+const MODEL: &str = "virtio disk";
+
+/// How long it may take. A disk that does not say is a disk all the same.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Bytes of the memory that it is written to.
+const ROOM: u64 = 4096;
+
+impl Drive {
+    /// What it is, and what it is called.
+    pub(super) async fn model(&self) -> String {
+        match self.serial().await {
+            Some(serial) => format!("{MODEL} {serial}"),
+            None => MODEL.into(),
+        }
+    }
+
+    /// What it is called. `None` if it does not say, or there is nobody to ask it here.
+    async fn serial(&self) -> Option<Serial> {
+        let memory = Frames::zeroed(ROOM).ok()?.into_memory();
+        let memory = memory.part(0..Serial::BYTES).ok()?;
+        let buffer = Buffer::from_device(memory);
+        let mapped = dma::map_without_io(buffer, &self.domain, &DmaLimits::NONE);
+        let request = Request::with_data(Operation::identify(), Transfer::from(mapped.ok()?));
+        let ticket = self.submit_once(request).await?;
+        let done = poll_fn(|cx| {
+            self.with_queue(|local| match local {
+                Some(local) => local.with(|queue| queue.poll(&ticket, cx)).map(Some),
+                None => Poll::Ready(None),
+            })
+        });
+        let done = match select(done, Timer::after(PATIENCE)).await {
+            Either::First(done) => done?,
+            Either::Second(()) => {
+                self.with_queue(|local| {
+                    if let Some(local) = local {
+                        local.with(|queue| queue.abandon(ticket));
+                    }
+                });
+                return None;
+            }
+        };
+        done.result.ok()?;
+        let mut bytes = [0; Serial::BYTES];
+        done.data?.into_memory().copy_to(0, &mut bytes).ok()?;
+        Serial::new(bytes)
+    }
+
+    /// Hands a request to this core's queue, unless that has no room.
+    async fn submit_once(&self, request: Request<Transfer>) -> Option<Ticket> {
+        let mut request = Some(request);
+        poll_fn(|cx| {
+            let ticket = self.with_queue(|local| {
+                let request = request.take()?;
+                local?.with(|queue| queue.submit(request, cx.waker()).ok())
+            });
+            Poll::Ready(ticket)
+        })
+        .await
+    }
+}
