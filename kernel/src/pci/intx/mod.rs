@@ -11,7 +11,7 @@
 //!
 //! *Which* line it was need not be known. All inputs that such lines may lead to raise one vector of the boot core, when a line
 //! rises ([`interrupts::lines`](crate::interrupts)). It says that somebody asks for something. So everybody is asked: a task, the keeper, has
-//! each sharer look why and let its line fall ([`Sharer::answer`]). It ends when in one whole [pass](pass) nobody had
+//! each sharer look why and let its line fall ([`Sharer::answer`]). It ends when in one whole [pass] nobody had
 //! asked. Then each line was down once since the vector was last taken notice of, and what comes later is an edge. Why
 //! that loses nothing is argued in `docs/decisions/0019-a-line-is-asked-until-nobody-answers.md`, and tried in all
 //! orders by the tests of `pass`.
