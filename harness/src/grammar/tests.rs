@@ -266,3 +266,10 @@ fn a_board_without_pci_has_what_needs_none() {
         assert!(Needs::parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn only_virtio_disks_can_be_without_vectors() {
+    let needs = Needs::parse("virtio,vectors=0").expect("they have a line");
+    assert_eq!(needs.controller.vectors, Some(0));
+    assert!(Needs::parse("nvme,vectors=0").is_err());
+}

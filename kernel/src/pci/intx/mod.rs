@@ -10,8 +10,8 @@
 //! # The idea
 //!
 //! *Which* line it was need not be known. All inputs that such lines may lead to raise one vector of the boot core, when a line
-//! rises ([`interrupts::lines`](crate::interrupts)). It says that somebody asks for something. So everybody is asked: a task, the keeper, has
-//! each sharer look why and let its line fall ([`Sharer::answer`]). It ends when in one whole [pass] nobody had
+//! rises ([`interrupts`](crate::interrupts)). It says that somebody asks for something. So everybody is asked: a task, the keeper, has
+//! each sharer look why and let its line fall ([`Sharer::answer`]). It ends when in one whole pass (`pass`) nobody had
 //! asked. Then each line was down once since the vector was last taken notice of, and what comes later is an edge. Why
 //! that loses nothing is argued in `docs/decisions/0019-a-line-is-asked-until-nobody-answers.md`, and tried in all
 //! orders by the tests of `pass`.
@@ -21,7 +21,7 @@
 //! - A line that falls in another way than by an answer, because its function is reset or goes, may have hidden another's
 //!   edge. Whoever did that says so ([`Share::nudge`]), and everybody is asked again.
 //! - A function that cannot be turned off may hold a line up, and whoever shares it has no edges. So everybody is asked by
-//!   the clock as well: now and then, and often while that finds something of which no edge has told ([`pace`]).
+//!   the clock as well: now and then, and often while that finds something of which no edge has told (`pace`).
 
 mod pace;
 mod pass;
