@@ -32,13 +32,14 @@ pub(super) const COMMAND: Command = Command {
     name: "picture",
     usage: "PATH [on SCREEN]",
     about: "show a picture on a screen, by DMA from the disk",
-    details: "The file is a bitmap (BMP) of 32 bits a pixel. No byte of it is copied by the CPU, if the screen is a\n\
-              graphics device of the hypervisor's (gpu0), which takes pictures from anywhere in RAM. A card with\n\
-              memory of its own (vram0) wants the pixels to begin at a multiple of 4 bytes, and the lines to go from\n\
-              top to bottom; otherwise the CPU copies them. If there are several screens and none is named, it is\n\
-              the first, graphics devices before cards.\n\
-              A screen is there if the machine has one: cargo xtask run -- -device virtio-gpu-pci\n\
-              \x20                                     or: cargo xtask run -- -device bochs-display\n",
+    details: "The file is a bitmap (BMP) of 32 bits a pixel. If the screen is a graphics device of the\n\
+              hypervisor's (gpu0), which takes pictures from anywhere in RAM, the CPU copies no byte of it.\n\
+              A card with memory of its own (vram0) wants pixels that begin at a multiple of 4 bytes, and\n\
+              lines that go from top to bottom; otherwise the CPU copies them. If there are several screens\n\
+              and none is named, it is the first, graphics devices before cards.\n\
+              \n\
+              cargo xtask run -- -device virtio-gpu-pci    a machine with a graphics device\n\
+              cargo xtask run -- -device bochs-display     a machine with a card\n",
     run,
 };
 

@@ -192,6 +192,10 @@ fn forsake<T>(future: impl Future<Output = T>) {
 }
 
 fn pass(machine: &Machine, row: &mut Row<'_>) {
+    // A device may look at its queues whenever it likes, not only when it is notified.
+    for queue in &mut machine.device.borrow_mut().queues {
+        queue.is_notified |= queue.is_enabled;
+    }
     let microseconds = 1 + u64::from(row.byte()) * u64::from(row.byte()) * 300;
     run_alone(machine, machine.pause(microseconds));
 }
