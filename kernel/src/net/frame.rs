@@ -23,6 +23,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     /// A frame in one piece of memory, to be sent as it is. The memory is freed when it has gone.
+    #[inline]
     pub const fn new(head: Memory) -> Self {
         Self {
             head,
@@ -36,6 +37,7 @@ impl Outgoing {
     }
 
     /// The same frame, with these bytes behind it.
+    #[inline]
     #[must_use]
     pub fn with_body(mut self, body: Memory) -> Self {
         self.body = Some(body);
@@ -43,6 +45,7 @@ impl Outgoing {
     }
 
     /// The same frame, with this to be done by the card.
+    #[inline]
     #[must_use]
     pub const fn with_offload(mut self, offload: Offload) -> Self {
         self.offload = offload;
@@ -50,6 +53,7 @@ impl Outgoing {
     }
 
     /// The same frame, whose memory comes back with a tag.
+    #[inline]
     #[must_use]
     pub const fn with_tag(mut self, tag: u64) -> Self {
         self.tag = Some(tag);

@@ -100,6 +100,7 @@ impl Export {
             trim: writable && self.device.limits().discard.is_some(),
             most,
             structured,
+            status: false,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The conversation before the first request.
 
+use super::contexts::{self, Queries};
 use super::export::{Export, Exports};
 use super::limits::Limits;
 use super::option::{self, About, ClientFlags, HEADER};
@@ -16,6 +17,8 @@ pub(super) struct Agreed {
     pub(super) export: Arc<Export>,
     /// Reads have structured replies.
     pub(super) structured: bool,
+    /// Requests may ask for the context.
+    pub(super) status: bool,
 }
 
 /// Finds out what a client wants. `None`: nothing, or nothing that there is.
@@ -41,14 +44,20 @@ pub(super) async fn agree<S: Stream>(
         limits,
         client,
         structured: false,
+        chosen: None,
     };
     for _ in 0..limits.options {
         match talk.option().await? {
             Next::Option => {}
             Next::End => return Ok(None),
             Next::Begin(export) => {
-                let structured = talk.structured;
-                return Ok(Some(Agreed { export, structured }));
+                let chosen = talk.chosen.as_ref();
+                return Ok(Some(Agreed {
+                    // What was chosen for another disk was not chosen for this one.
+                    status: chosen.is_some_and(|chosen| Arc::ptr_eq(chosen, &export)),
+                    structured: talk.structured,
+                    export,
+                }));
             }
         }
     }
@@ -61,6 +70,8 @@ struct Talk<'t, S, E> {
     limits: &'t Limits,
     client: ClientFlags,
     structured: bool,
+    /// For which disk the context was chosen, if it was.
+    chosen: Option<Arc<Export>>,
 }
 
 enum Next {
@@ -115,6 +126,9 @@ impl<S: Stream, E: Exports> Talk<'_, S, E> {
                 let words = b"this option has no data";
                 self.reply(option, answer::INVALID, words).await
             }
+            wire::option::LIST_META_CONTEXT | wire::option::SET_META_CONTEXT => {
+                self.contexts(option, &data).await
+            }
             wire::option::INFO | wire::option::GO => self.about(option, &data).await,
             _ => {
                 let words = b"this server does not know the option";
@@ -128,6 +142,37 @@ impl<S: Stream, E: Exports> Talk<'_, S, E> {
         for export in self.exports.all() {
             let data = option::server(export.name());
             self.reply(option, answer::SERVER, &data).await?;
+        }
+        self.reply(option, answer::ACK, b"").await
+    }
+
+    async fn contexts(&mut self, option: u32, data: &[u8]) -> Result<Next, End> {
+        let chooses = option == wire::option::SET_META_CONTEXT;
+        if chooses {
+            // Each choice is a new one, also if it fails.
+            self.chosen = None;
+        }
+        if !self.structured {
+            let words = b"structured replies have to be agreed on first";
+            return self.reply(option, answer::INVALID, words).await;
+        }
+        let Some(queries) = Queries::parse(data) else {
+            let words = b"the lengths in the option do not fit each other";
+            return self.reply(option, answer::INVALID, words).await;
+        };
+        let Some(export) = self.exports.find(queries.name) else {
+            let words = b"there is no such export; ask for a list";
+            return self.reply(option, answer::UNKNOWN, words).await;
+        };
+        let (is_meant, id) = match chooses {
+            true => (queries.selects(), contexts::ID),
+            // In a list, the number says nothing.
+            false => (queries.lists(), 0),
+        };
+        if is_meant {
+            let data = contexts::context(id);
+            self.reply(option, answer::META_CONTEXT, &data).await?;
+            self.chosen = Some(export).filter(|_| chooses).or(self.chosen.take());
         }
         self.reply(option, answer::ACK, b"").await
     }

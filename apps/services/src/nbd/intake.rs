@@ -16,12 +16,23 @@ pub(super) struct Job {
     pub(super) cookie: u64,
     pub(super) offset: u64,
     pub(super) len: u32,
-    pub(super) is_read: bool,
+    pub(super) answer: Answer,
     pub(super) what: Result<Action, Failure>,
     /// Bytes that it keeps while it is under way.
     pub(super) weight: u64,
     /// The blocks of a write.
     pub(super) data: Option<(Memory, Cover)>,
+}
+
+/// How something that was done is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// That it was done, or why not.
+    Word,
+    /// With bytes of the disk.
+    Data,
+    /// With what they are.
+    Status,
 }
 
 /// What has come, and is not a job yet.

@@ -9,6 +9,7 @@
 //!
 //! - [`wire`]: the numbers of the protocol;
 //! - [`option`], [`request`] and [`reply`]: from bytes to what they say, and back;
+//! - [`contexts`]: what else may be asked of a disk;
 //! - [`export`]: a disk as it is given out, and what is done to it; [`disks`]: all of them;
 //! - [`cover`]: the blocks that bytes are in, and [`locks`]: which writes must wait for each other;
 //! - `handshake`, `intake` and [`session`]: one connection.
@@ -24,6 +25,7 @@
 //! A write is answered when the disk has done it, and a flush concerns everything that the disk has done.
 //! So a flush on one connection covers what was answered on all others, and clients may use several.
 
+pub mod contexts;
 pub mod cover;
 pub mod disks;
 pub mod export;

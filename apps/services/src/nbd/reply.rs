@@ -22,6 +22,18 @@ pub fn data(cookie: u64, offset: u64, len: u32) -> [u8; 28] {
     bytes
 }
 
+/// The only chunk of a reply that says of so many bytes, in one piece, that they are data.
+pub fn status(cookie: u64, context: u32, len: u32) -> [u8; 32] {
+    /// Neither a hole, nor known to be zeros.
+    const DATA: u32 = 0;
+    let mut bytes = [0; 32];
+    bytes[..20].copy_from_slice(&header(chunk::BLOCK_STATUS, cookie, 12));
+    bytes[20..24].copy_from_slice(&context.to_be_bytes());
+    bytes[24..28].copy_from_slice(&len.to_be_bytes());
+    bytes[28..].copy_from_slice(&DATA.to_be_bytes());
+    bytes
+}
+
 /// The only chunk of a reply that is an error, in words.
 pub fn error(cookie: u64, error: Errno, words: &str) -> Vec<u8> {
     /// Longer ones are for people, who have seen enough then.
@@ -64,6 +76,13 @@ mod tests {
             [
                 0x66, 0x8e, 0x33, 0xef, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 2, 8, //
                 0, 0, 0, 1, 0, 0, 0, 0
+            ]
+        );
+        assert_eq!(
+            status(7, 3, 512),
+            [
+                0x66, 0x8e, 0x33, 0xef, 0, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 12, //
+                0, 0, 0, 3, 0, 0, 2, 0, 0, 0, 0, 0
             ]
         );
         assert_eq!(

@@ -29,6 +29,8 @@ pub enum Action {
     Write(Lasting),
     /// Make durable what was written.
     Flush,
+    /// Say what a part is.
+    Status,
     /// Give up a part.
     Trim(Lasting),
     /// Zero a part.
@@ -64,6 +66,8 @@ pub struct Abilities {
     pub most: u32,
     /// Whether reads have structured replies.
     pub structured: bool,
+    /// Whether the client has chosen a context.
+    pub status: bool,
 }
 
 impl Request {
@@ -102,6 +106,7 @@ impl Request {
             command::READ => 0,
             command::WRITE | command::TRIM | command::FLUSH => flag::FUA,
             command::WRITE_ZEROES => flag::FUA | flag::NO_HOLE | flag::FAST_ZERO,
+            command::BLOCK_STATUS if can.status => flag::REQ_ONE,
             _ => return Err(Errno::Invalid),
         };
         if self.flags & !known != 0 {
@@ -113,7 +118,7 @@ impl Request {
                 _ => Err(Errno::Invalid),
             };
         }
-        let changes = self.command != command::READ;
+        let changes = !matches!(self.command, command::READ | command::BLOCK_STATUS);
         if changes && !can.writable {
             return Err(Errno::Permission);
         }
@@ -135,6 +140,7 @@ impl Request {
         };
         Ok(match self.command {
             command::READ => Action::Read,
+            command::BLOCK_STATUS => Action::Status,
             command::WRITE => Action::Write(lasting),
             command::TRIM => Action::Trim(lasting),
             _ => Action::Zero {
@@ -157,6 +163,7 @@ mod tests {
         trim: true,
         most: 4096,
         structured: true,
+        status: true,
     };
 
     fn check(command: u16, flags: u16, offset: u64, len: u32) -> Result<Action, Errno> {
@@ -233,7 +240,15 @@ mod tests {
                 }),
             ),
             (check(5, 0, 0, 1), Err(Errno::Invalid)),
-            (check(7, 0, 0, 1), Err(Errno::Invalid)),
+            (check(BLOCK_STATUS, 0, 0, 10_000), Ok(Action::Status)),
+            (
+                check(BLOCK_STATUS, flag::REQ_ONE, 9999, 1),
+                Ok(Action::Status),
+            ),
+            (check(BLOCK_STATUS, flag::FUA, 0, 1), Err(Errno::Invalid)),
+            (check(BLOCK_STATUS, 0, 0, 0), Err(Errno::Invalid)),
+            (check(BLOCK_STATUS, 0, 9999, 2), Err(Errno::Invalid)),
+            (check(8, 0, 0, 1), Err(Errno::Invalid)),
             (check(0xffff, 0, 0, 1), Err(Errno::Invalid)),
         ] {
             assert_eq!(what, action);
@@ -246,6 +261,7 @@ mod tests {
             writable: false,
             trim: false,
             structured: false,
+            status: false,
             ..CAN
         };
         let ask = |command, flags| {
@@ -261,6 +277,8 @@ mod tests {
         };
         assert_eq!(ask(command::READ, 0), Ok(Action::Read));
         assert_eq!(ask(command::READ, flag::DONT_FRAGMENT), Err(Errno::Invalid));
+        // Nobody has chosen a context.
+        assert_eq!(ask(command::BLOCK_STATUS, 0), Err(Errno::Invalid));
         for command in [command::WRITE, command::TRIM, command::WRITE_ZEROES] {
             assert_eq!(ask(command, 0), Err(Errno::Permission));
         }

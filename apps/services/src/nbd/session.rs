@@ -7,9 +7,10 @@
 //! Writes that were begun are carried out, also when the connection ends. A write of which not all
 //! data has come is none.
 
+use super::contexts;
 use super::export::{Export, Exports, Failure};
 use super::handshake::{Agreed, agree};
-use super::intake::{Intake, Job, State};
+use super::intake::{Answer, Intake, Job, State};
 use super::limits::{Counters, Limits};
 use super::reply;
 use super::request::{Action, LEN, Request};
@@ -80,14 +81,20 @@ async fn run<S: Stream, C: Clock>(
     clock: &C,
 ) -> Result<(), End> {
     let agreed = within(clock, limits.handshake_time, agree(stream, exports, limits));
-    let Some(Agreed { export, structured }) = agreed.await.ok_or(End::TimedOut)?? else {
+    let Some(agreed) = agreed.await.ok_or(End::TimedOut)?? else {
         return Ok(());
     };
+    let Agreed {
+        export,
+        structured,
+        status,
+    } = agreed;
     let mut work = FuturesUnordered::new();
     let mut session = Session {
         stream,
         export: &export,
         structured,
+        status,
         limits,
         counters,
         clock,
@@ -105,7 +112,7 @@ struct Done {
     cookie: u64,
     offset: u64,
     len: u32,
-    is_read: bool,
+    answer: Answer,
     weight: u64,
     result: Result<Vec<Memory>, Failure>,
 }
@@ -115,7 +122,7 @@ async fn perform(export: &Export, job: Job) -> Done {
         cookie,
         offset,
         len,
-        is_read,
+        answer,
         what,
         weight,
         data,
@@ -124,6 +131,7 @@ async fn perform(export: &Export, job: Job) -> Done {
     let result = match what {
         Err(failure) => Err(failure),
         Ok(Action::Read) => export.read(offset, len).await,
+        Ok(Action::Status) => Ok(Vec::new()),
         Ok(Action::Flush) => export.flush().await.map(nothing),
         Ok(Action::Trim(lasting)) => export.trim(offset, len, lasting).await.map(nothing),
         Ok(Action::Zero {
@@ -144,7 +152,7 @@ async fn perform(export: &Export, job: Job) -> Done {
         cookie,
         offset,
         len,
-        is_read,
+        answer,
         weight,
         result,
     }
@@ -154,6 +162,8 @@ struct Session<'s, S, C> {
     stream: &'s mut S,
     export: &'s Export,
     structured: bool,
+    /// The context was chosen.
+    status: bool,
     limits: &'s Limits,
     counters: &'s Counters,
     clock: &'s C,
@@ -320,7 +330,8 @@ impl<S: Stream, C: Clock> Session<'_, S, C> {
     }
 
     fn plan(&self, request: &Request) -> Job {
-        let can = self.export.abilities(self.limits.request, self.structured);
+        let mut can = self.export.abilities(self.limits.request, self.structured);
+        can.status = self.status;
         let what = request.check(&can).map_err(Failure::from);
         let weight = match what {
             Ok(Action::Read | Action::Write(_)) => u64::from(request.len),
@@ -330,7 +341,11 @@ impl<S: Stream, C: Clock> Session<'_, S, C> {
             cookie: request.cookie,
             offset: request.offset,
             len: request.len,
-            is_read: request.command == command::READ,
+            answer: match request.command {
+                command::READ => Answer::Data,
+                command::BLOCK_STATUS => Answer::Status,
+                _ => Answer::Word,
+            },
             what,
             weight,
             data: None,
@@ -353,7 +368,7 @@ impl<S: Stream, C: Clock> Session<'_, S, C> {
             cookie,
             offset,
             len,
-            is_read,
+            answer,
             weight,
             result,
         } = done;
@@ -363,13 +378,14 @@ impl<S: Stream, C: Clock> Session<'_, S, C> {
         if result.is_err() {
             self.counters.errors.add(1);
         }
-        let words = match &result {
-            Err(failure) if is_read && self.structured => {
+        let words = match (&result, answer) {
+            (Err(failure), Answer::Data | Answer::Status) if self.structured => {
                 reply::error(cookie, failure.errno, &failure.words)
             }
-            Ok(_) if is_read && self.structured => reply::data(cookie, offset, len).to_vec(),
-            Ok(_) => reply::simple(cookie, Ok(())).to_vec(),
-            Err(failure) => reply::simple(cookie, Err(failure.errno)).to_vec(),
+            (Ok(_), Answer::Data) if self.structured => reply::data(cookie, offset, len).to_vec(),
+            (Ok(_), Answer::Status) => reply::status(cookie, contexts::ID, len).to_vec(),
+            (Ok(_), _) => reply::simple(cookie, Ok(())).to_vec(),
+            (Err(failure), _) => reply::simple(cookie, Err(failure.errno)).to_vec(),
         };
         let written = within(clock, send_time, self.stream.write(&words)).await;
         written.ok_or(End::TimedOut)??;

@@ -35,6 +35,10 @@ pub mod option {
     pub const GO: u32 = 7;
     /// Agrees that reads have structured replies.
     pub const STRUCTURED_REPLY: u32 = 8;
+    /// Asks which contexts there are.
+    pub const LIST_META_CONTEXT: u32 = 9;
+    /// Chooses contexts that requests may ask for.
+    pub const SET_META_CONTEXT: u32 = 10;
 }
 
 /// Replies to options.
@@ -45,6 +49,8 @@ pub mod answer {
     pub const SERVER: u32 = 2;
     /// Something about an export.
     pub const INFO: u32 = 3;
+    /// A context.
+    pub const META_CONTEXT: u32 = 4;
     /// It is not known.
     pub const UNSUPPORTED: u32 = 1 << 31 | 1;
     /// It makes no sense.
@@ -103,6 +109,8 @@ pub mod command {
     pub const TRIM: u16 = 4;
     /// Zero a part.
     pub const WRITE_ZEROES: u16 = 6;
+    /// Say what a part is, in the contexts that were chosen.
+    pub const BLOCK_STATUS: u16 = 7;
 }
 
 /// Flags of a request.
@@ -113,6 +121,8 @@ pub mod flag {
     pub const NO_HOLE: u16 = 1 << 1;
     /// In one chunk.
     pub const DONT_FRAGMENT: u16 = 1 << 2;
+    /// Of the first piece only.
+    pub const REQ_ONE: u16 = 1 << 3;
     /// Only if it does not take long.
     pub const FAST_ZERO: u16 = 1 << 4;
 }
@@ -123,6 +133,8 @@ pub mod chunk {
     pub const DONE: u16 = 1;
     /// Bytes, and where they are from.
     pub const OFFSET_DATA: u16 = 1;
+    /// Pieces, and what they are in a context.
+    pub const BLOCK_STATUS: u16 = 5;
     /// An error, with words.
     pub const ERROR: u16 = 1 << 15 | 1;
 }

@@ -62,6 +62,14 @@ pub(crate) fn opening(target: &Target, from: [u8; 4], port: u16) -> Vec<u8> {
     build::changed(&frame, &changes)
 }
 
+/// A request for an echo, with nothing wrong, from any address of IPv6.
+#[cfg(test)]
+pub(crate) fn asking_for_an_echo(target: &Target, from: [u8; 16]) -> Vec<u8> {
+    let echo = build::icmp(128, 0, [0, 1, 0, 1], &[7; 40]);
+    let frame = build::ipv6(target, build::ICMP6, &echo);
+    build::changed(&frame, &[(build::IP + 8, &from)])
+}
+
 /// All that are made by hand.
 pub(crate) fn by_hand(target: &Target) -> Vec<Case> {
     let mut cases = Vec::new();

@@ -71,6 +71,7 @@ impl Engine {
         let connected = socket.connect(context, remote, ends.local);
         connected.map_err(|_| StreamError::Unreachable)?;
         self.counters.connected += 1;
+        self.want(remote.addr);
         Ok(self.add(ends, tcp))
     }
 
@@ -162,10 +163,6 @@ impl Engine {
         target: IpEndpoint,
         now: u64,
     ) {
-        if !super::segment::is_header_right(self.device.bytes()) {
-            self.counters.damaged += 1;
-            return;
-        }
         let (local, remote) = (target, source);
         let ends = Ends { local, remote };
         let id = match self.paths.get(&ends) {

@@ -3,7 +3,6 @@
 //! The engine is called with one frame at a time, which lies in the memory that the card has put it in. What it
 //! emits is collected, and looked at before it goes to the card: so neither side holds the other.
 
-use crate::dma::Memory;
 use crate::net::{Properties, Received};
 use alloc::vec;
 use alloc::vec::Vec;
@@ -31,8 +30,9 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn new(properties: &Properties) -> Self {
-        // Of TCP and UDP the card or `sums` takes care.
+        // Of TCP and UDP the card or `sums` takes care, and of headers of IPv4 that arrive, whoever reads frames first.
         let mut checksum = ChecksumCapabilities::default();
+        checksum.ipv4 = Checksum::Tx;
         (checksum.tcp, checksum.udp) = (Checksum::None, Checksum::None);
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
@@ -51,7 +51,6 @@ impl Device {
 
     /// A frame has arrived. `false`: it cannot be read, and was let go.
     pub(super) fn put(&mut self, frame: Received) -> bool {
-        self.gathered = None;
         if !frame.is_one_piece() {
             let mut bytes = vec![0; frame.len()];
             if frame.copy_to(0, &mut bytes).is_err() {
@@ -63,6 +62,11 @@ impl Device {
         self.arriving = Some(frame);
         self.is_new = true;
         true
+    }
+
+    /// A frame that has arrived before is looked at once more.
+    pub(super) fn put_again(&mut self, frame: Vec<u8>) {
+        (self.gathered, self.is_new) = (Some(frame), true);
     }
 
     /// The frame that has arrived.
@@ -82,13 +86,13 @@ impl Device {
         }
     }
 
-    /// The memory of the frame that has arrived, for others.
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Memory> + use<> {
-        (self.gathered, self.is_new) = (None, false);
-        self.arriving
-            .take()
-            .into_iter()
-            .flat_map(Received::into_pieces)
+    /// The frame that has arrived is not needed any more. Its memory is, by others.
+    pub(super) fn take(&mut self) -> Option<Received> {
+        self.is_new = false;
+        if self.gathered.is_some() {
+            self.gathered = None;
+        }
+        self.arriving.take()
     }
 }
 

@@ -4,7 +4,8 @@
 //! somebody has touched, and hands everything that leaves to the card, which hears of it once. Nothing here
 //! waits, and no other function sends: whoever writes to a connection puts it on a list.
 
-use super::announced;
+mod frames;
+
 use super::bell::Bell;
 use super::card::Card;
 use super::device::Device;
@@ -12,18 +13,17 @@ use super::ended::Ended;
 use super::listening::Listening;
 use super::neighbours::Neighbours;
 use super::options::{Counters, Lease, Options};
-use super::segment::{self, ETHERNET, Segment};
+use super::segment;
 use super::slots::{Id, Slots};
-use super::sums;
 use super::tcp::Tcp;
+use super::udp::Ports;
 use super::watching::Watching;
-use crate::dma::Owner;
-use crate::net::{Interface, MacAddress, Offload, Outgoing, Received};
+use crate::net::{Interface, MacAddress};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Waker};
 use smoltcp::iface::{self, SocketHandle, SocketSet};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress};
@@ -47,10 +47,14 @@ pub(super) struct Engine {
     /// Somebody has touched a socket of the main set.
     pub(super) is_main_touched: bool,
     main_alarm: u64,
+    /// When the last turn was.
+    pub(super) now: u64,
     pub(super) options: Options,
     pub(super) tcps: Slots<Box<Tcp>>,
     pub(super) paths: BTreeMap<segment::Ends, Id>,
     pub(super) listeners: BTreeMap<u16, Listening>,
+    /// Ports of UDP.
+    pub(super) ports: Ports,
     pub(super) ended: Ended,
     pub(super) neighbours: Neighbours,
     /// Connections that are to be looked at in the next turn.
@@ -116,11 +120,13 @@ impl Engine {
             dns_servers: Vec::new(),
             is_main_touched: true,
             main_alarm: 0,
+            now,
             random: options.seed,
             options,
             tcps: Slots::new(),
             paths: BTreeMap::new(),
             listeners: BTreeMap::new(),
+            ports: Ports::new(),
             ended: Ended::default(),
             neighbours: Neighbours::default(),
             listed: VecDeque::new(),
@@ -163,6 +169,11 @@ impl Engine {
         }
     }
 
+    /// There is something to do in the next turn.
+    pub(super) fn call(&mut self) {
+        self.is_called = true;
+    }
+
     /// A socket of the main set was touched.
     pub(super) fn touch_main(&mut self) {
         self.is_main_touched = true;
@@ -172,6 +183,7 @@ impl Engine {
     /// Does everything that is to be done at this time.
     pub(super) fn poll(&mut self, now: u64, cx: &mut Context<'_>) -> Turn {
         self.counters.turns += 1;
+        self.now = now;
         if !self
             .caller
             .as_ref()
@@ -190,129 +202,22 @@ impl Engine {
         };
         self.ring(now);
         self.poll_listed(now);
+        self.poll_datagrams();
         self.poll_main(now);
+        if self.neighbours.alarm() <= now {
+            self.ask(now);
+        }
         self.is_called = false;
         if self.card.room() == 0 {
             self.card.drain(cx);
         }
-        let has_listed = !self.listed.is_empty() && self.card.room() > 0;
+        let is_listed = !self.listed.is_empty() || !self.ports.is_quiet();
+        let has_listed = is_listed && self.card.room() > 0;
         if may_be_more || has_listed || self.is_main_touched && self.card.room() > 0 {
             return Turn::Again;
         }
         let alarm = self.alarms.first().map_or(u64::MAX, |alarm| alarm.0);
-        Turn::Until(alarm.min(self.main_alarm))
-    }
-
-    /// Takes what has arrived. Whether there may be more; an error if nothing will come any more.
-    fn receive(&mut self, now: u64, cx: &mut Context<'_>) -> Result<bool, ()> {
-        for _ in 0..BUDGET {
-            match self.card.poll_receive(cx) {
-                Poll::Ready(Some(frame)) => self.arrives(frame, now),
-                Poll::Ready(None) => return Err(()),
-                Poll::Pending => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    fn arrives(&mut self, frame: Received, now: u64) {
-        self.counters.received += 1;
-        let checked = frame.checked;
-        if self.device.put(frame) {
-            let bytes = self.device.bytes();
-            match segment::carried(bytes) {
-                None => self.other_arrives(now),
-                Some(carried) => {
-                    let is_right = sums::is_right(bytes, &carried, checked);
-                    match Segment::read(bytes, &carried) {
-                        _ if !is_right => self.counters.damaged += 1,
-                        Some((segment, source, target)) => {
-                            self.segment_arrives(&segment, source, target, now);
-                        }
-                        None => self.other_arrives(now),
-                    }
-                }
-            }
-        } else {
-            self.counters.damaged += 1;
-        }
-        for memory in self.device.take() {
-            self.card.recycle(memory);
-        }
-    }
-
-    /// A frame of no connection has arrived.
-    pub(super) fn other_arrives(&mut self, now: u64) {
-        if announced::is_absurd(self.device.bytes()) {
-            self.counters.damaged += 1;
-            return;
-        }
-        if self.neighbours.observe(self.device.bytes(), now) {
-            // Whoever waits for this neighbour waits no longer.
-            let waiting = self.tcps.iter().filter(|(_, tcp)| !tcp.is_open());
-            let waiting: Vec<Id> = waiting.map(|(id, _)| id).collect();
-            waiting.into_iter().for_each(|id| self.list(id));
-        }
-        self.iface
-            .poll_ingress_single(instant(now), &mut self.device, &mut self.main);
-        let is_answered = self
-            .device
-            .emitted
-            .iter()
-            .any(|frame| frame[..6] != [0xff; 6]);
-        if !is_answered {
-            self.seek(now);
-        }
-        self.is_main_touched = true;
-        self.emit(None, true);
-    }
-
-    /// Hands on what the engine has emitted, for this connection or for none.
-    pub(super) fn emit(&mut self, owner: Option<Id>, is_answer: bool) {
-        if self.device.emitted.is_empty() {
-            return;
-        }
-        let spare = core::mem::take(&mut self.spare);
-        let mut frames = core::mem::replace(&mut self.device.emitted, spare);
-        for mut frame in frames.drain(..) {
-            let tcp = owner.and_then(|id| self.tcps.get_mut(id));
-            let is_sent = tcp.is_none_or(|tcp| {
-                let carried = segment::carried(&frame);
-                let read = carried.and_then(|carried| Segment::read(&frame, &carried));
-                match read {
-                    Some((segment, source, target))
-                        if source == tcp.ends.local && target == tcp.ends.remote =>
-                    {
-                        tcp.departs(&segment, &mut frame, is_answer)
-                    }
-                    _ => true,
-                }
-            });
-            if is_sent {
-                self.transmit(frame);
-            }
-        }
-        self.spare = frames;
-    }
-
-    /// Sends a frame that is complete but for its checksum.
-    pub(super) fn transmit(&mut self, mut frame: Vec<u8>) {
-        if self.card.room() == 0 || frame.len() < ETHERNET {
-            self.counters.dropped += 1;
-            return;
-        }
-        let sum = sums::prepare(&mut frame, None, &self.card.properties().offloads);
-        let offload = Offload {
-            checksum: sum.unwrap_or(None),
-            segmentation: None,
-        };
-        self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
-    }
-
-    pub(super) fn hand_over(&mut self, frame: Outgoing) {
-        self.counters.sent += 1;
-        // With a tag, so that the memory of its headers comes back.
-        self.card.send(frame.with_tag(0));
+        Turn::Until(alarm.min(self.main_alarm).min(self.neighbours.alarm()))
     }
 
     /// Lists the connections whose time has come.
@@ -394,11 +299,7 @@ impl Engine {
         for listening in self.listeners.values_mut() {
             listening.wake();
         }
-        for (_, socket) in self.main.iter_mut() {
-            if let smoltcp::socket::Socket::Udp(socket) = socket {
-                socket.close();
-            }
-        }
+        self.ports.leave();
         self.watching.wake();
     }
 

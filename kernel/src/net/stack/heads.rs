@@ -21,10 +21,16 @@ pub(super) struct Heads(Vec<Vec<u8>>);
 impl Heads {
     /// So many zeros.
     pub(super) fn take(&mut self, len: usize) -> Vec<u8> {
-        let room = || Vec::with_capacity(len.max(ROOM));
-        let mut head = self.0.pop().unwrap_or_else(room);
-        head.clear();
+        let mut head = self.empty(len);
         head.resize(len, 0);
+        head
+    }
+
+    /// Nothing, with room for so many bytes.
+    pub(super) fn empty(&mut self, len: usize) -> Vec<u8> {
+        let mut head = self.0.pop().unwrap_or_default();
+        head.clear();
+        head.reserve(len.max(ROOM));
         head
     }
 

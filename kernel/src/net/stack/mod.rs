@@ -14,13 +14,13 @@
 //!   │ Outbox: parts of common memory  │ Flow: which bytes are next, or once more
 //!   └────┬────────────────────────────┘
 //!        │ headers │ body              ◄── engine (smoltcp): opens, receives, acknowledges, closes;
-//!   ┌────▼─────────▼──────────────────┐    ARP, ICMP, UDP, DHCP, DNS
+//!   ┌────▼─────────▼──────────────────┐    ARP, ICMP, DHCP, DNS
 //!   │ Interface: gathers, sums, cuts  │
 //!   └─────────────────────────────────┘
 //! ```
 //!
-//! [smoltcp](https://docs.rs/smoltcp) is the engine for everything but the data that connections send. That is
-//! counted by a `flow` of its own and kept in an `outbox`, until the other end has it; a frame is
+//! [smoltcp](https://docs.rs/smoltcp) is the engine for everything but datagrams, and the data that connections send.
+//! Data is counted by a `flow` of its own and kept in an `outbox`, until the other end has it; a frame is
 //! headers in memory of the stack, and a part of the memory that was handed over. Where the card can, it cuts one
 //! such frame into as many as the wire needs, and sums them up.
 //!

@@ -1,20 +1,27 @@
 //! Who was heard of on the link.
 //!
-//! The engine has a table of its own, and asks for who is not in it (ARP), but only once a second, whoever it is. So a
-//! few strangers who say that they are on the link, and are not, would keep it from ever asking for anybody else. Here
-//! is kept who was heard of lately. Whoever speaks, is not among them and gets no answer at once is asked for, each
-//! at most once a second; the engine hears of the answer, and need not ask.
+//! The engine has a table of its own, and asks for who is not in it, but only once a second, whoever it is. So a few
+//! strangers who say that they are on the link, and are not, would keep it from ever asking for anybody else, and who
+//! asks for two machines would wait a second for the second. So the stack asks itself:
+//!
+//! - for whomever somebody here wants to speak to, at once, and again each second while nobody answers;
+//! - for whoever speaks, was not heard of lately and gets no answer at once, once a second.
+//!
+//! The engine hears of the answer, and need not ask. The two kinds of searches have room of their own: strangers take
+//! none from those who ask here.
+
+mod asking;
+mod searches;
 
 use super::engine::Engine;
-use super::segment::ETHERNET;
-use crate::net::MacAddress;
-use alloc::collections::{BTreeMap, VecDeque};
+use crate::dma::Owner;
+use crate::net::{MacAddress, Offload, Outgoing};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv4Addr};
-use smoltcp::wire::{
-    ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    Icmpv6Message, Icmpv6Packet, IpCidr, IpProtocol, Ipv4Packet, Ipv6Packet,
-};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use searches::Searches;
+pub(super) use searches::Waiting;
+use smoltcp::wire::IpAddress;
 
 /// Most that are remembered, as many as by the engine.
 const MOST: usize = 64;
@@ -22,17 +29,25 @@ const MOST: usize = 64;
 /// Who has not been heard of for so long may be forgotten by the engine, if there are many others (microseconds).
 const LATELY: u64 = 1_000_000;
 
-/// Most that are asked for and have not answered. The oldest makes room.
-const ASKED: usize = 64;
+/// Whoever speaks to a machine asks for it again after so long, before the engine forgets it.
+const FRESH: u64 = 30_000_000;
 
-/// After so long, they are asked for again.
-const PAUSE: u64 = 1_000_000;
+/// After so long, nobody is where he was.
+const LIFE: u64 = 60_000_000;
+
+/// How often a question is asked for somebody here.
+const TRIES: u8 = 3;
 
 /// Who was heard of.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Neighbours {
     known: BTreeMap<IpAddr, Known>,
-    asked: VecDeque<(Ipv4Addr, u64)>,
+    /// Whom somebody here wants to speak to.
+    pub(super) wanted: Searches,
+    /// Who has spoken.
+    strangers: Searches,
+    /// How often somebody was found to be elsewhere, or was forgotten.
+    pub(super) changes: u64,
 }
 
 #[derive(Debug)]
@@ -41,41 +56,79 @@ struct Known {
     heard: u64,
 }
 
-impl Neighbours {
-    /// Looks whether somebody introduces himself in this frame.
-    pub(super) fn observe(&mut self, frame: &[u8], now: u64) -> bool {
-        let Some((address, mac)) = introduction(frame) else {
-            return false;
-        };
-        if address.is_unspecified() || mac.is_multicast() {
-            return false;
+impl Default for Neighbours {
+    fn default() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            wanted: Searches::new(TRIES),
+            strangers: Searches::new(1),
+            changes: 0,
         }
+    }
+}
+
+impl Neighbours {
+    /// Somebody is there.
+    fn learn(&mut self, address: IpAddr, mac: MacAddress, now: u64) {
         if self.known.len() >= MOST && !self.known.contains_key(&address) {
             let oldest = self.known.iter().min_by_key(|(_, known)| known.heard);
             if let Some(oldest) = oldest.map(|(address, _)| *address) {
                 self.known.remove(&oldest);
+                self.changes += 1;
             }
         }
-        self.known.insert(address, Known { mac, heard: now });
-        true
+        let known = Known { mac, heard: now };
+        let before = self.known.insert(address, known);
+        self.changes += u64::from(before.is_some_and(|before| before.mac != mac));
     }
 
-    /// Whether somebody is to be asked for. He counts as asked from now on.
-    fn seeks(&mut self, address: Ipv4Addr, now: u64) -> bool {
-        let known = self.known.get(&IpAddr::V4(address));
-        if known.is_some_and(|known| known.heard + LATELY > now) {
-            return false;
+    /// Nobody is known any more.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+        self.changes += 1;
+    }
+
+    fn is_known(&self, address: IpAddr, since: u64) -> bool {
+        let known = self.known.get(&address);
+        known.is_some_and(|known| known.heard > since)
+    }
+
+    /// Somebody has spoken, and may be waiting for an answer.
+    fn seek(&mut self, address: IpAddr, now: u64) {
+        if now < LATELY || !self.is_known(address, now - LATELY) {
+            self.strangers.begin(address);
         }
-        let is_asked = |(asked, at): &(Ipv4Addr, u64)| *asked == address && at + PAUSE > now;
-        if self.asked.iter().any(is_asked) {
-            return false;
+    }
+
+    /// Somebody here wants to speak to this machine.
+    pub(super) fn want(&mut self, address: IpAddr, now: u64) {
+        if now < FRESH && !self.known.contains_key(&address)
+            || now >= FRESH && !self.is_known(address, now - FRESH)
+        {
+            self.wanted.begin(address);
         }
-        self.asked.retain(|(asked, _)| *asked != address);
-        if self.asked.len() >= ASKED {
-            self.asked.pop_front();
-        }
-        self.asked.push_back((address, now));
-        true
+    }
+
+    /// Where a machine is.
+    pub(super) fn find(&self, address: IpAddr, now: u64) -> Option<MacAddress> {
+        let known = self.known.get(&address);
+        let known = known.filter(|known| known.heard + LIFE > now);
+        known.map(|known| known.mac)
+    }
+
+    /// Who is to be asked for at this time.
+    fn due(&mut self, now: u64) -> Option<IpAddr> {
+        self.wanted.due(now).or_else(|| self.strangers.due(now))
+    }
+
+    /// When there is something to do.
+    pub(super) fn alarm(&self) -> u64 {
+        self.wanted.alarm().min(self.strangers.alarm())
+    }
+
+    /// Packets that have waited for nothing.
+    pub(super) fn lost(&self) -> u64 {
+        self.wanted.lost + self.strangers.lost
     }
 
     pub(super) fn list(&self) -> Vec<(IpAddr, MacAddress)> {
@@ -87,100 +140,116 @@ impl Neighbours {
 }
 
 impl Engine {
-    /// Asks for whoever has sent the frame in the device, or who leads there, if he was not heard of lately.
+    /// Who leads to an address: it is on the link, or a router is. `None` if there is no way.
+    pub(super) fn hop_to(&self, to: IpAddr) -> Option<IpAddr> {
+        let address = IpAddress::from(to);
+        let mut all = self.iface.ip_addrs().iter();
+        if all.any(|cidr| cidr.contains_addr(&address)) {
+            return Some(to);
+        }
+        let routes = self.iface.routes();
+        let route = match to {
+            IpAddr::V4(_) => routes.get_default_ipv4_route(),
+            IpAddr::V6(_) => routes.get_default_ipv6_route(),
+        };
+        let router = IpAddr::from(route?.via_router);
+        (!router.is_unspecified()).then_some(router)
+    }
+
+    /// Somebody here is about to speak to a machine.
+    pub(super) fn want(&mut self, to: IpAddress) {
+        let to = IpAddr::from(to);
+        let is_one = !to.is_multicast() && to != IpAddr::V4(Ipv4Addr::BROADCAST);
+        let hop = self.hop_to(to).filter(|_| is_one);
+        if let Some(hop) = hop.filter(|hop| !self.iface.has_ip_addr(IpAddress::from(*hop))) {
+            self.neighbours.want(hop, self.now);
+            self.call();
+        }
+    }
+
+    /// Searches whoever has sent the frame in the device, or who leads there, if he was not heard of lately. He may
+    /// have asked for something, and then he waits for the answer: it can be given when he is found.
     pub(super) fn seek(&mut self, now: u64) {
-        let Some(speaker) = speaker(self.device.bytes(), self.card.properties().address) else {
+        let card = self.card.properties().address;
+        let Some(speaker) = asking::speaker(self.device.bytes(), card) else {
             return;
         };
-        let Some(ours) = self.iface.ipv4_addr() else {
+        let is_ours = |hop: &IpAddr| self.iface.has_ip_addr(IpAddress::from(*hop));
+        let Some(hop) = self.hop_to(speaker).filter(|hop| !is_ours(hop)) else {
             return;
         };
-        let is_near = self.iface.ip_addrs().iter().any(|cidr| match cidr {
-            IpCidr::Ipv4(cidr) => cidr.contains_addr(&speaker),
-            IpCidr::Ipv6(_) => false,
-        });
-        let hop = match is_near {
-            true => Some(speaker),
-            false => {
-                let route = self.iface.routes().get_default_ipv4_route();
-                route.map(|route| match route.via_router {
-                    smoltcp::wire::IpAddress::Ipv4(router) => router,
-                    smoltcp::wire::IpAddress::Ipv6(_) => Ipv4Addr::UNSPECIFIED,
-                })
+        let frame = self.device.bytes();
+        match asking::is_echo(frame) {
+            // The engine answers each, unless it has forgotten where to.
+            true => {
+                let waiting = Waiting::Arrived(frame.to_vec());
+                self.neighbours.strangers.hold(hop, waiting);
             }
-        };
-        let Some(hop) = hop.filter(|hop| *hop != ours && !hop.is_unspecified()) else {
-            return;
-        };
-        if self.neighbours.seeks(hop, now) {
-            let frame = question(self.card.properties().address, ours, hop);
-            self.transmit(frame);
+            false => self.neighbours.seek(hop, now),
         }
     }
-}
 
-/// Who has sent a packet of IPv4 to this card alone.
-fn speaker(frame: &[u8], card: MacAddress) -> Option<Ipv4Addr> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    let is_ours = ethernet.dst_addr().0 == card.0;
-    if !is_ours || ethernet.ethertype() != EthernetProtocol::Ipv4 {
-        return None;
-    }
-    let source = Ipv4Packet::new_checked(ethernet.payload()).ok()?.src_addr();
-    let is_one = !source.is_unspecified() && !source.is_broadcast() && !source.is_multicast();
-    is_one.then_some(source)
-}
-
-/// Who has this address?
-fn question(card: MacAddress, ours: Ipv4Addr, whose: Ipv4Addr) -> Vec<u8> {
-    let repr = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Request,
-        source_hardware_addr: EthernetAddress(card.0),
-        source_protocol_addr: ours,
-        target_hardware_addr: EthernetAddress::BROADCAST,
-        target_protocol_addr: whose,
-    };
-    let mut frame = alloc::vec![0; ETHERNET + repr.buffer_len()];
-    let mut ethernet = EthernetFrame::new_unchecked(&mut frame);
-    ethernet.set_dst_addr(EthernetAddress::BROADCAST);
-    ethernet.set_src_addr(EthernetAddress(card.0));
-    ethernet.set_ethertype(EthernetProtocol::Arp);
-    repr.emit(&mut ArpPacket::new_unchecked(ethernet.payload_mut()));
-    frame
-}
-
-fn introduction(frame: &[u8]) -> Option<(IpAddr, MacAddress)> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    match ethernet.ethertype() {
-        EthernetProtocol::Arp => {
-            let packet = ArpPacket::new_checked(ethernet.payload()).ok()?;
-            let ArpRepr::EthernetIpv4 {
-                source_hardware_addr,
-                source_protocol_addr,
-                ..
-            } = ArpRepr::parse(&packet).ok()?
-            else {
-                return None;
+    /// Asks for those who are to be asked for.
+    pub(super) fn ask(&mut self, now: u64) {
+        while self.card.room() > 0 {
+            let Some(whom) = self.neighbours.due(now) else {
+                return;
             };
-            Some((
-                source_protocol_addr.into(),
-                MacAddress(source_hardware_addr.0),
-            ))
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-            if packet.next_header() != IpProtocol::Icmpv6 {
-                return None;
+            let ours = match whom {
+                IpAddr::V4(_) => self.iface.ipv4_addr().map(IpAddr::V4),
+                // One that the other can answer.
+                IpAddr::V6(whom) => Some(self.iface.get_source_address_ipv6(&whom).into())
+                    .filter(|ours| *ours != IpAddr::V6(Ipv6Addr::LOCALHOST)),
+            };
+            let card = self.card.properties().address;
+            let frame = ours.and_then(|ours| asking::question(card, ours, whom));
+            if let Some(frame) = frame {
+                self.transmit(frame);
             }
-            let message = Icmpv6Packet::new_checked(packet.payload()).ok()?.msg_type();
-            let introduces = matches!(
-                message,
-                Icmpv6Message::NeighborSolicit | Icmpv6Message::NeighborAdvert
-            );
-            let mac = MacAddress(ethernet.src_addr().0);
-            introduces.then(|| (packet.src_addr().into(), mac))
         }
-        _ => None,
+    }
+
+    /// Looks whether somebody introduces himself in the frame in the device.
+    pub(super) fn meet(&mut self, now: u64) -> Option<IpAddr> {
+        let said = asking::introduction(self.device.bytes())?;
+        let address = IpAddress::from(said.address);
+        let is_to_us = said
+            .to
+            .is_none_or(|to| self.iface.has_ip_addr(IpAddress::from(to)));
+        let mut all = self.iface.ip_addrs().iter();
+        let is_near = all.any(|cidr| cidr.contains_addr(&address));
+        if !is_to_us || !is_near || self.iface.has_ip_addr(address) {
+            return None;
+        }
+        self.neighbours.learn(said.address, said.mac, now);
+        Some(said.address)
+    }
+
+    /// Somebody is found, and the engine has heard of it: what has waited for him goes on.
+    pub(super) fn go_on(&mut self, whom: IpAddr, now: u64) {
+        let wanted = self.neighbours.wanted.found(whom);
+        let strangers = self.neighbours.strangers.found(whom);
+        for waiting in wanted.into_iter().chain(strangers) {
+            match waiting {
+                Waiting::Leaves(mut frame, checksum) => {
+                    let mac = self.neighbours.find(whom, now);
+                    let (Some(mac), true) = (mac, self.card.room() > 0) else {
+                        self.counters.dropped += 1;
+                        continue;
+                    };
+                    frame[..6].copy_from_slice(&mac.0);
+                    let offload = Offload {
+                        checksum,
+                        segmentation: None,
+                    };
+                    self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
+                }
+                Waiting::Arrived(frame) => {
+                    self.device.put_again(frame);
+                    self.pass_on(now);
+                }
+            }
+        }
     }
 }
 
@@ -189,35 +258,57 @@ mod tests {
     use super::*;
     use crate::net::corpus::{Target, by_hand};
 
-    const NEAR: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0x66);
+    const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0x66));
+    const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
+    const PAUSE: u64 = searches::PAUSE;
 
     #[test]
-    fn who_is_not_known_is_asked_for_once_a_second_and_others_at_once() {
+    fn who_speaks_is_asked_for_once_a_second_and_others_at_once() {
         let mut neighbours = Neighbours::default();
-        assert!(neighbours.seeks(NEAR, 5));
-        assert!(!neighbours.seeks(NEAR, PAUSE));
-        assert!(neighbours.seeks(Ipv4Addr::new(10, 0, 0, 7), PAUSE));
-        assert!(neighbours.seeks(NEAR, PAUSE + 5));
+        let mut seeks = |address, now| {
+            neighbours.seek(address, now);
+            neighbours.due(now) == Some(address)
+        };
+        assert!(seeks(NEAR, 5));
+        assert!(!seeks(NEAR, PAUSE));
+        assert!(seeks(FAR, PAUSE));
+        assert!(!seeks(NEAR, PAUSE + 4));
+        // The search is over.
+        assert!(!seeks(NEAR, PAUSE + 5));
+        assert!(seeks(NEAR, PAUSE + 6));
         let cases = by_hand(&Target::EXAMPLE);
         let name = "ARP: an answer that nobody asked for";
         let case = cases.iter().find(|case| case.name == name).unwrap();
-        assert!(neighbours.observe(&case.frames[0], PAUSE * 2));
-        assert!(!neighbours.seeks(NEAR, PAUSE * 2 + LATELY - 1));
-        assert!(neighbours.seeks(NEAR, PAUSE * 2 + LATELY));
+        let said = asking::introduction(&case.frames[0]).unwrap();
+        assert_eq!(said.address, NEAR);
+        let later = 5 * PAUSE;
+        neighbours.learn(NEAR, said.mac, later);
+        let mut seeks = |now| {
+            neighbours.seek(NEAR, now);
+            neighbours.strangers.due(now).is_some()
+        };
+        assert!(!seeks(later + LATELY - 1));
+        assert!(seeks(later + LATELY));
     }
 
     #[test]
-    fn strangers_fill_no_more_than_there_is() {
+    fn strangers_fill_no_more_than_there_is_and_take_no_room_from_others() {
         let mut neighbours = Neighbours::default();
+        neighbours.want(FAR, 0);
+        assert_eq!(neighbours.due(0), Some(FAR));
         for number in 0..1000 {
-            assert!(neighbours.seeks(Ipv4Addr::from_bits(number + 1), number.into()));
+            neighbours.seek(Ipv4Addr::from_bits(number + 1).into(), 0);
         }
-        assert_eq!(neighbours.asked.len(), ASKED);
+        assert_eq!(neighbours.strangers.len(), searches::MOST);
+        assert_eq!(neighbours.wanted.due(PAUSE), Some(FAR));
         let cases = by_hand(&Target::EXAMPLE);
         let all = cases.iter().flat_map(|case| &case.frames);
         for (number, frame) in all.enumerate() {
-            neighbours.observe(frame, number as u64);
+            if let Some(said) = asking::introduction(frame) {
+                neighbours.learn(said.address, said.mac, number as u64);
+            }
         }
         assert_eq!(neighbours.list().len(), MOST);
+        assert!(neighbours.changes > 0);
     }
 }

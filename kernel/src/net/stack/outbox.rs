@@ -59,6 +59,17 @@ impl Piece {
     fn end(&self) -> u64 {
         self.start + self.len() as u64
     }
+
+    /// These bytes, if they are all in this piece, and are not to be copied.
+    fn all(&self, bytes: &Range<u64>) -> Option<Memory> {
+        let Content::Common(memory) = &self.content else {
+            return None;
+        };
+        let from = bytes.start.checked_sub(self.start)? as usize;
+        let to = (bytes.end - self.start) as usize;
+        // What is longer has no such part.
+        (from < to).then(|| memory.part(from..to)).flatten()
+    }
 }
 
 impl Outbox {
@@ -139,11 +150,17 @@ impl Outbox {
     /// # Panics
     /// Never: bytes that are not kept are left out.
     pub(super) fn gather(&self, bytes: &Range<u64>) -> Gathered {
-        let mut gathered = Gathered::default();
-        let mut parts = Parts::default();
         let first = self
             .pieces
             .partition_point(|piece| piece.end() <= bytes.start);
+        if let Some(body) = self.pieces.get(first).and_then(|piece| piece.all(bytes)) {
+            return Gathered {
+                copied: Vec::new(),
+                body: Some(body),
+            };
+        }
+        let mut gathered = Gathered::default();
+        let mut parts = Parts::default();
         for piece in self.pieces.range(first..) {
             let from = bytes.start.max(piece.start);
             let to = bytes.end.min(piece.end());

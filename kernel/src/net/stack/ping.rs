@@ -123,6 +123,7 @@ fn ask(engine: &mut Engine, to: IpAddress, number: u16) -> Option<(SocketHandle,
         }
     }
     let handle = engine.main.add(socket);
+    engine.want(to);
     engine.touch_main();
     Some((handle, ident))
 }

@@ -91,6 +91,9 @@ impl Stack {
             let socket = engine.main.get_mut::<Socket<'_>>(dns);
             let started = socket.start_query(engine.iface.context(), name, kind);
             engine.questions += usize::from(started.is_ok());
+            for server in engine.dns_servers.clone() {
+                engine.want(server.into());
+            }
             engine.touch_main();
             started.map_err(|error| match error {
                 StartQueryError::NoFreeSlot => ResolveError::Busy,

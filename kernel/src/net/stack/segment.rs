@@ -3,6 +3,7 @@
 //! Only what is whole and without extensions between IP and TCP is read here. Everything else is the
 //! engine's, which looks at it once more in any case.
 
+use super::sums::{folded, sum};
 use core::ops::Range;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet,
@@ -14,6 +15,9 @@ pub(super) const ETHERNET: usize = 14;
 
 /// Bytes of a TCP header without options.
 pub(super) const TCP: usize = 20;
+
+/// Its number in IP.
+const PROTOCOL: u32 = 6;
 
 /// Both ends of a connection, as this machine sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,13 +88,20 @@ pub(super) fn carried(frame: &[u8]) -> Option<Carried> {
     }
 }
 
-/// Whether the header of an IPv4 packet in a frame is as it was sent. That of IPv6 has no checksum.
-pub(super) fn is_header_right(frame: &[u8]) -> bool {
+/// Whether the header of the packet in a frame is as it was sent. That of IPv6 has no checksum.
+pub(super) fn is_header_right(frame: &[u8], carried: &Carried) -> bool {
+    let header = frame.get(ETHERNET..carried.payload.start).unwrap_or(&[]);
+    matches!(carried.source, IpAddress::Ipv6(_)) || folded(sum(header)) == !0
+}
+
+/// Whether a frame that carries nothing, such as a fragment, has the header of an IPv4 packet that was damaged.
+pub(super) fn is_damaged(frame: &[u8]) -> bool {
     match EthernetFrame::new_checked(frame) {
         Ok(ethernet) if ethernet.ethertype() == EthernetProtocol::Ipv4 => {
-            Ipv4Packet::new_checked(ethernet.payload()).is_ok_and(|packet| packet.verify_checksum())
+            Ipv4Packet::new_checked(ethernet.payload())
+                .is_ok_and(|packet| !packet.verify_checksum())
         }
-        _ => true,
+        _ => false,
     }
 }
 
@@ -162,6 +173,9 @@ pub(super) struct Template {
     tcp: usize,
     /// Which packet of IPv4 is the next.
     ident: u16,
+    /// Sums of what is the same in each: of the header of IPv4, and of the pseudo-header.
+    header: u32,
+    pseudo: u32,
 }
 
 /// What is different from segment to segment.
@@ -182,8 +196,23 @@ impl Template {
         let len = segment.tcp + TCP;
         bytes.get_mut(..len)?.copy_from_slice(frame.get(..len)?);
         let tcp = segment.tcp;
-        let ident = 0;
-        Some(Self { bytes, tcp, ident })
+        let is_ipv4 = bytes[ETHERNET] >> 4 == 4;
+        if is_ipv4 {
+            // Its length, its number, and its sum.
+            for at in [2, 4, 10] {
+                bytes[ETHERNET + at..ETHERNET + at + 2].fill(0);
+            }
+        }
+        let addresses = if is_ipv4 { 12..20 } else { 8..40 };
+        let header = sum(&bytes[ETHERNET..tcp]);
+        let pseudo = sum(&bytes[ETHERNET..][addresses]) + PROTOCOL;
+        Some(Self {
+            bytes,
+            tcp,
+            ident: 0,
+            header,
+            pseudo,
+        })
     }
 
     /// Goes on counting packets where another left off.
@@ -200,21 +229,26 @@ impl Template {
         self.tcp + TCP
     }
 
+    /// The sum of the pseudo-header of a segment with so many bytes of data.
+    pub(super) fn pseudo(&self, len: usize) -> u16 {
+        folded(self.pseudo + (TCP + len) as u32)
+    }
+
     /// Writes the headers of a segment. Its checksum is still to be filled in.
     pub(super) fn write(&mut self, into: &mut [u8], fields: &Fields) {
         let all = self.len();
         into[..all].copy_from_slice(&self.bytes[..all]);
-        let len = TCP + fields.len;
+        let len = (TCP + fields.len) as u16;
         let ip = &mut into[ETHERNET..];
         if self.is_ipv4() {
             self.ident = self.ident.wrapping_add(1);
-            let mut packet = Ipv4Packet::new_unchecked(ip);
-            let header = usize::from(packet.header_len());
-            packet.set_total_len((header + len) as u16);
-            packet.set_ident(self.ident);
-            packet.fill_checksum();
+            let all = len.wrapping_add((self.tcp - ETHERNET) as u16);
+            let sum = !folded(self.header + u32::from(all) + u32::from(self.ident));
+            ip[2..4].copy_from_slice(&all.to_be_bytes());
+            ip[4..6].copy_from_slice(&self.ident.to_be_bytes());
+            ip[10..12].copy_from_slice(&sum.to_be_bytes());
         } else {
-            Ipv6Packet::new_unchecked(ip).set_payload_len(len as u16);
+            ip[4..6].copy_from_slice(&len.to_be_bytes());
         }
         let mut tcp = TcpPacket::new_unchecked(&mut into[self.tcp..]);
         tcp.set_seq_number(TcpSeqNumber(fields.seq as i32));

@@ -106,6 +106,7 @@ impl Engine {
 
     fn changed(&mut self) {
         self.changes += 1;
+        self.neighbours.forget();
         self.watching.wake();
     }
 
@@ -148,7 +149,7 @@ impl Engine {
         let mut counters = self.counters;
         let open = self.tcps.iter().map(|(_, tcp)| tcp.flow.retransmitted());
         counters.retransmitted += open.sum::<u64>();
-        counters.dropped += self.card.unsendable;
+        counters.dropped += self.card.unsendable + self.neighbours.lost();
         counters.copied_bytes += self.card.copied;
         Status {
             interface: interface.name().to_string(),

@@ -54,11 +54,13 @@ impl<T> Slots<T> {
         Some(thing)
     }
 
+    #[inline]
     pub(super) fn get(&self, id: Id) -> Option<&T> {
         let slot = self.slots.get(id.index as usize)?;
         slot.1.as_ref().filter(|_| slot.0 == id.generation)
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.index as usize)?;
         slot.1.as_mut().filter(|_| slot.0 == id.generation)

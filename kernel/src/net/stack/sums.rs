@@ -6,11 +6,17 @@ use crate::memory::regions::RegionError;
 use crate::net::{Checked, Checksum, Offloads};
 use smoltcp::wire::{IpAddress, IpProtocol, checksum};
 
+/// Where the checksum is in the header of TCP.
+pub(super) const TCP: u16 = 16;
+
+/// Where it is in that of UDP.
+pub(super) const UDP: u16 = 6;
+
 /// Where the checksum of a protocol is in its header.
 fn field(protocol: IpProtocol) -> Option<u16> {
     match protocol {
-        IpProtocol::Tcp => Some(16),
-        IpProtocol::Udp => Some(6),
+        IpProtocol::Tcp => Some(TCP),
+        IpProtocol::Udp => Some(UDP),
         _ => None,
     }
 }
@@ -42,39 +48,62 @@ pub(super) fn is_right(frame: &[u8], carried: &Carried, checked: Checked) -> boo
     checksum::combine(&[pseudo(carried), checksum::data(bytes)]) == !0
 }
 
+/// A sum of words, to be [folded]. Headers are whole groups of four bytes, and what is behind the last is left out.
+#[inline]
+pub(super) fn sum(bytes: &[u8]) -> u32 {
+    let mut sum = 0;
+    for &[a, b, c, d] in bytes.as_chunks().0 {
+        sum += u64::from(u32::from_be_bytes([a, b, c, d]));
+    }
+    // Of the two halves of each group, the sum is the same.
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    (sum >> 32) as u32 + (sum as u32 >> 16) + (sum as u32 & 0xffff)
+}
+
+/// A sum in 16 bits, as all these sums are.
+#[inline]
+pub(super) fn folded(sum: u32) -> u16 {
+    let sum = (sum >> 16) + (sum & 0xffff);
+    ((sum >> 16) + sum) as u16
+}
+
 /// Sees to it that a frame that leaves has its checksum: gives what the card is to do, or fills it in.
+pub(super) fn prepare(head: &mut [u8], offloads: &Offloads) -> Option<Checksum> {
+    let mut carried = carried(head)?;
+    let field = field(carried.protocol)?;
+    let start = carried.payload.start;
+    if start + usize::from(field) + 2 > head.len() {
+        return None;
+    }
+    // Padding of short frames is no part of it.
+    carried.payload.end = carried.payload.end.min(head.len());
+    let place = Checksum {
+        start: start as u16,
+        field,
+    };
+    let head = &mut head[..carried.payload.end];
+    fill(head, None, place, pseudo(&carried), offloads).unwrap_or(None)
+}
+
+/// The same for a frame of which everything is known: where the sum is, and that of its pseudo-header.
 ///
 /// # Errors
 /// If the body lies in memory that cannot be read here, and the card cannot do it.
-pub(super) fn prepare(
+pub(super) fn fill(
     head: &mut [u8],
     body: Option<&Memory>,
+    place: Checksum,
+    pseudo: u16,
     offloads: &Offloads,
 ) -> Result<Option<Checksum>, RegionError> {
-    let behind = body.map_or(0, Memory::len);
-    let Some(mut carried) = carried_with(head, behind) else {
-        return Ok(None);
-    };
-    let Some(offset) = field(carried.protocol) else {
-        return Ok(None);
-    };
-    let start = carried.payload.start;
-    let at = start + usize::from(offset);
-    if at + 2 > head.len() {
-        return Ok(None);
-    }
-    // Padding of short frames is no part of it.
-    carried.payload.end = carried.payload.end.min(head.len() + behind);
-    let pseudo = pseudo(&carried);
+    let start = usize::from(place.start);
+    let at = start + usize::from(place.field);
     if offloads.checksum {
         head[at..at + 2].copy_from_slice(&pseudo.to_be_bytes());
-        return Ok(Some(Checksum {
-            start: start as u16,
-            field: offset,
-        }));
+        return Ok(Some(place));
     }
     head[at..at + 2].fill(0);
-    let here = &head[start..carried.payload.end.min(head.len())];
+    let here = &head[start..];
     let mut sum = checksum::combine(&[pseudo, checksum::data(here)]);
     if let Some(body) = body {
         let rest = sum_of(body)?;
@@ -85,40 +114,12 @@ pub(super) fn prepare(
         sum = checksum::combine(&[sum, rest]);
     }
     let sum = match !sum {
-        0 if carried.protocol == IpProtocol::Udp => !0,
+        // In UDP, nothing means that there is no sum. In TCP, it says the same.
+        0 if place.field == UDP => !0,
         sum => sum,
     };
     head[at..at + 2].copy_from_slice(&sum.to_be_bytes());
     Ok(None)
-}
-
-/// What a frame carries of which only the first bytes are here.
-fn carried_with(head: &[u8], behind: usize) -> Option<Carried> {
-    if behind == 0 {
-        return carried(head);
-    }
-    // Our own headers, without options.
-    let v4 = head.get(14)? >> 4 == 4;
-    let address = |at: usize| -> Option<IpAddress> {
-        Some(match v4 {
-            true => IpAddress::from(core::net::IpAddr::from(
-                *head.get(at..)?.first_chunk::<4>()?,
-            )),
-            false => IpAddress::from(core::net::IpAddr::from(
-                *head.get(at..)?.first_chunk::<16>()?,
-            )),
-        })
-    };
-    let (source, target, protocol, start) = match v4 {
-        true => (address(26)?, address(30)?, *head.get(23)?, 34),
-        false => (address(22)?, address(38)?, *head.get(20)?, 54),
-    };
-    Some(Carried {
-        source,
-        target,
-        protocol: protocol.into(),
-        payload: start..head.len() + behind,
-    })
 }
 
 fn sum_of(memory: &Memory) -> Result<u16, RegionError> {

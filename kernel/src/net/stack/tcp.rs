@@ -78,6 +78,14 @@ pub(super) struct Tcp {
     pub(super) alarm: u64,
 }
 
+/// Whether both ends have agreed, in this state.
+const fn is_open(state: State) -> bool {
+    !matches!(
+        state,
+        State::Closed | State::Listen | State::SynSent | State::SynReceived
+    )
+}
+
 /// What becomes of a segment that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -124,6 +132,7 @@ impl Tcp {
         }
     }
 
+    #[inline]
     pub(super) fn socket(&self) -> &Socket<'static> {
         self.set.get(self.handle)
     }
@@ -132,16 +141,14 @@ impl Tcp {
         self.set.get_mut(self.handle)
     }
 
+    #[inline]
     pub(super) fn state(&self) -> State {
         self.socket().state()
     }
 
     /// Whether both ends have agreed.
     pub(super) fn is_open(&self) -> bool {
-        !matches!(
-            self.state(),
-            State::Closed | State::Listen | State::SynSent | State::SynReceived
-        )
+        is_open(self.state())
     }
 
     /// Takes what has arrived. Returns how much; whether the other end should be told of the room is up to the
@@ -189,7 +196,7 @@ impl Tcp {
             return Next::Engine(segment.ack.unwrap_or(0));
         };
         let first = iss.wrapping_add(1);
-        if !self.is_open() && state != State::SynReceived {
+        if !is_open(state) && state != State::SynReceived {
             return Next::Engine(ack);
         }
         // Where it is, seen from the first byte that is not acknowledged: the numbers wrap.

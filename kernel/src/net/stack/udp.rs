@@ -1,20 +1,17 @@
 //! UDP.
 
+mod carrying;
+mod port;
+mod way;
+
 use super::engine::Engine;
 use super::handle::Stack;
-use alloc::vec;
+use super::slots::Id;
 use core::fmt;
 use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
 use core::task::Poll;
-use smoltcp::iface::SocketHandle;
-use smoltcp::socket::udp::{BindError, PacketBuffer, PacketMetadata, RecvError, SendError, Socket};
-
-/// Datagrams that wait, each way.
-const DATAGRAMS: usize = 32;
-
-/// Their bytes.
-const BYTES: usize = 32 * 1024;
+pub(super) use port::Ports;
 
 /// Why a datagram is not sent, or none can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +39,8 @@ impl core::error::Error for UdpError {}
 /// A port of UDP, until it is dropped.
 pub struct UdpSocket {
     stack: Stack,
-    handle: SocketHandle,
     port: u16,
+    id: Id,
 }
 
 impl Stack {
@@ -58,21 +55,11 @@ impl Stack {
             }
             let port = match port {
                 0 => free_port(engine).ok_or(UdpError::InUse)?,
-                port if is_in_use(engine, port) => return Err(UdpError::InUse),
                 port => port,
             };
-            let buffer =
-                || PacketBuffer::new(vec![PacketMetadata::EMPTY; DATAGRAMS], vec![0; BYTES]);
-            let mut socket = Socket::new(buffer(), buffer());
-            let bound = socket.bind(port);
-            bound.map_err(|_: BindError| UdpError::InUse)?;
-            let handle = engine.main.add(socket);
+            let id = engine.ports.bind(port).ok_or(UdpError::InUse)?;
             let stack = self.clone();
-            Ok(UdpSocket {
-                stack,
-                handle,
-                port,
-            })
+            Ok(UdpSocket { stack, port, id })
         })
     }
 
@@ -101,18 +88,11 @@ impl Stack {
     }
 }
 
-fn is_in_use(engine: &Engine, port: u16) -> bool {
-    engine.main.iter().any(|(_, socket)| match socket {
-        smoltcp::socket::Socket::Udp(socket) => socket.endpoint().port == port,
-        _ => false,
-    })
-}
-
 fn free_port(engine: &mut Engine) -> Option<u16> {
     let first = engine.draw() % 16_384;
     (0..16_384)
         .map(|number| (49_152 + (first + number) % 16_384) as u16)
-        .find(|port| !is_in_use(engine, *port))
+        .find(|port| engine.ports.bound(*port).is_none())
 }
 
 impl UdpSocket {
@@ -127,39 +107,14 @@ impl UdpSocket {
         self.port
     }
 
-    fn with<R>(&self, action: impl FnOnce(&mut Socket<'static>) -> R) -> R {
-        self.stack.with(|engine| {
-            let result = action(engine.main.get_mut(self.handle));
-            engine.touch_main();
-            result
-        })
-    }
-
     /// Sends a datagram. Ready when it is on its way; nobody knows whether it arrives.
     ///
     /// # Errors
     /// If it cannot be sent.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), UdpError> {
-        let is_ip6 = to.is_ipv6();
-        let headers = if is_ip6 { 48 } else { 28 };
-        let fits = self.stack.with(|engine| {
-            let mtu = usize::from(engine.card.properties().mtu);
-            (bytes.len() + headers <= mtu, engine.is_gone)
-        });
-        match fits {
-            (_, true) => return Err(UdpError::Unreachable),
-            (false, _) => return Err(UdpError::Length),
-            _ => {}
-        }
         poll_fn(|cx| {
-            self.with(|socket| match socket.send_slice(bytes, to) {
-                Ok(()) => Poll::Ready(Ok(())),
-                Err(SendError::BufferFull) => {
-                    socket.register_send_waker(cx.waker());
-                    Poll::Pending
-                }
-                Err(SendError::Unaddressable) => Poll::Ready(Err(UdpError::Unreachable)),
-            })
+            self.stack
+                .with(|engine| engine.send_datagram(self.id, bytes, to, cx.waker()))
         })
         .await
     }
@@ -172,16 +127,14 @@ impl UdpSocket {
         poll_fn(|cx| {
             self.stack.with(|engine| {
                 let is_gone = engine.is_gone;
-                let socket = engine.main.get_mut::<Socket<'_>>(self.handle);
-                match socket.recv() {
-                    Ok((bytes, from)) => {
-                        let len = bytes.len().min(into.len());
-                        into[..len].copy_from_slice(&bytes[..len]);
-                        Poll::Ready(Ok((len, from.endpoint.into())))
-                    }
-                    Err(_) if is_gone => Poll::Ready(Err(UdpError::Unreachable)),
-                    Err(RecvError::Exhausted | RecvError::Truncated) => {
-                        socket.register_recv_waker(cx.waker());
+                let Some(port) = engine.ports.get_mut(self.id) else {
+                    return Poll::Ready(Err(UdpError::Unreachable));
+                };
+                match port.arrived.take(into) {
+                    Some(taken) => Poll::Ready(Ok(taken)),
+                    None if is_gone => Poll::Ready(Err(UdpError::Unreachable)),
+                    None => {
+                        port.waits_to_read(cx.waker());
                         Poll::Pending
                     }
                 }
@@ -193,7 +146,7 @@ impl UdpSocket {
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
-        self.stack
-            .with(|engine| drop(engine.main.remove(self.handle)));
+        // Its memory is freed, and who has waited is told, when the stack is free again.
+        drop(self.stack.with(|engine| engine.ports.remove(self.id)));
     }
 }

@@ -34,6 +34,10 @@ fn nbdinfo_sees_the_disk() {
     ] {
         assert!(said.contains(line), "{line} in {said}");
     }
+    // All of it is data, also where it is zeros.
+    let map = run("nbdinfo", &["--map", &url]);
+    let columns: Vec<&str> = map.split_whitespace().collect();
+    assert_eq!(columns, ["0", "67108864", "0", "data"], "{map}");
     let server = url
         .rsplit_once('/')
         .map_or(url.as_str(), |(server, _)| server);

@@ -96,6 +96,11 @@ fn refuses_options(machine: &Served) {
             UNKNOWN,
         ),
         ("a long one", option(7, 60_000, &[7; 60_000]), TOO_BIG),
+        (
+            "a context, before there is a place for it",
+            option(10, 8, &[0; 8]),
+            INVALID,
+        ),
     ] {
         let reply = says(machine, 3, &asked);
         let expected = [
@@ -104,6 +109,32 @@ fn refuses_options(machine: &Served) {
             &answer.to_be_bytes(),
         ];
         assert!(reply.starts_with(&expected.concat()), "{what}: {reply:?}");
+    }
+    // Contexts, when there is a place for them.
+    let all: Vec<u8> = [&[0, 0, 0, 0, 255, 255, 255, 255][..], &[0; 4000]].concat();
+    for (what, data) in [
+        ("no lengths", &[][..]),
+        ("a name of 4 GiB", &[255; 8]),
+        ("4 Gi of contexts", &all),
+        (
+            "half a context",
+            b"\0\0\0\0\0\0\0\x01\0\0\0\x0fbase:allocatio",
+        ),
+    ] {
+        for kind in [9, 10] {
+            let asked = option(kind, data.len() as u32, data);
+            let reply = says(machine, 3, &[option(8, 0, b""), asked].concat());
+            let expected = [
+                &0x0003_e889_0455_65a9_u64.to_be_bytes()[..],
+                &kind.to_be_bytes(),
+                &INVALID.to_be_bytes(),
+            ];
+            // Behind the reply that structured replies are agreed on.
+            assert!(
+                reply[20..].starts_with(&expected.concat()),
+                "{what}: {reply:?}"
+            );
+        }
     }
     // Behind these nobody knows what comes, so there is no answer.
     let nonsense = machine.counter("phyros_nbd_nonsense_total");
@@ -160,6 +191,8 @@ fn refuses_requests(machine: &Served, len: u64) {
         ("a flush of something", 0, 3, 0, 9, EINVAL),
         ("a command that is none", 0, 99, 0, 0, EINVAL),
         ("a resize", 0, 8, 0, 0, EINVAL),
+        ("the status of a part, unchosen", 8, 7, 0, 512, EINVAL),
+        ("the status of 4 GiB", 0, 7, 0, u32::MAX, EINVAL),
     ] {
         let asked = request(MAGIC, flags, command, offset, count);
         client.0.write_all(&asked).expect("it listens");

@@ -57,6 +57,18 @@ pub(super) fn about(name: &str, kinds: &[u16]) -> Vec<u8> {
     data
 }
 
+/// The data of the options about contexts.
+pub(super) fn queries(name: &str, queries: &[&str]) -> Vec<u8> {
+    let mut data = (name.len() as u32).to_be_bytes().to_vec();
+    data.extend_from_slice(name.as_bytes());
+    data.extend_from_slice(&(queries.len() as u32).to_be_bytes());
+    for query in queries {
+        data.extend_from_slice(&(query.len() as u32).to_be_bytes());
+        data.extend_from_slice(query.as_bytes());
+    }
+    data
+}
+
 /// Reads the greeting and says what kind of client this is.
 pub(super) async fn greet(stream: &mut testing::End, flags: u32) {
     let mut greeting = [0; 18];
@@ -71,6 +83,15 @@ impl<'s> Client<'s> {
         greet(stream, 3).await;
         if structured {
             option(stream, super::super::wire::option::STRUCTURED_REPLY, b"").await;
+            assert_eq!(
+                answer(stream).await.unwrap().1,
+                super::super::wire::answer::ACK
+            );
+            let data = queries("", &["base:allocation"]);
+            option(stream, super::super::wire::option::SET_META_CONTEXT, &data).await;
+            let (_, kind, data) = answer(stream).await.unwrap();
+            assert_eq!(kind, super::super::wire::answer::META_CONTEXT);
+            assert_eq!(data, b"\0\0\0\x01base:allocation");
             assert_eq!(
                 answer(stream).await.unwrap().1,
                 super::super::wire::answer::ACK
@@ -103,7 +124,7 @@ impl<'s> Client<'s> {
         bytes.extend_from_slice(&offset.to_be_bytes());
         bytes.extend_from_slice(&len.to_be_bytes());
         self.stream.write(&bytes).await.unwrap();
-        if what == command::READ {
+        if matches!(what, command::READ | command::BLOCK_STATUS) {
             self.reads.push_back((self.cookie, offset, len));
         }
         self.cookie
@@ -158,6 +179,9 @@ impl<'s> Client<'s> {
             assert_eq!(data[..8], offset.to_be_bytes());
             data.drain(..8);
             assert_eq!(data.len(), len as usize);
+        } else if kind == chunk::BLOCK_STATUS {
+            // One piece, of one context.
+            assert_eq!(data.len(), 12);
         } else {
             assert_eq!(kind, chunk::ERROR);
             error = u32::from_be_bytes(data[..4].try_into().unwrap());

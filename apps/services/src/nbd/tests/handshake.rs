@@ -1,6 +1,6 @@
 //! The conversation before the first request.
 
-use super::client::{about, answer, greet, option};
+use super::client::{about, answer, greet, option, queries};
 use super::*;
 use crate::nbd::wire::{answer as say, info, option as opt, transmission};
 
@@ -104,8 +104,7 @@ fn what_is_not_known_is_refused_and_the_conversation_goes_on() {
         let wrong_len = [0, 0, 0, 200, 1, 2];
         for (asked, data, expected) in [
             (5, &b""[..], say::UNSUPPORTED), // STARTTLS
-            (9, b"", say::UNSUPPORTED),
-            (10, b"x", say::UNSUPPORTED),
+            (12, b"x", say::UNSUPPORTED),
             (11, b"", say::UNSUPPORTED),
             (0xffff_ffff, b"", say::UNSUPPORTED),
             (0, b"", say::UNSUPPORTED),
@@ -157,4 +156,98 @@ fn what_makes_no_sense_ends_the_connection() {
         assert_eq!(near.read_to_end().await, (vec![], true));
     });
     assert_eq!(end, End::Over);
+}
+
+#[test]
+fn contexts_are_listed_and_chosen_for_one_disk() {
+    let chosen = b"\0\0\0\x01base:allocation".to_vec();
+    let listed = b"\0\0\0\0base:allocation".to_vec();
+    let (_, end, _) = bench().raw(async |near| {
+        greet(near, 3).await;
+        let own = queries("vdb", &["base:allocation"]);
+        // Replies have no place for it yet.
+        option(near, opt::SET_META_CONTEXT, &own).await;
+        assert_eq!(answer(near).await.unwrap().1, say::INVALID);
+        option(near, opt::STRUCTURED_REPLY, b"").await;
+        assert_eq!(answer(near).await.unwrap().1, say::ACK);
+        let (list, set) = (opt::LIST_META_CONTEXT, opt::SET_META_CONTEXT);
+        for (kind, data, expected) in [
+            (list, queries("vdb", &[]), Some(&listed)),
+            (list, queries("", &["x:", "base:"]), Some(&listed)),
+            (list, queries("vdb", &["x:"]), None),
+            (set, queries("vdb", &[]), None),
+            (set, queries("vdb", &["base:"]), None),
+            (set, own.clone(), Some(&chosen)),
+        ] {
+            option(near, kind, &data).await;
+            if let Some(expected) = expected {
+                let context = (kind, say::META_CONTEXT, expected.clone());
+                assert_eq!(answer(near).await.unwrap(), context);
+            }
+            assert_eq!(answer(near).await.unwrap(), (kind, say::ACK, vec![]));
+        }
+        for (data, error) in [
+            (queries("sdz", &["base:allocation"]), say::UNKNOWN),
+            (own[..own.len() - 1].to_vec(), say::INVALID),
+            (vec![], say::INVALID),
+        ] {
+            option(near, list, &data).await;
+            assert_eq!(answer(near).await.unwrap().1, error);
+        }
+        option(near, opt::ABORT, b"").await;
+        assert_eq!(answer(near).await.unwrap().1, say::ACK);
+    });
+    assert_eq!(end, End::Over);
+}
+
+/// What a disk is asked that the context was chosen for, and one that it was not.
+#[test]
+fn only_who_has_chosen_a_context_may_ask_for_it() {
+    for (chosen, then, is_told) in [
+        (&[("vdb", true)][..], "vdb", true),
+        (&[("", true)], "nvme0n1", true),
+        (&[("vdb", true)], "nvme0n1", false),
+        // A choice that fails takes back the one before.
+        (&[("vdb", true), ("sdz", false)], "vdb", false),
+    ] {
+        let (_, end, _) = bench().raw(async |near| {
+            greet(near, 3).await;
+            option(near, opt::STRUCTURED_REPLY, b"").await;
+            assert_eq!(answer(near).await.unwrap().1, say::ACK);
+            for (name, works) in chosen {
+                let data = queries(name, &["base:allocation"]);
+                option(near, opt::SET_META_CONTEXT, &data).await;
+                let kind = answer(near).await.unwrap().1;
+                assert_eq!(kind == say::META_CONTEXT, *works);
+                if *works {
+                    assert_eq!(answer(near).await.unwrap().1, say::ACK);
+                }
+            }
+            option(near, opt::GO, &about(then, &[])).await;
+            assert_eq!(answer(near).await.unwrap().1, say::INFO);
+            assert_eq!(answer(near).await.unwrap().1, say::ACK);
+            let mut ask = REQUEST.to_be_bytes().to_vec();
+            ask.extend([0, 8, 0, 7, 1, 2, 3, 4, 5, 6, 7, 8]);
+            ask.extend(512u64.to_be_bytes());
+            ask.extend(1024u32.to_be_bytes());
+            near.write(&ask).await.unwrap();
+            let mut start = [0; 20];
+            assert!(near.read_exact(&mut start).await);
+            assert_eq!(start[..5], [0x66, 0x8e, 0x33, 0xef, 0]);
+            assert_eq!(start[8..16], [1, 2, 3, 4, 5, 6, 7, 8]);
+            let mut rest = vec![0; usize::from(start[19])];
+            assert!(near.read_exact(&mut rest).await);
+            match is_told {
+                true => {
+                    assert_eq!(start[5..8], [1, 0, 5]);
+                    assert_eq!(rest, [0, 0, 0, 1, 0, 0, 4, 0, 0, 0, 0, 0]);
+                }
+                false => {
+                    assert_eq!(start[5..8], [1, 0x80, 1]);
+                    assert_eq!(rest[..4], [0, 0, 0, 22]);
+                }
+            }
+        });
+        assert_eq!(end, End::Over, "{chosen:?}");
+    }
 }

@@ -16,6 +16,7 @@ enum Step {
     Write(u16, u16, u8, bool),
     Zero(u16, u16, bool),
     Trim(u16, u16),
+    Status(u16, u16, bool),
     Flush,
 }
 
@@ -27,6 +28,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<u16>(), any::<u16>(), any::<bool>())
             .prop_map(|(at, len, keep)| Step::Zero(at, len, keep)),
         1 => (any::<u16>(), any::<u16>()).prop_map(|(at, len)| Step::Trim(at, len)),
+        1 => (any::<u16>(), any::<u16>(), any::<bool>())
+            .prop_map(|(at, len, one)| Step::Status(at, len, one)),
         1 => Just(Step::Flush),
     ];
     prop::collection::vec(step, 1..25)
@@ -45,7 +48,8 @@ fn place(base: usize, at: u16, len: u16) -> (usize, usize) {
 
 /// Does the steps, several at a time where they do not meet, and compares what is read with the model.
 async fn client(near: &mut testing::End, base: usize, steps: &[Step], size: usize) -> Vec<u8> {
-    let mut client = Client::begin(near, base.is_multiple_of(2)).await;
+    let structured = base.is_multiple_of(2);
+    let mut client = Client::begin(near, structured).await;
     let mut model: Vec<u8> = (base..base + RANGE).map(byte_at).collect();
     let mut pending: Pending = vec![];
     for step in steps {
@@ -53,6 +57,7 @@ async fn client(near: &mut testing::End, base: usize, steps: &[Step], size: usiz
             Step::Read(at, len)
             | Step::Write(at, len, ..)
             | Step::Zero(at, len, _)
+            | Step::Status(at, len, _)
             | Step::Trim(at, len) => place(base, at, len),
             Step::Flush => (base, 0),
         };
@@ -96,6 +101,16 @@ async fn client(near: &mut testing::End, base: usize, steps: &[Step], size: usiz
                     model[first - base..end - base].fill(0xdd);
                 }
                 (client.ask(command::TRIM, 0, position, count).await, None)
+            }
+            // Who has not chosen it may not ask.
+            Step::Status(..) if !structured => continue,
+            Step::Status(_, _, one) => {
+                let flags = if one { flag::REQ_ONE } else { 0 };
+                let what = command::BLOCK_STATUS;
+                let cookie = client.ask(what, flags, position, count).await;
+                // All of it is data.
+                let piece = [1, count, 0].map(u32::to_be_bytes).concat();
+                (cookie, Some(piece))
             }
             Step::Flush => (client.ask(command::FLUSH, 0, 0, 0).await, None),
         };

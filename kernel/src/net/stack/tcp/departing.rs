@@ -1,11 +1,11 @@
 //! Segments that leave: the engine's, with other numbers, and those of data, which it never hears of.
 
 use super::super::heads::Heads;
-use super::super::segment::{Fields, Segment, Template};
+use super::super::segment::{Fields, Segment, TCP, Template};
 use super::super::sums;
-use super::Tcp;
+use super::{Tcp, is_open};
 use crate::dma::{Memory, Owner};
-use crate::net::{Offload, Outgoing, Properties, Segmentation, Segments};
+use crate::net::{Checksum, Offload, Outgoing, Properties, Segmentation, Segments};
 use alloc::vec;
 use alloc::vec::Vec;
 use smoltcp::socket::tcp::State;
@@ -69,7 +69,8 @@ impl Tcp {
         heads: &mut Heads,
         now: u64,
     ) -> Option<Sending> {
-        if !self.is_open() || self.state() == State::TimeWait {
+        let state = self.state();
+        if !is_open(state) || state == State::TimeWait {
             return None;
         }
         let template = self.template.as_ref()?;
@@ -104,9 +105,11 @@ impl Tcp {
             push: bytes.start + len as u64 == self.flow.end(),
             len,
         };
-        let mut head = heads.take(headers + gathered.copied.len());
-        self.template.as_mut()?.write(&mut head, &fields);
-        head[headers..].copy_from_slice(&gathered.copied);
+        let template = self.template.as_mut()?;
+        let pseudo = template.pseudo(len);
+        let mut head = heads.take(headers);
+        template.write(&mut head, &fields);
+        head.extend_from_slice(&gathered.copied);
         self.told = (fields.ack, fields.window);
         let offload = Offload {
             checksum: None,
@@ -121,6 +124,8 @@ impl Tcp {
             body: gathered.body,
             offload,
             copied: gathered.copied.len(),
+            tcp: headers - TCP,
+            pseudo,
         })
     }
 
@@ -148,6 +153,9 @@ pub(in crate::net::stack) struct Sending {
     offload: Offload,
     /// Bytes that were copied behind the headers.
     pub(in crate::net::stack) copied: usize,
+    /// Where its TCP header starts, and the sum of its pseudo-header.
+    tcp: usize,
+    pseudo: u16,
 }
 
 impl Sending {
@@ -163,12 +171,15 @@ impl Sending {
 
     /// The frame; `None` if nobody can sum it up.
     pub(in crate::net::stack) fn into_frame(mut self, properties: &Properties) -> Option<Outgoing> {
-        let sum = sums::prepare(&mut self.head, self.body.as_ref(), &properties.offloads);
+        let place = Checksum {
+            start: self.tcp as u16,
+            field: sums::TCP,
+        };
+        let (body, offloads) = (self.body.as_ref(), &properties.offloads);
+        let sum = sums::fill(&mut self.head, body, place, self.pseudo, offloads);
         self.offload.checksum = sum.ok()?;
-        let frame = Outgoing::new(self.head.into_memory()).with_offload(self.offload);
-        Some(match self.body {
-            Some(body) => frame.with_body(body),
-            None => frame,
-        })
+        let mut frame = Outgoing::new(self.head.into_memory());
+        (frame.body, frame.offload) = (self.body, self.offload);
+        Some(frame)
     }
 }

@@ -6,7 +6,9 @@ mod closing;
 mod corpus;
 mod flow;
 mod hostile;
+mod neighbours;
 mod others;
+mod placing;
 
 use super::{Backlog, Connection, Ipv4, Options, Stack};
 use crate::executor::{self, Task};
