@@ -118,7 +118,8 @@ pub(super) fn count_instructions(limits: [(u64, u64); 2]) {
     let meter = Meter::new(&*disk);
     println!("an empty turn: {} instructions", meter.empty);
     for (depth, most) in limits {
-        let reads = 2048;
+        // So many that what a reader begins with does not count.
+        let reads = 8192;
         let crowd = || async move {
             let reader = |number| executor::spawn(read_often(number, reads / depth));
             let tasks: Vec<_> = (0..depth).map(reader).collect();
