@@ -181,10 +181,10 @@ impl CompletionRing {
     }
 }
 
-/// The index after `index` in a ring.
+/// The index after `index` in a ring. Below `entries`, so it does not wrap by itself.
 #[inline]
 fn following(index: u16, entries: u16) -> u16 {
-    match index + 1 {
+    match index.wrapping_add(1) {
         next if next == entries => 0,
         next => next,
     }

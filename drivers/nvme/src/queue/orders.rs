@@ -22,7 +22,6 @@ use crate::shared::{Member, SCANS};
 use core::sync::atomic::Ordering;
 
 impl<P: Platform, B: Memory> Body<P, B> {
-    // ANCHOR: turn
     #[inline(always)]
     pub(super) fn turn(&mut self) -> Turn {
         if self.member.link.pending().is_some() {
@@ -47,7 +46,6 @@ impl<P: Platform, B: Memory> Body<P, B> {
             outstanding: self.slots.outstanding(),
         }
     }
-    // ANCHOR_END: turn
 
     #[inline]
     pub(super) fn ring(&mut self) {

@@ -92,19 +92,12 @@ impl Namespace {
         Transfer: From<DmaMapping<D>>,
         DmaMapping<D>: TryFrom<Transfer>,
     {
-        let operation = made.map_err(refusal)?;
+        let mut request = nvme::Request::new(made.map_err(refusal)?);
         let mapping = dma::map_taken(buffer, &self.domain, &LIMITS);
-        let mapping = mapping.map_err(BlockError::from)?;
-        let mut request = nvme::Request::with_data(operation, Transfer::from(mapping));
-        let sent = match request.data.as_ref().map(nvme::Memory::ranges) {
-            Some(ranges @ nvme::Ranges::List(_)) => self
-                .unmixed(request.operation, ranges)
-                .map_err(Refusal::from)
-                .and_then(|operation| {
-                    request.operation = operation;
-                    self.send(&mut request, cx)
-                }),
-            _ => self.send(&mut request, cx),
+        request.data = Some(mapping.map_err(BlockError::from)?.into());
+        let sent = match self.unmix(&mut request) {
+            Ok(()) => self.send(&mut request, cx),
+            Err(error) => Err(error.into()),
         };
         if sent.is_err() {
             take_back(buffer, request.data);
@@ -112,8 +105,19 @@ impl Namespace {
         sent
     }
 
-    /// The same operation, in commands none of which has data both in the controller's own memory and
-    /// elsewhere: it would refuse that (status Invalid Use of Controller Memory Buffer).
+    /// Sees to it that no command has data both in the controller's own memory and elsewhere: it would
+    /// refuse that (status Invalid Use of Controller Memory Buffer).
+    #[inline(always)]
+    fn unmix(&self, request: &mut nvme::Request<Transfer>) -> Result<(), BlockError> {
+        match request.data.as_ref().map(nvme::Memory::ranges) {
+            Some(ranges @ nvme::Ranges::List(_)) => {
+                request.operation = self.unmixed(request.operation, ranges)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     fn unmixed(
         &self,
