@@ -60,7 +60,7 @@ impl Span {
         self.addr + (self.len.get() - 1)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn sub(self, offset: u64, len: u64) -> Option<Self> {
         match offset.checked_add(len) {
             Some(end) if end <= self.len.get() => match NonZeroU64::new(len) {

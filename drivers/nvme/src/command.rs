@@ -137,17 +137,17 @@ commands! {
     }
 }
 
-/// Which way a command moves data, if it moves any.
+/// Which way a command moves data, if it moves any: a bit for each way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
     /// No data.
-    Nothing,
+    Nothing = 0,
     /// The device reads memory.
-    ToDevice,
+    ToDevice = 1,
     /// The device writes memory.
-    FromDevice,
+    FromDevice = 2,
     /// Both.
-    BothWays,
+    BothWays = 3,
 }
 
 impl Command {

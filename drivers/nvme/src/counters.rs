@@ -31,14 +31,15 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// A command goes out.
+    /// A command goes out. No counter lives long enough to wrap.
     #[inline(always)]
     pub(crate) fn sent(&mut self, command: Command, bytes: u64) {
-        self.bytes += bytes;
-        match command {
-            Command::Read => self.reads += 1,
-            Command::Write => self.writes += 1,
-            _ => self.others += 1,
-        }
+        self.bytes = self.bytes.wrapping_add(bytes);
+        let commands = match command {
+            Command::Read => &mut self.reads,
+            Command::Write => &mut self.writes,
+            _ => &mut self.others,
+        };
+        *commands = commands.wrapping_add(1);
     }
 }

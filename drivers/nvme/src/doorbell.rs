@@ -43,6 +43,14 @@ pub(crate) struct Rung {
     pub(crate) completion: bool,
 }
 
+/// Where the doorbells of one queue pair are in either page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    tail: usize,
+    /// `None` if the head is the upper half of the tail's 64 bits.
+    head: Option<usize>,
+}
+
 /// The doorbells of one queue pair.
 #[derive(Debug)]
 pub(crate) enum Doorbells<M> {
@@ -51,6 +59,7 @@ pub(crate) enum Doorbells<M> {
     /// New values go to the shadows, and to the register if the device wants that.
     Shadows {
         shadows: Arc<Shadows<M>>,
+        places: Places,
         /// What the shadows hold.
         tail: u16,
         head: u16,
@@ -83,48 +92,43 @@ impl<M: SharedMemory> Shadows<M> {
         }
     }
 
-    /// Where a queue's tail doorbell is in either page, and its head doorbell if that is not the
-    /// upper half of the same 64 bits.
-    #[inline]
-    fn places(&self, queue: u16) -> (usize, Option<usize>) {
+    fn places(&self, queue: u16) -> Places {
         let tail = 2 * usize::from(queue) * self.stride;
         let head = tail + self.stride;
-        (tail, head.is_multiple_of(8).then_some(head))
+        Places {
+            tail,
+            head: head.is_multiple_of(8).then_some(head),
+        }
     }
 
     #[inline]
-    fn store(&self, queue: u16, tail: u16, head: u16) {
+    fn store(&self, places: Places, tail: u16, head: u16) {
         let (tail, head) = (u64::from(tail), u64::from(head));
-        match self.places(queue) {
-            (both, None) => self.memory.store64(both, tail | head << 32),
-            (at, Some(other)) => {
+        match places.head {
+            None => self.memory.store64(places.tail, tail | head << 32),
+            Some(other) => {
                 self.memory.store64(other, head);
-                self.memory.store64(at, tail);
+                self.memory.store64(places.tail, tail);
             }
         }
     }
 
     /// What the device has seen of tail and head.
     #[inline]
-    fn seen(&self, queue: u16) -> (u16, u16) {
-        match self.places(queue) {
-            (both, None) => {
-                let both = self.memory.load64(PAGE + both);
-                (both as u16, (both >> 32) as u16)
-            }
-            (at, Some(other)) => {
-                let tail = self.memory.load64(PAGE + at);
-                (tail as u16, self.memory.load64(PAGE + other) as u16)
-            }
-        }
+    fn seen(&self, places: Places) -> (u16, u16) {
+        let tail = self.memory.load64(PAGE + places.tail);
+        let head = match places.head {
+            None => tail >> 32,
+            Some(other) => self.memory.load64(PAGE + other),
+        };
+        (tail as u16, head as u16)
     }
 
     /// Makes a queue's values as they are before it exists.
-    fn forget(&self, queue: u16) {
-        self.store(queue, 0, 0);
-        let (at, other) = self.places(queue);
-        self.memory.store64(PAGE + at, 0);
-        if let Some(other) = other {
+    fn forget(&self, places: Places) {
+        self.store(places, 0, 0);
+        self.memory.store64(PAGE + places.tail, 0);
+        if let Some(other) = places.head {
             self.memory.store64(PAGE + other, 0);
         }
     }
@@ -133,18 +137,23 @@ impl<M: SharedMemory> Shadows<M> {
 impl<M: SharedMemory> Doorbells<M> {
     /// Shadows that hold `tail` and `head`, as the device knows them.
     pub(crate) fn shadowed(shadows: Arc<Shadows<M>>, queue: u16, tail: u16, head: u16) -> Self {
-        shadows.store(queue, tail, head);
+        let places = shadows.places(queue);
+        shadows.store(places, tail, head);
         Self::Shadows {
             shadows,
+            places,
             tail,
             head,
         }
     }
 
     /// The device does not know the queue any more, nor the shadows.
-    pub(crate) fn reset(&mut self, queue: u16) {
-        if let Self::Shadows { shadows, .. } = self {
-            shadows.forget(queue);
+    pub(crate) fn reset(&mut self) {
+        if let Self::Shadows {
+            shadows, places, ..
+        } = self
+        {
+            shadows.forget(*places);
         }
         *self = Self::Registers;
     }
@@ -160,6 +169,7 @@ impl<M: SharedMemory> Doorbells<M> {
             },
             Self::Shadows {
                 shadows,
+                places,
                 tail: old_tail,
                 head: old_head,
             } => {
@@ -167,10 +177,10 @@ impl<M: SharedMemory> Doorbells<M> {
                 let new_head = head.unwrap_or(*old_head);
                 // Entries before the tail that tells of them.
                 fence(Ordering::Release);
-                shadows.store(queue, new_tail, new_head);
+                shadows.store(*places, new_tail, new_head);
                 // The stores above before the loads below.
                 fence(Ordering::SeqCst);
-                let (seen_tail, seen_head) = shadows.seen(queue);
+                let (seen_tail, seen_head) = shadows.seen(*places);
                 let rung = Rung {
                     submission: is_past(seen_tail, new_tail, *old_tail)
                         || (queue == 0 && tail.is_some()),

@@ -144,7 +144,7 @@ pub use notices::Notice;
 pub use operation::{Done, Operation, Request};
 pub use own_memory::{OwnMemory, blocks_at_a_time};
 pub use platform::{OutOfMemory, Platform, Registers, SharedMemory};
-pub use queue::{Queue, Refused, Ticket, Turn};
+pub use queue::{Over, Queue, Ticket, Turn};
 pub use quirks::{Device, Quirks, SLOW_MICROSECONDS};
 pub use reach::{Execute, Reach, attend, execute};
 pub use retry::Meaning;

@@ -49,13 +49,11 @@ impl Access {
     };
 
     /// Whether data may go this way.
+    #[inline]
     pub(crate) const fn allows(self, direction: Direction) -> bool {
-        match direction {
-            Direction::Nothing => false,
-            Direction::ToDevice => self.device_reads,
-            Direction::FromDevice => self.device_writes,
-            Direction::BothWays => self.device_reads && self.device_writes,
-        }
+        let wanted = direction as u8;
+        let granted = self.device_reads as u8 | (self.device_writes as u8) << 1;
+        wanted != 0 && wanted & !granted == 0
     }
 }
 

@@ -103,32 +103,30 @@ impl<R: Reach> Future for Execute<R> {
                 }
                 poll
             }
-            State::New(_) => {
-                let State::New(request) = core::mem::replace(state, State::Over) else {
-                    return Poll::Pending;
-                };
-                match queue.submit(request, cx.waker()) {
-                    // Should it be over already, the waker was woken.
-                    Ok(ticket) => {
-                        *state = State::Sent(ticket);
-                        this.reach.taken();
-                        Poll::Pending
-                    }
-                    Err(refused) if refused.error == Error::Full => {
-                        if queue.poll_room(cx).is_ready() {
-                            // Room came up in between: once more, later.
-                            cx.waker().wake_by_ref();
-                        }
-                        *state = State::New(refused.request);
-                        Poll::Pending
-                    }
-                    Err(refused) => Poll::Ready(Done {
-                        data: refused.request.data,
-                        metadata: refused.request.metadata,
-                        result: Err(refused.error),
-                    }),
+            State::New(request) => match queue.submit(request, cx.waker()) {
+                // Should it be over already, the waker was woken.
+                Ok(ticket) => {
+                    *state = State::Sent(ticket);
+                    this.reach.taken();
+                    Poll::Pending
                 }
-            }
+                Err(Error::Full) => {
+                    if queue.poll_room(cx).is_ready() {
+                        // Room came up in between: once more, later.
+                        cx.waker().wake_by_ref();
+                    }
+                    Poll::Pending
+                }
+                Err(error) => {
+                    let done = Done {
+                        data: request.data.take(),
+                        metadata: request.metadata.take(),
+                        result: Err(error),
+                    };
+                    *state = State::Over;
+                    Poll::Ready(done)
+                }
+            },
             State::Over => panic!("polled after its end"),
         })
     }

@@ -99,13 +99,14 @@ impl Namespace {
             ..Cut::NO_DATA
         };
         let operation = Operation::of_blocks(Command::Copy, self.id, target, blocks, cut);
-        let operation = Operation {
+        let mut operation = Operation {
             shape: Shape::Sources(guard),
             from: source,
             ..operation
         };
         // The controller takes the information away on the one side and makes it on the other.
-        Ok(self.acted(operation, target))
+        self.act(&mut operation, target);
+        Ok(operation)
     }
 
     /// Makes everything durable that was written before.
@@ -230,8 +231,9 @@ impl Namespace {
         blocks: u64,
     ) -> Result<Operation, RequestError> {
         self.check(first, blocks)?;
-        let operation = Operation::of_blocks(command, self.id, first, blocks, self.cut);
-        Ok(self.acted(operation, first))
+        let mut operation = Operation::of_blocks(command, self.id, first, blocks, self.cut);
+        self.act(&mut operation, first);
+        Ok(operation)
     }
 
     /// A command on blocks that moves no data, with at most `most` blocks; 0 if there is none.
@@ -248,22 +250,16 @@ impl Namespace {
             max_blocks: most,
             ..Cut::NO_DATA
         };
-        let operation = Operation::of_blocks(command, self.id, first, blocks, cut);
-        Ok(self.acted(operation, first))
+        let mut operation = Operation::of_blocks(command, self.id, first, blocks, cut);
+        self.act(&mut operation, first);
+        Ok(operation)
     }
 
     /// The controller makes, checks and takes away protection information, if there is any.
     #[inline(always)]
-    fn acted(&self, operation: Operation, first: u64) -> Operation {
-        match self.format.protection {
-            None => operation,
-            Some(protection) => {
-                let checks = Checks::all(protection.kind).with_application(false);
-                let tags = Tags::of_block(first, protection.guard);
-                // Verify has no data to take the information from.
-                let checks = checks.with_act(operation.command != Command::Verify);
-                with_tags(operation, protection, checks, tags)
-            }
+    fn act(&self, operation: &mut Operation, first: u64) {
+        if let Some(protection) = self.format.protection {
+            act_by(protection, operation, first);
         }
     }
 
@@ -307,6 +303,16 @@ impl Namespace {
         }
         Ok(())
     }
+}
+
+/// The controller makes, checks and takes away this protection information.
+#[cold]
+fn act_by(protection: Protection, operation: &mut Operation, first: u64) {
+    let checks = Checks::all(protection.kind).with_application(false);
+    let tags = Tags::of_block(first, protection.guard);
+    // Verify has no data to take the information from.
+    let checks = checks.with_act(operation.command != Command::Verify);
+    *operation = with_tags(*operation, protection, checks, tags);
 }
 
 /// An operation with these protection information fields, whose tag counts as the type says.

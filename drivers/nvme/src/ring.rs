@@ -60,12 +60,18 @@ impl SubmissionRing {
         self.tail = following(self.tail, self.entries);
     }
 
+    /// Whether the device was not told of all entries.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.tail != self.committed
+    }
+
     /// The new tail for the doorbell, if anything was pushed since the last commit.
     ///
     /// The entries are visible to the device before a doorbell write that follows.
     #[inline]
     pub(crate) fn commit(&mut self) -> Option<u16> {
-        if self.tail == self.committed {
+        if !self.has_news() {
             return None;
         }
         self.committed = self.tail;
@@ -153,10 +159,16 @@ impl CompletionRing {
         }
     }
 
+    /// Whether the device was not told of all that were popped.
+    #[inline]
+    pub(crate) fn has_news(&self) -> bool {
+        self.head != self.committed
+    }
+
     /// The new head for the doorbell, if anything was popped since the last commit.
     #[inline]
     pub(crate) fn commit(&mut self) -> Option<u16> {
-        if self.head == self.committed {
+        if !self.has_news() {
             return None;
         }
         self.committed = self.head;
@@ -169,10 +181,10 @@ impl CompletionRing {
     }
 }
 
-/// The index after `index` in a ring.
+/// The index after `index` in a ring. Below `entries`, so it does not wrap by itself.
 #[inline]
 fn following(index: u16, entries: u16) -> u16 {
-    match index + 1 {
+    match index.wrapping_add(1) {
         next if next == entries => 0,
         next => next,
     }

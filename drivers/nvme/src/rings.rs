@@ -70,7 +70,7 @@ impl<M: SharedMemory> Rings<M> {
         }
         self.submission = SubmissionRing::new(self.entries);
         self.completion = CompletionRing::new(self.entries);
-        self.doorbells.reset(self.id);
+        self.doorbells.reset();
     }
 
     /// Rings by shadows from now on, or by registers.
@@ -113,6 +113,24 @@ impl<M: SharedMemory> Rings<M> {
     #[inline(always)]
     pub(crate) fn push(&mut self, entry: &SubmissionEntry) {
         self.submission.push(&self.commands, entry);
+    }
+
+    /// Whether there is a completion to be taken.
+    #[inline(always)]
+    pub(crate) fn has_next(&self) -> bool {
+        self.completion.peek(&self.completions, 0).is_some()
+    }
+
+    /// Whether there are commands that the device was not told of.
+    #[inline(always)]
+    pub(crate) fn has_commands(&self) -> bool {
+        self.submission.has_news()
+    }
+
+    /// Whether there is anything that the device was not told of.
+    #[inline(always)]
+    pub(crate) fn has_news(&self) -> bool {
+        self.completion.has_news() || self.submission.has_news()
     }
 
     // ANCHOR: next

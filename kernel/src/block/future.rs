@@ -12,6 +12,7 @@ use crate::dma::{Buffer, Memory, Owner};
 use core::fmt;
 use core::future::Future;
 use core::marker::PhantomData;
+use core::mem::{forget, replace};
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -56,7 +57,7 @@ impl<'d> Execution<'d> {
                 Poll::Pending
             }
             Refusal::Error(error) => {
-                let memory = match core::mem::replace(&mut self.state, State::Over) {
+                let memory = match replace(&mut self.state, State::Over) {
                     State::Here(request) => request.into_memory(),
                     State::There(_) | State::Over => None,
                 };
@@ -73,12 +74,14 @@ impl Future for Execution<'_> {
     type Output = Completion;
 
     // ANCHOR: poll
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completion> {
         let this = &mut *self;
         match &mut this.state {
             State::Here(request) => match this.device.submit(request, cx) {
                 Ok(ticket) => {
-                    this.state = State::There(ticket);
+                    // The device has the memory: nothing is left here to be dropped.
+                    forget(replace(&mut this.state, State::There(ticket)));
                     Poll::Pending
                 }
                 Err(reason) => this.refused(reason, cx),
@@ -97,8 +100,11 @@ impl Future for Execution<'_> {
 }
 
 impl Drop for Execution<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let State::There(ticket) = core::mem::replace(&mut self.state, State::Over) {
+        if matches!(self.state, State::There(_))
+            && let State::There(ticket) = replace(&mut self.state, State::Over)
+        {
             self.device.abandon(ticket);
         }
     }
@@ -114,6 +120,7 @@ pub struct Transferring<'d, M> {
 impl<M: Owner> Future for Transferring<'_, M> {
     type Output = Result<M, Failed<M>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Completion { memory, result } =
             core::task::ready!(Pin::new(&mut self.execution).poll(cx));

@@ -133,19 +133,26 @@ impl Request {
         geometry.blocks_in(bytes).ok_or(BlockError::Length)
     }
 
-    /// Whether a device of this geometry and these limits can be asked for it.
+    /// Whether a device of this geometry and these limits can be asked for it. Returns how many blocks it is about.
     #[inline]
-    pub fn check(&self, geometry: &Geometry, limits: &Limits) -> Result<(), BlockError> {
-        let (changes, possible) = match &self.operation {
-            Operation::Read(_) | Operation::Flush => (false, true),
-            Operation::Write(_, durability) => (true, limits.keeps(*durability)),
-            Operation::Compare(_) => (false, limits.compare),
-            Operation::Discard { .. } => (true, limits.discard.is_some()),
-            Operation::WriteZeroes { durability, .. } => {
-                let possible = limits.write_zeroes.is_some() && limits.keeps(*durability);
-                (true, possible)
+    pub fn check(&self, geometry: &Geometry, limits: &Limits) -> Result<u64, BlockError> {
+        let in_bytes = |bytes| geometry.blocks_in(bytes);
+        // Whether it changes anything, whether the device can do it, and how many blocks it is about.
+        let (changes, possible, blocks) = match &self.operation {
+            Operation::Read(buffer) => (false, true, in_bytes(buffer.len())),
+            Operation::Flush => return Ok(0),
+            Operation::Write(buffer, durability) => {
+                (true, limits.keeps(*durability), in_bytes(buffer.len()))
             }
-            Operation::Verify { .. } => (false, limits.verify),
+            Operation::Compare(buffer) => (false, limits.compare, in_bytes(buffer.len())),
+            Operation::Discard { blocks } => (true, limits.discard.is_some(), Some(*blocks)),
+            Operation::WriteZeroes {
+                blocks, durability, ..
+            } => {
+                let possible = limits.write_zeroes.is_some() && limits.keeps(*durability);
+                (true, possible, Some(*blocks))
+            }
+            Operation::Verify { blocks } => (false, limits.verify, Some(*blocks)),
         };
         if !possible {
             return Err(BlockError::Unsupported);
@@ -153,9 +160,9 @@ impl Request {
         if changes && !geometry.writable {
             return Err(BlockError::ReadOnly);
         }
-        let blocks = self.blocks(geometry)?;
-        if matches!(self.operation, Operation::Flush) || geometry.holds(self.block, blocks) {
-            Ok(())
+        let blocks = blocks.ok_or(BlockError::Length)?;
+        if geometry.holds(self.block, blocks) {
+            Ok(blocks)
         } else {
             Err(BlockError::OutOfRange)
         }

@@ -77,6 +77,7 @@ impl<D: Direction> Buffer<D> {
         self.memory
     }
 
+    #[inline]
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }

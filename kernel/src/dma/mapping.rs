@@ -122,10 +122,25 @@ pub fn map<D: Direction>(
     domain: &Domain,
     limits: &DmaLimits,
 ) -> Result<DmaMapping<D>, (DmaError, Buffer<D>)> {
-    match ranges(buffer.memory(), domain, limits, D::ACCESS) {
-        Ok(ranges) => Ok(DmaMapping::of(ranges, buffer)),
+    let mut buffer = buffer;
+    match map_taken(&mut buffer, domain, limits) {
+        Ok(mapping) => Ok(mapping),
         Err(error) => Err((error, buffer)),
     }
+}
+
+/// As [`map`], and takes the memory out of a buffer that stays where it is: that of a request.
+///
+/// # Errors
+/// Why not. The memory is in the buffer.
+#[inline(always)]
+pub fn map_taken<D: Direction>(
+    buffer: &mut Buffer<D>,
+    domain: &Domain,
+    limits: &DmaLimits,
+) -> Result<DmaMapping<D>, DmaError> {
+    let ranges = ranges(buffer.memory(), domain, limits, D::ACCESS)?;
+    Ok(DmaMapping::of(ranges, buffer.take()))
 }
 
 /// Where the device sees memory.

@@ -70,7 +70,7 @@ pub use common::Common;
 pub use domain::{Access, Direct, DmaDomain, Domain, Domains};
 pub use lend::{lend, lend_mut};
 pub use limits::DmaLimits;
-pub use mapping::{DmaError, DmaMapping, Transfer, map};
+pub use mapping::{DmaError, DmaMapping, Transfer, map, map_taken};
 pub use memory::{BufferError, Memory, Phyrs};
 pub use mixed::Mixed;
 pub use own_memory::with_own_memory;

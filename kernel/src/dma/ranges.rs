@@ -33,7 +33,7 @@ impl DmaRanges {
     ///
     /// # Safety
     /// As for [`Pieces::map`].
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn of(
         phyr: Phyr,
         domain: &Domain,

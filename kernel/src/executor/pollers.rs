@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::mem;
 
 /// What a poller has come to. The greatest of all says what the core does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +23,8 @@ pub enum Look {
 
 struct Entry {
     ended: Cell<bool>,
-    look: RefCell<Box<dyn FnMut() -> Look>>,
+    /// `None` while it is called, and after its end.
+    look: Cell<Option<Box<dyn FnMut() -> Look>>>,
 }
 
 /// A function that the executor of this core calls once a turn. Dropping it ends that.
@@ -34,11 +36,7 @@ impl Drop for Poller {
         self.0.ended.set(true);
         // What the function holds goes now, and the entry with the next look. But a function that drops
         // its own poller is needed until it returns.
-        if let Ok(mut look) = self.0.look.try_borrow_mut() {
-            let ended = core::mem::replace(&mut *look, Box::new(|| Look::Idle));
-            drop(look);
-            drop(ended);
-        }
+        drop(self.0.look.take());
     }
 }
 
@@ -63,7 +61,7 @@ impl Pollers {
     pub(super) fn add(&self, look: impl FnMut() -> Look + 'static) -> Poller {
         let entry = Rc::new(Entry {
             ended: Cell::new(false),
-            look: RefCell::new(Box::new(look)),
+            look: Cell::new(Some(Box::new(look))),
         });
         match self.list.try_borrow_mut() {
             Ok(mut list) => list.push(entry.clone()),
@@ -80,13 +78,16 @@ impl Pollers {
             return Look::Idle;
         }
         let mut result = Look::Idle;
-        let mut called = 0;
+        let mut called = 0_usize;
         for entry in self.list.borrow().iter() {
-            if !entry.ended.get()
-                && let Ok(mut look) = entry.look.try_borrow_mut()
-            {
+            if let Some(mut look) = entry.look.take() {
                 result = result.max(look());
-                called += 1;
+                called = called.wrapping_add(1);
+                match entry.ended.get() {
+                    true => drop(look),
+                    // There is nothing in its place to be dropped.
+                    false => mem::forget(entry.look.replace(Some(look))),
+                }
             }
         }
         if called != self.count.get() {

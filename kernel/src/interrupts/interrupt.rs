@@ -73,6 +73,11 @@ impl Interrupt {
         Message::new(cores::local_of(self.core).apic_id(), self.vector())
     }
 
+    /// How often [`drain`](super::drain) has taken notice of the vector. Only differences mean anything.
+    pub fn noticed(&self) -> u32 {
+        count(self.core, self.index)
+    }
+
     /// Whether the vector has been raised since the last look.
     ///
     /// Only what [`drain`](super::drain) has taken notice of counts.

@@ -36,8 +36,15 @@ impl Waiters {
         }
     }
 
-    /// Wakes everybody who waits for the vector.
+    /// Wakes everybody who waits for the vector. Under load that is nobody: the queue is looked at anyway.
+    #[inline]
     pub(super) fn wake(&self, index: usize) {
+        if !self.0[index].borrow().is_empty() {
+            self.wake_all(index);
+        }
+    }
+
+    fn wake_all(&self, index: usize) {
         // Those who are woken may come back to wait while the list is worked off.
         let mut list = self.0[index].take();
         for (_, waker) in list.drain(..) {

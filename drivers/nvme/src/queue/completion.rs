@@ -5,18 +5,17 @@
 //! too often, and if it does no harm to do it twice. A request is over when no command of it is out and no more will be.
 
 use super::table::Stage;
-use super::{Body, Mode, Ticket};
+use super::{Body, Mode, Over, Ticket};
 use crate::error::{CommandError, Error, Failure, RequestError, Violation};
 use crate::memory::Memory;
-use crate::operation::Done;
 use crate::platform::Platform;
 use crate::retry::Meaning;
 use crate::status::Status;
 use crate::wire::CompletionEntry;
-use core::task::{Context, Poll};
+use alloc::vec::Vec;
+use core::task::{Context, Poll, Waker};
 
 impl<P: Platform, B: Memory> Body<P, B> {
-    #[inline]
     pub(super) fn reap(&mut self) -> usize {
         let mut count = 0;
         while self.mode == Mode::Live {
@@ -127,27 +126,32 @@ impl<P: Platform, B: Memory> Body<P, B> {
             self.waiting.retain(|other| usize::from(*other) != home);
         }
         if active.is_abandoned {
-            drop(self.free(home));
+            drop(self.over(home));
         } else if let Some(waker) = active.waker.take() {
             waker.wake();
         }
     }
 
-    /// Takes a request out of the table.
+    /// A request that is over, to be taken out of the table.
     #[inline(always)]
-    fn free(&mut self, home: usize) -> Done<B> {
-        self.slots.release(home);
-        if !self.room.is_empty() {
-            self.wake_room();
+    fn over(&mut self, home: usize) -> Over<'_, B> {
+        Over {
+            active: &mut self.requests[home],
+            home,
+            slots: &mut self.slots,
+            room: &mut self.room,
         }
-        self.requests[home].end()
     }
 
     #[inline(always)]
-    pub(super) fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
+    pub(super) fn poll(
+        &mut self,
+        ticket: &Ticket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Over<'_, B>, Error>> {
         let active = self.requests.get_mut(ticket.slot);
         let Some(active) = active.filter(|active| active.is_of(ticket.serial)) else {
-            return no_such_request();
+            return Poll::Ready(Err(Error::Request(RequestError::NoSuchRequest)));
         };
         if !active.is_over {
             match &mut active.waker {
@@ -156,7 +160,12 @@ impl<P: Platform, B: Memory> Body<P, B> {
             }
             return Poll::Pending;
         }
-        Poll::Ready(self.free(ticket.slot))
+        Poll::Ready(Ok(Over {
+            active,
+            home: ticket.slot,
+            slots: &mut self.slots,
+            room: &mut self.room,
+        }))
     }
 
     pub(super) fn abandon(&mut self, ticket: Ticket) {
@@ -167,7 +176,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         active.is_abandoned = true;
         active.waker = None;
         if active.is_over {
-            drop(self.free(ticket.slot));
+            drop(self.over(ticket.slot));
             return;
         }
         // What waits to be sent again has no effect that anybody waits for.
@@ -195,11 +204,8 @@ impl<P: Platform, B: Memory> Body<P, B> {
         Poll::Pending
     }
 
-    #[cold]
     pub(super) fn wake_room(&mut self) {
-        for waker in self.room.drain(..) {
-            waker.wake();
-        }
+        wake_all(&mut self.room);
     }
 
     /// The device has broken a rule. Nothing it says is believed until it has been reset.
@@ -217,12 +223,9 @@ impl<P: Platform, B: Memory> Body<P, B> {
     }
 }
 
-/// What there is for a ticket that nobody has.
 #[cold]
-fn no_such_request<B>() -> Poll<Done<B>> {
-    Poll::Ready(Done {
-        data: None,
-        metadata: None,
-        result: Err(Error::Request(RequestError::NoSuchRequest)),
-    })
+pub(super) fn wake_all(waiting: &mut Vec<Waker>) {
+    for waker in waiting.drain(..) {
+        waker.wake();
+    }
 }

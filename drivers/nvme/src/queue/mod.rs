@@ -25,6 +25,7 @@
 mod completion;
 mod making;
 mod orders;
+mod over;
 mod sending;
 mod table;
 
@@ -45,6 +46,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::task::{Context, Poll, Waker};
 use table::{Active, Command};
+
+pub use over::Over;
 
 /// An I/O queue pair. `B` is what requests bring their memory in.
 ///
@@ -80,15 +83,6 @@ impl Ticket {
             serial: (number >> 32) as u32,
         }
     }
-}
-
-/// A request that a queue does not take.
-#[derive(Debug)]
-pub struct Refused<B> {
-    /// The request as it was.
-    pub request: Request<B>,
-    /// Why. [`Error::Full`] passes.
-    pub error: Error,
 }
 
 /// What one [`turn`](Queue::turn) has found.
@@ -265,16 +259,17 @@ impl<P: Platform, B: Memory> Queue<P, B> {
         }
     }
 
-    /// Takes a request. Its first commands are in the queue, but the device does not know of
-    /// them before [`ring`](Self::ring). When it is over, `waker` is woken.
+    /// Takes a request's memory, and does what the request says. Its first commands are in the queue,
+    /// but the device does not know of them before [`ring`](Self::ring). When it is over, `waker` is
+    /// woken.
     ///
     /// # Errors
     ///
-    /// The request comes back, and nothing was sent: it cannot be sent as it is, or there is
-    /// no room ([`Error::Full`]), or the controller is out of use ([`Error::Dead`]). While the
-    /// controller is being reset, requests are taken and wait.
+    /// The request is as it was, and nothing was sent: it cannot be sent as it is, or there is
+    /// no room ([`Error::Full`], which passes), or the controller is out of use ([`Error::Dead`]).
+    /// While the controller is being reset, requests are taken and wait.
     #[inline(always)]
-    pub fn submit(&mut self, request: Request<B>, waker: &Waker) -> Result<Ticket, Refused<B>> {
+    pub fn submit(&mut self, request: &mut Request<B>, waker: &Waker) -> Result<Ticket, Error> {
         self.body_mut().submit(request, waker)
     }
 
@@ -284,8 +279,28 @@ impl<P: Platform, B: Memory> Queue<P, B> {
     ///
     /// The result is [`RequestError::NoSuchRequest`](crate::RequestError::NoSuchRequest), and there is
     /// no memory with it, if the ticket is of another queue, or its request was given back already.
-    #[inline(always)]
     pub fn poll(&mut self, ticket: &Ticket, cx: &mut Context<'_>) -> Poll<Done<B>> {
+        self.poll_in_place(ticket, cx).map(|over| match over {
+            Ok(over) => over.done(),
+            Err(error) => Done {
+                data: None,
+                metadata: None,
+                result: Err(error),
+            },
+        })
+    }
+
+    /// As [`poll`](Self::poll), and leaves the request where it is: for those who want a part of it.
+    ///
+    /// # Errors
+    ///
+    /// [`RequestError::NoSuchRequest`](crate::RequestError::NoSuchRequest) as there.
+    #[inline(always)]
+    pub fn poll_in_place(
+        &mut self,
+        ticket: &Ticket,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Over<'_, B>, Error>> {
         self.body_mut().poll(ticket, cx)
     }
 
@@ -316,8 +331,9 @@ impl<P: Platform, B: Memory> Queue<P, B> {
 
     /// All that is to be done: orders from the recovering core, completions, commands that
     /// have waited for room, doorbells. Once in each turn of the core's executor, and before
-    /// the core sleeps.
-    #[inline]
+    /// the core sleeps: until nothing was [complete](Turn::completed). Of completions the device may
+    /// be told in the turn after the one that has taken them.
+    #[inline(always)]
     pub fn turn(&mut self) -> Turn {
         self.body_mut().turn()
     }

@@ -9,7 +9,7 @@
 //! fits into one command, its PRPs are two numbers, and nothing has to be cut.
 
 use super::table::{Active, Command, Stage};
-use super::{Body, Mode, Refused, Ticket};
+use super::{Body, Mode, Ticket};
 use crate::command::{Command as Op, DataPointer, Direction};
 use crate::error::{Error, RequestError, Violation};
 use crate::memory::Memory;
@@ -21,19 +21,19 @@ use phyr::{DmaRange, Place};
 
 impl<P: Platform, B: Memory> Body<P, B> {
     /// All that a short request needs is here, in one function that becomes part of its caller: what
-    /// a caller hands over is then never moved as a whole.
+    /// a caller has made is then copied once, to its place in the table.
     // ANCHOR: short
     #[inline(always)]
     pub(super) fn submit(
         &mut self,
-        request: Request<B>,
+        request: &mut Request<B>,
         waker: &Waker,
-    ) -> Result<Ticket, Refused<B>> {
-        let Some(range) = self.short(&request) else {
+    ) -> Result<Ticket, Error> {
+        let Some(range) = self.short(request) else {
             return self.submit_any(request, waker);
         };
         let Some(home) = self.slots.take() else {
-            return refuse(request, Error::Full);
+            return Err(Error::Full);
         };
         let active = &mut self.requests[home];
         let (command, blocks) = (request.operation.command, request.operation.blocks);
@@ -81,15 +81,13 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     /// Takes a request of any kind: it is sent as far as there is room, after those that wait.
     #[cold]
-    fn submit_any(&mut self, request: Request<B>, waker: &Waker) -> Result<Ticket, Refused<B>> {
+    fn submit_any(&mut self, request: &mut Request<B>, waker: &Waker) -> Result<Ticket, Error> {
         if let Mode::Dead(failure) = self.mode {
-            return refuse(request, Error::Dead(failure));
+            return Err(Error::Dead(failure));
         }
-        if let Err(error) = self.check(&request) {
-            return refuse(request, error);
-        }
+        self.check(request)?;
         let Some(home) = self.slots.take() else {
-            return refuse(request, Error::Full);
+            return Err(Error::Full);
         };
         let is_quiet = self.mode == Mode::Live && self.waiting.is_empty() && !self.rings.is_full();
         let active = &mut self.requests[home];
@@ -98,6 +96,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             None => Place::default(),
         };
         active.begin(request, waker);
+        active.metadata = request.metadata.take();
         let serial = active.serial;
         self.wait(home);
         if is_quiet {
@@ -284,11 +283,6 @@ impl<P: Platform, B: Memory> Body<P, B> {
         }
         self.end_if_over(home);
     }
-}
-
-#[cold]
-fn refuse<B>(request: Request<B>, error: Error) -> Result<Ticket, Refused<B>> {
-    Err(Refused { request, error })
 }
 
 /// The PRPs of memory in one piece on at most two pages.

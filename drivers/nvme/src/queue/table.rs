@@ -10,7 +10,7 @@
 //! their commands are out.
 
 use crate::error::Error;
-use crate::operation::{Done, Operation, Request};
+use crate::operation::{Operation, Request};
 use core::mem::{forget, replace};
 use core::task::Waker;
 use phyr::Place;
@@ -100,9 +100,9 @@ impl<B> Active<B> {
         }
     }
 
-    /// Takes a request in, of which nothing was sent.
+    /// Takes what a request is to do, and its data. Nothing of it was sent.
     #[inline(always)]
-    pub(super) fn begin(&mut self, request: Request<B>, waker: &Waker) {
+    pub(super) fn begin(&mut self, request: &mut Request<B>, waker: &Waker) {
         self.is_used = true;
         self.is_waiting = false;
         self.is_abandoned = false;
@@ -114,8 +114,7 @@ impl<B> Active<B> {
         self.operation = request.operation;
         // There is nothing here to be dropped, and the compiler need not look.
         forget(self.waker.replace(waker.clone()));
-        forget(replace(&mut self.data, request.data));
-        forget(replace(&mut self.metadata, request.metadata));
+        forget(replace(&mut self.data, request.data.take()));
         self.error = None;
     }
 
@@ -137,19 +136,20 @@ impl<B> Active<B> {
         self.is_used && self.serial == serial
     }
 
-    /// Takes the request out: its result, and its memory.
+    /// Ends the request. Nearly always its data was taken, and there is nothing else.
     #[inline(always)]
-    pub(super) fn end(&mut self) -> Done<B> {
+    pub(super) fn end(&mut self) {
         self.is_used = false;
-        self.waker = None;
-        Done {
-            data: self.data.take(),
-            metadata: self.metadata.take(),
-            result: match self.error {
-                None => Ok(self.result),
-                Some((_, error)) => Err(error),
-            },
+        if self.data.is_some() || self.metadata.is_some() || self.waker.is_some() {
+            self.drop_all();
         }
+    }
+
+    #[cold]
+    fn drop_all(&mut self) {
+        self.data = None;
+        self.metadata = None;
+        self.waker = None;
     }
 
     /// Blocks for which no command was made.

@@ -77,9 +77,9 @@ fn there_is_room_for_the_answers_of_all_that_is_outstanding() {
             loop {
                 let data = Data::owned(&bench.machine, 1, Access::FROM_DEVICE);
                 let read = disk.read(7, 1).expect("a read");
-                match queue.submit(Request::with_data(read, data), Waker::noop()) {
+                match queue.submit(&mut Request::with_data(read, data), Waker::noop()) {
                     Ok(ticket) => tickets.push(ticket),
-                    Err(refused) => break assert_eq!(refused.error, Error::Full),
+                    Err(error) => break assert_eq!(error, Error::Full),
                 }
             }
             assert_eq!(tickets.len(), usize::from(mqes));

@@ -178,9 +178,9 @@ fn a_lost_interrupt_costs_time_and_nothing_else() {
 fn a_scan_looks_for_answers_first() {
     let bench = bench(config());
     let before = pages(&bench);
-    let request = read(&bench, 0, 1);
+    let mut request = read(&bench, 0, 1);
     let mut queue = bench.queue.borrow_mut();
-    let ticket = queue.submit(request, Waker::noop()).expect("room");
+    let ticket = queue.submit(&mut request, Waker::noop()).expect("room");
     queue.ring();
     bench.machine.model().pass(1000);
     queue.scan();
@@ -230,8 +230,8 @@ fn a_queue_that_is_dropped_takes_its_memory_from_the_device() {
         .map_err(|error| assert_eq!(error, Error::Full))
         .err();
     assert_eq!(queue.take(), Some(()), "one queue was asked for");
-    let request = read(&bench, 0, 5);
-    let ticket = bench.queue.borrow_mut().submit(request, Waker::noop());
+    let mut request = read(&bench, 0, 5);
+    let ticket = bench.queue.borrow_mut().submit(&mut request, Waker::noop());
     let ticket = ticket.expect("there is room");
     bench.queue.borrow_mut().turn();
     bench.queue.borrow_mut().abandon(ticket);
@@ -257,7 +257,7 @@ fn a_queue_that_is_dropped_alone_cuts_the_device_off() {
     bench.machine.model().config.latency = 1000;
     let queue = bench.run(bench.controller.queue::<Data>(None));
     let mut queue = queue.expect("two queues were asked for");
-    let ticket = queue.submit(read(&bench, 0, 5), Waker::noop());
+    let ticket = queue.submit(&mut read(&bench, 0, 5), Waker::noop());
     let ticket = ticket.expect("there is room");
     queue.turn();
     queue.abandon(ticket);
@@ -317,14 +317,14 @@ fn a_full_queue_gives_the_request_back_and_wakes_who_waits() {
     let mut tickets = Vec::new();
     let mut queue = bench.queue.borrow_mut();
     for block in 0..15 {
-        let request = read(&bench, block, 1);
-        let ticket = queue.submit(request, Waker::noop());
+        let mut request = read(&bench, block, 1);
+        let ticket = queue.submit(&mut request, Waker::noop());
         tickets.push(ticket.expect("there is room"));
     }
-    let refused = queue.submit(read(&bench, 99, 1), Waker::noop());
-    let refused = refused.expect_err("15 slots");
-    assert_eq!(refused.error, Error::Full);
-    assert!(refused.request.data.is_some(), "it is as it was");
+    let mut one_more = read(&bench, 99, 1);
+    let refused = queue.submit(&mut one_more, Waker::noop());
+    assert_eq!(refused, Err(Error::Full), "15 slots");
+    assert!(one_more.data.is_some(), "it is as it was");
     drop(queue);
     // A future waits for room by itself. The results are taken in the meantime.
     let queue = bench.queue.clone();
@@ -334,7 +334,7 @@ fn a_full_queue_gives_the_request_back_and_wakes_who_waits() {
             assert!(done.result.is_ok());
         }
     });
-    let done = bench.execute(refused.request);
+    let done = bench.execute(one_more);
     assert!(done.result.is_ok());
     drop(done);
     assert_all_back(&bench, before);

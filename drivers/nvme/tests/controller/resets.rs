@@ -18,8 +18,8 @@ fn a_busy_core_does_not_hold_up_a_reset() {
     let other = Rc::new(RefCell::new(other.expect("a second queue")));
     assert_eq!(bench.controller.queues(), 2);
     bench.machine.model().config.latency = 100;
-    let request = read(&bench, 5, 3);
-    let ticket = other.borrow_mut().submit(request, Waker::noop());
+    let mut request = read(&bench, 5, 3);
+    let ticket = other.borrow_mut().submit(&mut request, Waker::noop());
     let ticket = ticket.expect("there is room");
     other.borrow_mut().turn();
     // Nobody calls the other queue from here on.

@@ -27,9 +27,9 @@ fn read(bench: &Bench, block: u64) -> Request<Data> {
 }
 
 fn submit(bench: &Bench, block: u64) -> Ticket {
-    let request = read(bench, block);
+    let mut request = read(bench, block);
     let mut queue = bench.queue.borrow_mut();
-    let submitted = queue.submit(request, Waker::noop());
+    let submitted = queue.submit(&mut request, Waker::noop());
     submitted.expect("there is room")
 }
 

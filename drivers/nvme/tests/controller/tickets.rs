@@ -21,7 +21,7 @@ fn a_ticket_that_was_made_up_belongs_to_no_request() {
     let bench = Bench::new(Config::with_disk(4096, 12).mqes(3));
     let mut cx = Context::from_waker(Waker::noop());
     let mut queue = bench.queue.borrow_mut();
-    let ticket = queue.submit(read(&bench, 2), Waker::noop());
+    let ticket = queue.submit(&mut read(&bench, 2), Waker::noop());
     let number = ticket.expect("there is room").into_number();
     let strangers = [
         u64::MAX,

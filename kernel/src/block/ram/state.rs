@@ -69,7 +69,7 @@ impl State {
     fn carry_out(&mut self, mut request: Request) -> Completion {
         // The size may have changed since the request was accepted.
         let result = match request.check(&self.geometry, &self.limits) {
-            Ok(()) => self.apply(&mut request),
+            Ok(_) => self.apply(&mut request),
             Err(error) => Err(error),
         };
         Completion {

@@ -43,7 +43,6 @@ enum Kind {
     /// One that others have, too.
     Shared {
         relay: Arc<Relay>,
-        seen: Cell<u32>,
         /// The queue is in interrupt mode.
         is_open: Cell<bool>,
     },
@@ -52,13 +51,8 @@ enum Kind {
 impl Bell {
     fn shared(relay: Arc<Relay>) -> Self {
         relay.open();
-        let seen = Cell::new(relay.audience.raised());
         let is_open = Cell::new(true);
-        Self(Kind::Shared {
-            relay,
-            seen,
-            is_open,
-        })
+        Self(Kind::Shared { relay, is_open })
     }
 
     /// The entry of the device's table.
@@ -77,15 +71,11 @@ impl Bell {
         }
     }
 
-    /// Whether there was an interrupt since the last look.
-    #[inline]
-    pub(super) fn take_raised(&self) -> bool {
+    /// How many interrupts there were. Only differences mean anything.
+    pub(super) fn raised(&self) -> u32 {
         match &self.0 {
-            Kind::Own(_, interrupt) => interrupt.take_raised(),
-            Kind::Shared { relay, seen, .. } => {
-                let raised = relay.audience.raised();
-                seen.replace(raised) != raised
-            }
+            Kind::Own(_, interrupt) => interrupt.noticed(),
+            Kind::Shared { relay, .. } => relay.audience.raised(),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::dma::{self, Buffer, Direction, DmaLimits, DmaMapping, Domain, Transfe
 use crate::storage::Name;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use nvme::RequestError;
 
 /// NVMe addresses all 64 bits. How pieces of memory must lie depends on the controller, and on what
@@ -92,34 +92,32 @@ impl Namespace {
         Transfer: From<DmaMapping<D>>,
         DmaMapping<D>: TryFrom<Transfer>,
     {
-        let operation = made.map_err(refusal)?;
-        let mapping = match dma::map(buffer.take(), &self.domain, &LIMITS) {
-            Ok(mapping) => mapping,
-            Err((error, back)) => {
-                *buffer = back;
-                return Err(BlockError::from(error).into());
-            }
+        let mut request = nvme::Request::new(made.map_err(refusal)?);
+        let mapping = dma::map_taken(buffer, &self.domain, &LIMITS);
+        request.data = Some(mapping.map_err(BlockError::from)?.into());
+        let sent = match self.unmix(&mut request) {
+            Ok(()) => self.send(&mut request, cx),
+            Err(error) => Err(error.into()),
         };
-        let transfer = Transfer::from(mapping);
-        let operation = match nvme::Memory::ranges(&transfer) {
-            nvme::Ranges::One(_) => operation,
-            ranges => match self.unmixed(operation, ranges) {
-                Ok(operation) => operation,
-                Err(error) => {
-                    take_back(buffer, Some(transfer));
-                    return Err(error.into());
-                }
-            },
-        };
-        let request = nvme::Request::with_data(operation, transfer);
-        self.send(request, cx).map_err(|refused| {
-            take_back(buffer, refused.request.data);
-            refusal_of(refused.error)
-        })
+        if sent.is_err() {
+            take_back(buffer, request.data);
+        }
+        sent
     }
 
-    /// The same operation, in commands none of which has data both in the controller's own memory and
-    /// elsewhere: it would refuse that (status Invalid Use of Controller Memory Buffer).
+    /// Sees to it that no command has data both in the controller's own memory and elsewhere: it would
+    /// refuse that (status Invalid Use of Controller Memory Buffer).
+    #[inline(always)]
+    fn unmix(&self, request: &mut nvme::Request<Transfer>) -> Result<(), BlockError> {
+        match request.data.as_ref().map(nvme::Memory::ranges) {
+            Some(ranges @ nvme::Ranges::List(_)) => {
+                request.operation = self.unmixed(request.operation, ranges)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     #[cold]
     fn unmixed(
         &self,
@@ -145,35 +143,24 @@ impl Namespace {
         cx: &mut Context<'_>,
     ) -> Result<Ticket, Refusal> {
         let operation = lasting(made.map_err(refusal)?, durability);
-        let request = nvme::Request::new(operation);
-        let sent = self.send(request, cx);
-        sent.map_err(|refused| refusal_of(refused.error))
+        self.send(&mut nvme::Request::new(operation), cx)
     }
 
-    #[expect(
-        clippy::result_large_err,
-        reason = "a request that is refused comes back by value"
-    )]
+    /// Gives a request to this core's queue. One that is refused is as it was.
     #[inline(always)]
     fn send(
         &self,
-        request: nvme::Request<Transfer>,
+        request: &mut nvme::Request<Transfer>,
         cx: &mut Context<'_>,
-    ) -> Result<Ticket, nvme::Refused<Transfer>> {
+    ) -> Result<Ticket, Refusal> {
         let Some(local) = self.hub.local() else {
-            return no_queue(request);
+            return Err(BlockError::Removed.into());
         };
-        let ticket = local.queue().submit(request, cx.waker())?;
+        let ticket = local.queue().submit(request, cx.waker());
+        let ticket = ticket.map_err(refusal_of)?;
         local.submitted();
         Ok(Ticket::new(ticket.into_number()))
     }
-}
-
-#[expect(clippy::result_large_err, reason = "as for `send`")]
-#[cold]
-fn no_queue(request: nvme::Request<Transfer>) -> Result<Ticket, nvme::Refused<Transfer>> {
-    let error = nvme::Error::Dead(nvme::Failure::Gone);
-    Err(nvme::Refused { request, error })
 }
 
 /// Takes memory off the bus again, back into the request that was refused.
@@ -238,13 +225,8 @@ impl BlockDevice for Namespace {
         if self.is_gone.load(Ordering::Relaxed) {
             return Err(BlockError::Removed.into());
         }
-        request.check(&self.geometry(), &self.limits)?;
-        if matches!(request.operation, Operation::Flush) && !self.limits.write_cache {
-            cx.waker().wake_by_ref();
-            return Ok(Ticket::new(NOTHING_TO_DO));
-        }
-        let (block, bytes) = (request.block, request.len());
-        let blocks = (bytes >> self.format.block_size.trailing_zeros()) as u64;
+        let blocks = request.check(&self.geometry(), &self.limits)?;
+        let block = request.block;
         let once = Durability::Flushed;
         match &mut request.operation {
             Operation::Read(buffer) => {
@@ -260,23 +242,23 @@ impl BlockDevice for Namespace {
                 let made = self.format.compare(block, blocks);
                 self.transfer(made, buffer, cx)
             }
-            Operation::Verify { blocks } => {
-                self.perform(self.format.verify(block, *blocks), once, cx)
-            }
+            Operation::Verify { .. } => self.perform(self.format.verify(block, blocks), once, cx),
             Operation::WriteZeroes {
-                blocks,
-                space,
-                durability,
+                space, durability, ..
             } => {
-                let made = self.format.write_zeroes(block, *blocks);
+                let made = self.format.write_zeroes(block, blocks);
                 let made = match space {
                     Space::Keep => made,
                     Space::Release => made.map(nvme::Operation::with_deallocation),
                 };
                 self.perform(made, *durability, cx)
             }
-            Operation::Discard { blocks } => {
-                self.perform(self.format.deallocate(block, *blocks), once, cx)
+            Operation::Discard { .. } => {
+                self.perform(self.format.deallocate(block, blocks), once, cx)
+            }
+            Operation::Flush if !self.limits.write_cache => {
+                cx.waker().wake_by_ref();
+                Ok(Ticket::new(NOTHING_TO_DO))
             }
             Operation::Flush => match self.format.flush() {
                 Some(made) => self.perform(Ok(made), once, cx),
@@ -300,12 +282,18 @@ impl BlockDevice for Namespace {
                 result: Err(BlockError::Removed),
             });
         };
-        let done = local.queue().poll(&ticket, cx);
-        done.map(|done| Completion {
-            memory: done.data.map(Transfer::into_memory),
-            result: match done.result {
-                Ok(_) => Ok(()),
-                Err(error) => Err(block_error(error)),
+        let mut queue = local.queue();
+        Poll::Ready(match ready!(queue.poll_in_place(&ticket, cx)) {
+            Ok(mut over) => Completion {
+                memory: over.data().map(Transfer::into_memory),
+                result: match over.result() {
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(block_error(error)),
+                },
+            },
+            Err(error) => Completion {
+                memory: None,
+                result: Err(block_error(error)),
             },
         })
     }

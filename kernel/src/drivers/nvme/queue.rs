@@ -85,6 +85,8 @@ pub(super) struct Local {
     access: Access,
     /// `None` where the queue is another core's to look at, or must be polled.
     bell: Option<Bell>,
+    /// The bell's interrupts before it was this queue's.
+    raised_before: u32,
     /// Whether this core has to look even though nothing interrupts it.
     must_poll: bool,
     mode: Cell<Mode>,
@@ -117,11 +119,11 @@ struct Counters {
     polls: Cell<u64>,
     to_polled: Cell<u64>,
     to_interrupt: Cell<u64>,
-    interrupts: Cell<u64>,
 }
 
+/// Counts. No counter lives long enough to wrap.
 fn add(counter: &Cell<u64>, more: u64) {
-    counter.set(counter.get() + more);
+    counter.set(counter.get().wrapping_add(more));
 }
 
 /// What a queue has done, as its core sees it.
@@ -147,6 +149,7 @@ impl Local {
     pub(super) fn new(access: Access, bell: Option<Bell>, must_poll: bool) -> Self {
         Self {
             access,
+            raised_before: bell.as_ref().map_or(0, Bell::raised),
             bell,
             must_poll,
             mode: Cell::new(Mode::Interrupt),
@@ -198,11 +201,12 @@ impl Local {
 
     pub(super) fn counters(&self) -> QueueCounters {
         let counters = &self.counters;
+        let raised = self.bell.as_ref().map_or(0, Bell::raised);
         QueueCounters {
             submitted: counters.submitted.get(),
             completed: counters.completed.get(),
             polls: counters.polls.get(),
-            interrupts: counters.interrupts.get(),
+            interrupts: u64::from(raised.wrapping_sub(self.raised_before)),
             to_polled: counters.to_polled.get(),
             to_interrupt: counters.to_interrupt.get(),
             driver: *self.queue().counters(),
@@ -223,18 +227,14 @@ impl Local {
             };
         };
         match self.mode.get() {
-            Mode::Interrupt => {
-                if bell.take_raised() {
-                    add(&self.counters.interrupts, 1);
-                }
-                if self.wants_polling(&turn) {
-                    bell.mask();
-                    add(&self.counters.to_polled, 1);
-                    self.mode.set(Mode::Polled(0));
-                    // Also where nothing was complete: nothing interrupts from here on.
-                    return Look::Worked;
-                }
+            Mode::Interrupt if self.wants_polling(&turn) => {
+                bell.mask();
+                add(&self.counters.to_polled, 1);
+                self.mode.set(Mode::Polled(0));
+                // Also where nothing was complete: nothing interrupts from here on.
+                return Look::Worked;
             }
+            Mode::Interrupt => {}
             Mode::Polled(_) if turn.completed > 0 => self.mode.set(Mode::Polled(0)),
             Mode::Polled(looks) if turn.outstanding > 0 && looks < self.patience() => {
                 self.mode.set(Mode::Polled(looks + 1));
