@@ -11,6 +11,7 @@ use super::virtio_trouble::{four_cores_read, resets_under_load};
 use super::{disk, disk_number};
 use crate::block::blocking::wait;
 use crate::cores::{self, CoreId};
+use crate::dma::Owner;
 use crate::drivers::helpers;
 use crate::drivers::virtio::Location;
 use crate::drivers::virtio::net::Usage;
@@ -239,6 +240,21 @@ fn a_flush_of_persistent_memory_is_told_of_by_the_line() {
     let took = microseconds() - start;
     assert!(by_edges().answers >= before + FLUSHES);
     assert!(took < FLUSHES * 250_000, "{took} microseconds");
+}
+
+/// A source of entropy could send messages, but nobody has turned them on, so it has its line.
+#[vm_test(machine = "entropy", timeout = 60)]
+fn a_source_with_messages_that_are_off_calls_by_its_line() {
+    const FILLS: u64 = 40;
+    let source = helpers::sources().remove(0);
+    let mut memory = frames().into_memory();
+    let before = by_edges().answers;
+    for _ in 0..FILLS {
+        (memory, _) = wait(source.fill(memory)).unwrap();
+    }
+    // Who looks before the keeper does finds his answer without it.
+    let after = by_edges();
+    assert!(after.answers > before + FILLS / 2, "{before}, {after:?}");
 }
 
 /// What the hypervisor wants is asked for once a second, and at once when it says so.

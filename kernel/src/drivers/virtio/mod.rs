@@ -132,7 +132,7 @@ struct Reached {
     shared: Result<Option<Phyr>, CapabilityError>,
 }
 
-/// Whether a device that has no messages is to use its line.
+/// Whether a device is to use its line: it has no messages, or nobody has turned them on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum UsesLine {
     Yes,
@@ -150,15 +150,14 @@ fn reach(
     let (blocks, shared) = places(&device, function);
     let blocks = blocks.map_err(ProbeError::Capability)?;
     let told = match uses_line {
-        UsesLine::Yes if !function.has_msix(owners.config()) => Told::by_line(&device, &blocks)
-            .unwrap_or_else(|error| {
-                println!(
-                    "{}: who waits looks by the clock: {error}",
-                    function.address
-                );
-                Told::No
-            }),
-        _ => Told::No,
+        UsesLine::Yes => Told::by_line(&device, &blocks).unwrap_or_else(|error| {
+            println!(
+                "{}: who waits looks by the clock: {error}",
+                function.address
+            );
+            Told::No
+        }),
+        UsesLine::No => Told::No,
     };
     let platform = VirtioPlatform::new(device, &blocks, told).map_err(ProbeError::Device)?;
     Ok(Reached {
