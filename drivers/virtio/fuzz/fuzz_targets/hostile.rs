@@ -7,12 +7,12 @@
 #![expect(dead_code, reason = "the model can do more than a game needs")]
 #![expect(unused_imports, reason = "the model is made for more than a game")]
 
-#[path = "../../tests/disk/games/mod.rs"]
+#[path = "../../tests/devices/games/mod.rs"]
 mod games;
-#[path = "../../tests/disk/model/mod.rs"]
+#[path = "../../tests/devices/model/mod.rs"]
 mod model;
 
-#[path = "../../tests/disk/card/world.rs"]
+#[path = "../../tests/devices/card/world.rs"]
 mod world;
 
 /// Of the network driver's tests, the machine that has a card.

@@ -1,41 +1,41 @@
 //! What the drivers do to devices on PCI, done to the same devices behind registers in a window of memory; and what a
 //! window may have instead of a device.
 //!
-//! The tests are those in `../disk`, over another transport. Those are left out that are about what only PCI has.
+//! The tests are those in `../devices`, over another transport. Those are left out that are about what only PCI has.
 
-#[path = "../disk/balloon.rs"]
+#[path = "../devices/balloon.rs"]
 mod balloon;
-#[path = "../disk/bring_up.rs"]
+#[path = "../devices/bring_up.rs"]
 mod bring_up;
-#[path = "../disk/caching.rs"]
+#[path = "../devices/caching.rs"]
 mod caching;
-#[path = "../disk/card/mod.rs"]
+#[path = "../devices/card/mod.rs"]
 mod card;
-#[path = "../disk/console/mod.rs"]
+#[path = "../devices/console/mod.rs"]
 mod console;
-#[path = "../disk/games/mod.rs"]
+#[path = "../devices/games/mod.rs"]
 mod games;
-#[path = "../disk/hostile.rs"]
+#[path = "../devices/hostile.rs"]
 mod hostile;
-#[path = "../disk/model/mod.rs"]
+#[path = "../devices/model/mod.rs"]
 mod model;
-#[path = "../disk/module.rs"]
+#[path = "../devices/module.rs"]
 mod module;
-#[path = "../disk/naming.rs"]
+#[path = "../devices/naming.rs"]
 mod naming;
-#[path = "../disk/notices.rs"]
+#[path = "../devices/notices.rs"]
 mod notices;
-#[path = "../disk/pictures/mod.rs"]
+#[path = "../devices/pictures/mod.rs"]
 mod pictures;
-#[path = "../disk/play.rs"]
+#[path = "../devices/play.rs"]
 mod play;
-#[path = "../disk/recovery.rs"]
+#[path = "../devices/recovery.rs"]
 mod recovery;
-#[path = "../disk/share/mod.rs"]
+#[path = "../devices/share/mod.rs"]
 mod share;
-#[path = "../disk/source.rs"]
+#[path = "../devices/source.rs"]
 mod source;
-#[path = "../disk/transfers.rs"]
+#[path = "../devices/transfers.rs"]
 mod transfers;
 mod windows;
 
