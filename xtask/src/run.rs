@@ -22,7 +22,7 @@ pub(crate) use assemble::prove_kvm;
 use assemble::{assemble, needs_demo};
 
 /// With less RAM the loader is not in it, and so cannot say that there is too little.
-const LEAST_RAM: u64 = 4 << 20;
+const LEAST_RAM: u64 = 5 << 20;
 
 /// The application that is run if nobody names another.
 const APP: &str = "starter";

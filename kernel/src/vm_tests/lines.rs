@@ -313,8 +313,10 @@ fn lines_that_nobody_hears_are_looked_at_by_the_clock() {
     for page in 0..10 {
         asleep(0, page);
     }
+    // One look by the clock may find several, one after another.
     let counters = intx::counters();
     assert_eq!(counters.edges, 0);
-    assert!(counters.unannounced >= 10, "{counters:?}");
+    assert!(counters.unannounced > 0, "{counters:?}");
+    assert!(counters.answers >= 10, "{counters:?}");
     drop(inputs);
 }

@@ -94,9 +94,9 @@ fn a_wire_that_was_heard_falls() {
     let heard = counters().interrupts - before;
     assert!(heard > 1);
     let falls = control::trace_count("virtio_mmio_setting_irq IRQ 0");
-    // The first may have been on its way before.
+    // Who lets it fall waits for QEMU, which may raise it just then once more: that fall was for both.
     assert!(
-        falls + 1 >= heard,
+        falls * 2 >= heard,
         "heard {heard} times, fell {falls} times"
     );
 }

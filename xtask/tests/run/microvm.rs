@@ -89,14 +89,14 @@ fn a_pc_serves_with_10_mib_of_ram() {
 #[test]
 fn a_machine_with_too_little_ram_says_so() {
     for machine in ["q35", "microvm", "microvm-bare"] {
-        run(&["--machine", machine, "--memory", "4M", "--exec", "mem"])
+        run(&["--machine", machine, "--memory", "5M", "--exec", "mem"])
             .failed()
             .shows("loader: not enough memory: ")
             .shows("give the machine more memory");
     }
     // Where the loader itself does not fit, nobody in the machine can say anything.
-    run(&["--memory", "2M", "--exec", "mem"]).failed().says(
-        "--memory: the loader alone needs 4M, and to serve takes 8M on microvm and 10M on q35",
+    run(&["--memory", "4M", "--exec", "mem"]).failed().says(
+        "--memory: the loader alone needs 5M, and to serve takes 8M on microvm and 10M on q35",
     );
 }
 
