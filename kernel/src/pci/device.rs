@@ -13,7 +13,7 @@
 //!   reaches no memory, and holds nobody's line up. Where there was no driver yet, it is as [`scan`](scan::scan) left it.
 
 use super::function::{Function, vendor_capabilities};
-use super::msix::{Msix, MsixError};
+use super::msix::{self, Msix, MsixError};
 use super::{ConfigRead, ConfigSpace, PciAddress, header, scan};
 use crate::dma::{DmaError, Domain, Domains};
 use crate::lock::Mutex;
@@ -275,8 +275,10 @@ impl<C: ConfigSpace> Device<C> {
     }
 
     /// Turns its line on: whoever does that is asked when a line rises ([`intx`](super::intx)). It stays on until the `Device`
-    /// is dropped.
+    /// is dropped. Messages that firmware may have left on go off, or there would be no line; who has [messages](Self::messages)
+    /// has no use for one.
     pub fn use_line(&self) {
+        msix::turn_off(&self.claim);
         *self.claim.uses_line.lock() = true;
         self.set(0, 0);
     }

@@ -93,13 +93,17 @@ impl Function {
         self.bars.iter().find(|bar| bar.index == index)
     }
 
-    /// The message-signalled-interrupt capability with a table, as `pci_types` decodes it.
-    pub(super) fn msix(&self, config: &impl ConfigRead) -> Option<MsixCapability> {
+    /// The capabilities, as `pci_types` decodes them.
+    pub(super) fn decoded<C: ConfigRead>(&self, config: &C) -> impl Iterator<Item = PciCapability> {
         let header = PciHeader::new(self.address);
-        let endpoint = EndpointHeader::from_header(header, AsEndpoint(config))?;
-        endpoint
-            .capabilities(AsEndpoint(config))
-            .take(LONGEST_LIST)
+        let endpoint = EndpointHeader::from_header(header, AsEndpoint(config));
+        let list = endpoint.map(|endpoint| endpoint.capabilities(AsEndpoint(config)));
+        list.into_iter().flatten().take(LONGEST_LIST)
+    }
+
+    /// The message-signalled-interrupt capability with a table.
+    pub(super) fn msix(&self, config: &impl ConfigRead) -> Option<MsixCapability> {
+        self.decoded(config)
             .find_map(|capability| match capability {
                 PciCapability::MsiX(msix) => Some(msix),
                 _ => None,

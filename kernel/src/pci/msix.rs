@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 use core::fmt;
 use core::sync::atomic::Ordering;
 use pci_types::ConfigRegionAccess;
-use pci_types::capability::MsixCapability;
+use pci_types::capability::{MsixCapability, PciCapability};
 use phyr::Phyr;
 
 /// The bytes of an entry, and its words (section 7.7.2.7).
@@ -136,6 +136,19 @@ impl<C: ConfigSpace> ConfigRegionAccess for Access<'_, C> {
 
     unsafe fn write(&self, address: PciAddress, offset: u16, value: u32) {
         self.0.write(address, offset, value);
+    }
+}
+
+/// Turns messages off, with a table and without one, whoever has turned them on before there was a driver. A function
+/// whose messages are on raises no line (PCI Local Bus specification 3.0, sections 6.8.1.3 and 6.8.2.3).
+pub(super) fn turn_off<C: ConfigSpace>(claim: &Claim<C>) {
+    let config = &claim.owners.config;
+    for capability in claim.function.decoded(config) {
+        match capability {
+            PciCapability::Msi(msi) => msi.set_enabled(false, Access(config)),
+            PciCapability::MsiX(mut msix) => msix.set_enabled(false, Access(config)),
+            _ => {}
+        }
     }
 }
 

@@ -136,7 +136,10 @@ impl Kind for Block {
         }
     }
 
-    fn notice(cache: &Cache, properties: &Properties) {
+    fn notice(cache: &Cache, config: &impl Registers, properties: &mut Properties) {
+        if properties.can_switch_cache {
+            properties.writes_back = is_cache_on(config);
+        }
         cache.notice(properties.writes_back);
     }
 }
@@ -144,6 +147,10 @@ impl Kind for Block {
 /// Tells a device to turn its write cache on or off. Returns which of them it has done.
 pub(super) fn switch_cache(config: &impl Registers, is_on: bool) -> bool {
     config.write8(field::WRITEBACK, u8::from(is_on));
+    is_cache_on(config)
+}
+
+fn is_cache_on(config: &impl Registers) -> bool {
     config.read8(field::WRITEBACK) != 0
 }
 
@@ -222,7 +229,7 @@ impl Properties {
         let writes_back = match has(F::CONFIG_WCE) {
             true => {
                 inside(field::WRITEBACK, 1)?;
-                config.read8(field::WRITEBACK) != 0
+                is_cache_on(config)
             }
             false => true,
         };

@@ -56,8 +56,14 @@ pub(crate) trait Kind {
     ) {
     }
 
-    /// Takes notice of what the configuration says now. Behind the lock.
-    fn notice(_standing: &Self::Standing, _properties: &Self::Properties) {}
+    /// Takes notice of what the configuration says now. Behind the lock, and the rest was read before it: so what the
+    /// driver itself changes is read once more.
+    fn notice(
+        _standing: &Self::Standing,
+        _config: &impl crate::platform::Registers,
+        _properties: &mut Self::Properties,
+    ) {
+    }
 }
 
 /// Times that the configuration is read anew because it changed meanwhile.
@@ -115,7 +121,7 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             Ok(()) => agree::<P, K>(&platform, &options),
             Err(failure) => Err(failure),
         };
-        let (features, generation, properties) = match agreed {
+        let (features, generation, mut properties) = match agreed {
             Ok(agreed) => agreed,
             Err(failure) => {
                 let _ = Common(&platform).step(Step::Reset);
@@ -123,7 +129,7 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             }
         };
         let standing = K::Standing::default();
-        K::notice(&standing, &properties);
+        K::notice(&standing, platform.config(), &mut properties);
         let state = State {
             properties,
             features,

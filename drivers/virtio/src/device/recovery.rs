@@ -87,10 +87,10 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             (state.properties, state.features)
         };
         match read::<P, K>(&self.platform, &features) {
-            Ok(now) if K::continues(&now, &before) => {
+            Ok(mut now) if K::continues(&now, &before) => {
                 let mut state = self.state.lock();
+                K::notice(&self.standing, self.platform.config(), &mut now);
                 (state.properties, state.generation) = (now, generation);
-                K::notice(&self.standing, &now);
                 drop(state);
                 self.changed();
             }
@@ -170,8 +170,9 @@ impl<P: Platform, K: Kind> Shared<P, K> {
             if features != state.features || !K::continues(&properties, &state.properties) {
                 return Err(Failure::Changed);
             }
-            K::renew(&self.standing, self.platform.config(), &mut properties);
-            K::notice(&self.standing, &properties);
+            let config = self.platform.config();
+            K::renew(&self.standing, config, &mut properties);
+            K::notice(&self.standing, config, &mut properties);
             (state.properties, state.generation) = (properties, generation);
         }
         self.introduce_all()

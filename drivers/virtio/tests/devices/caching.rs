@@ -152,6 +152,27 @@ fn a_change_of_the_disks_own_is_taken_notice_of() {
     world.end();
 }
 
+/// The configuration is read because something in it has changed, and at that moment the cache is turned on: what was
+/// read of the cache is old.
+#[test]
+fn a_cache_that_is_turned_on_while_the_configuration_is_read_is_on() {
+    for is_on in [true, false] {
+        let world = cached();
+        world.disk.set_write_cache(!is_on).expect("it can");
+        let disk = world.disk.clone();
+        let switch = move || disk.set_write_cache(is_on).expect("it can");
+        world.device().meanwhile = Some((CACHE, Box::new(switch)));
+        world.device().change();
+        let disk = world.disk.clone();
+        world.run(async move { disk.changed(0).await });
+        assert!(world.device().meanwhile.is_none());
+        assert_eq!(world.device().config[CACHE], u8::from(is_on));
+        assert_eq!(world.disk.write_cache(), Ok(is_on));
+        assert_eq!(flushes(&world), u64::from(is_on));
+        world.end();
+    }
+}
+
 /// Has a write sent, so that the disk could have it.
 fn send(world: &World, pieces: &[u64]) -> Ticket {
     let bytes = vec![5; pieces.iter().sum::<u64>() as usize];

@@ -94,6 +94,11 @@ impl Card {
         WAITING.saturating_sub(self.waiting.len())
     }
 
+    /// Whether more frames wait than may: an announcement is among them, which waits in any case.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.waiting.len() > WAITING
+    }
+
     /// Hands a frame over, now or later, in order.
     pub(super) fn send(&mut self, frame: Outgoing) {
         if self.waiting.is_empty() {

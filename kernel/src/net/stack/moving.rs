@@ -54,15 +54,19 @@ impl Engine {
         }
     }
 
-    /// Says to everybody on the link which addresses are here.
+    /// Says to everybody on the link which addresses are here. It is said once, so it waits also where others are not let
+    /// wait; but not behind the same.
     fn announce(&mut self) {
+        if self.card.is_overfull() {
+            return;
+        }
         let card = self.card.interface().properties().address;
         for cidr in self.iface.ip_addrs().to_vec() {
             let frame = match cidr {
                 IpCidr::Ipv4(cidr) => arp(card, cidr.address()),
                 IpCidr::Ipv6(cidr) => advertisement(card, cidr.address()),
             };
-            self.transmit(frame);
+            self.transmit_anyway(frame);
         }
     }
 }
@@ -122,7 +126,116 @@ fn advertisement(card: MacAddress, ours: Ipv6Addr) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cores::CoreId;
+    use crate::dma::Memory;
+    use crate::lock::Mutex;
+    use crate::net::stack::bell::Bell;
+    use crate::net::stack::tests::options;
+    use crate::net::{
+        Counters, Interface, Link, Offloads, Outgoing, Properties, Received, Reception, Refusal,
+        Refused, Sent, Wire,
+    };
+    use alloc::sync::Arc;
+    use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
     use smoltcp::wire::Icmpv6Message;
+
+    /// A card that may have no room, and that notes what it sends.
+    struct Card {
+        wire: Arc<Wire>,
+        is_full: AtomicBool,
+        moves: AtomicU64,
+        sent: Mutex<Vec<Vec<u8>>>,
+    }
+
+    impl Interface for Card {
+        fn name(&self) -> &str {
+            self.wire.name()
+        }
+        fn properties(&self) -> Properties {
+            self.wire.properties()
+        }
+        fn link(&self) -> Link {
+            self.wire.link()
+        }
+        fn cores(&self) -> Vec<CoreId> {
+            self.wire.cores()
+        }
+        fn supply(&self, memory: Memory) -> Result<(), Refused<Memory>> {
+            self.wire.supply(memory)
+        }
+        fn poll_receive(&self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+            self.wire.poll_receive(cx)
+        }
+        fn transmit(&self, frame: Outgoing) -> Result<(), Refused<Outgoing>> {
+            if self.is_full.load(Ordering::Relaxed) {
+                let (what, why) = (frame, Refusal::Full);
+                return Err(Refused { what, why });
+            }
+            let mut bytes = vec![0; frame.head.len()];
+            frame.head.copy_to(0, &mut bytes).unwrap();
+            self.sent.lock().push(bytes);
+            Ok(())
+        }
+        fn poll_sent(&self, _: &mut Context<'_>) -> Poll<Option<Sent>> {
+            Poll::Pending
+        }
+        fn poll_room(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+        fn flush(&self) {}
+        fn set_reception(&self, _: Reception) {}
+        fn announcements(&self) -> u64 {
+            self.moves.load(Ordering::Relaxed)
+        }
+        fn poll_changed(&self, seen: u64, _: &mut Context<'_>) -> Poll<u64> {
+            match self.announcements() {
+                now if now == seen => Poll::Pending,
+                now => Poll::Ready(now),
+            }
+        }
+        fn counters(&self) -> Counters {
+            self.wire.counters()
+        }
+    }
+
+    /// A card is often moved while it has much to send. What waits for it to have room is all that it can take, and
+    /// what is said once must not be lost.
+    #[test]
+    fn an_announcement_waits_for_room_behind_everything_else() {
+        let [wire, _other] = Wire::pair(1500, Offloads::NONE);
+        let mac = wire.properties().address;
+        let card = Arc::new(Card {
+            wire,
+            is_full: AtomicBool::new(true),
+            moves: AtomicU64::new(0),
+            sent: Mutex::new(Vec::new()),
+        });
+        let mut engine = Engine::new(card.clone(), options(0), 0).unwrap();
+        let addresses = engine.iface.ip_addrs().to_vec();
+        let ours = addresses.iter().find_map(|cidr| match cidr {
+            IpCidr::Ipv4(cidr) => Some(cidr.address()),
+            IpCidr::Ipv6(_) => None,
+        });
+        let question = arp(mac, ours.unwrap());
+        while engine.card.room() > 0 {
+            engine.transmit(vec![0; 60]);
+        }
+        card.moves.store(1, Ordering::Relaxed);
+        let mut cx = Context::from_waker(Waker::noop());
+        engine.poll(0, &mut cx);
+        assert!(card.sent.lock().is_empty());
+        // A card that asks again and again gets no more memory for that.
+        for moves in 2..100 {
+            card.moves.store(moves, Ordering::Relaxed);
+            engine.bell = Bell::default();
+            engine.poll(0, &mut cx);
+            assert_eq!(engine.announced, moves);
+        }
+        card.is_full.store(false, Ordering::Relaxed);
+        engine.poll(0, &mut cx);
+        let sent = card.sent.lock();
+        assert_eq!(sent.iter().filter(|frame| **frame == question).count(), 1);
+    }
 
     const CARD: MacAddress = MacAddress([2, 0, 0, 0, 0, 7]);
 

@@ -98,6 +98,8 @@ pub(crate) struct Device {
     pub(super) config_vector: u16,
     /// What the cache was before the driver turned it on or off. After a reset it is so again.
     pub(super) cache_at_first: Option<u8>,
+    /// What somebody else does at the next read of the configuration at this place, when that has its value.
+    pub(crate) meanwhile: Option<(usize, Box<dyn FnOnce()>)>,
 }
 
 /// Where in a disk's configuration it is whether its cache is on.
@@ -160,6 +162,7 @@ impl Device {
             selected: [0; 3],
             config_vector: 0xffff,
             cache_at_first: None,
+            meanwhile: None,
         };
         device.set64(0, sectors);
         device.set32(12, 62); // seg_max

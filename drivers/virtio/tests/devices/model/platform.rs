@@ -43,7 +43,13 @@ impl Window {
             }
             Block::Config if device.is_present => {
                 device.register_reads += 1;
-                device.config[offset..][..N].try_into().expect("enough")
+                let bytes = device.config[offset..][..N].try_into();
+                let meanwhile = device.meanwhile.take_if(|(at, _)| *at == offset);
+                drop(device);
+                if let Some((_, happens)) = meanwhile {
+                    happens();
+                }
+                bytes.expect("enough")
             }
             Block::Config => [device.nothing; N],
             Block::Notify => panic!("notifications are not read"),

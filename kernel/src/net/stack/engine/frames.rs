@@ -119,11 +119,16 @@ impl Engine {
     }
 
     /// Sends a frame that is complete but for its checksum.
-    pub(in crate::net::stack) fn transmit(&mut self, mut frame: Vec<u8>) {
+    pub(in crate::net::stack) fn transmit(&mut self, frame: Vec<u8>) {
         if self.card.room() == 0 || frame.len() < ETHERNET {
             self.counters.dropped += 1;
             return;
         }
+        self.transmit_anyway(frame);
+    }
+
+    /// The same, and if there is no room for others to wait, it waits behind them.
+    pub(in crate::net::stack) fn transmit_anyway(&mut self, mut frame: Vec<u8>) {
         let offload = Offload {
             checksum: sums::prepare(&mut frame, &self.card.properties().offloads),
             segmentation: None,

@@ -24,7 +24,7 @@ fn address(end: usize) -> IpAddr {
     Ipv4Addr::new(10, 0, 0, 1 + end as u8).into()
 }
 
-fn options(end: usize) -> Options {
+pub(super) fn options(end: usize) -> Options {
     Options {
         ipv4: Ipv4::Fixed {
             address: Ipv4Addr::new(10, 0, 0, 1 + end as u8),
