@@ -1,7 +1,7 @@
 //! An interface, as the stack uses it: memory always lies ready, and frames that find no room wait in line.
 
 use crate::dma::{Memory, Owner};
-use crate::net::{Interface, Outgoing, Properties, Received, Refusal};
+use crate::net::{Interface, MacAddress, Outgoing, Properties, Received, Refusal};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -46,6 +46,11 @@ impl Card {
 
     pub(super) fn properties(&self) -> &Properties {
         &self.properties
+    }
+
+    /// The card has this address from now on. Whether it is another one than before.
+    pub(super) fn set_address(&mut self, address: MacAddress) -> bool {
+        core::mem::replace(&mut self.properties.address, address) != address
     }
 
     /// Lays memory ready, as much as the stack ever has with the card.

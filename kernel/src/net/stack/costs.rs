@@ -236,7 +236,7 @@ fn a_segment_costs_few_instructions_and_nothing_of_the_heap() {
 
 #[vm_test(machine = "icount", timeout = 120)]
 fn a_datagram_costs_few_instructions_and_nothing_of_the_heap() {
-    datagrams(1, [1750, 2100]);
+    datagrams(1, [1820, 2160]);
     datagrams(16, [1330, 1560]);
 }
 

@@ -18,6 +18,7 @@ use super::slots::{Id, Slots};
 use super::tcp::Tcp;
 use super::udp::Ports;
 use super::watching::Watching;
+use crate::executor;
 use crate::net::{Interface, MacAddress};
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -47,7 +48,7 @@ pub(super) struct Engine {
     /// Somebody has touched a socket of the main set.
     pub(super) is_main_touched: bool,
     main_alarm: u64,
-    /// When the last turn was.
+    /// When the last turn was, or somebody has looked at the clock since.
     pub(super) now: u64,
     pub(super) options: Options,
     pub(super) tcps: Slots<Box<Tcp>>,
@@ -60,6 +61,8 @@ pub(super) struct Engine {
     /// Connections that are to be looked at in the next turn.
     pub(super) listed: VecDeque<Id>,
     alarms: BTreeSet<(u64, Id)>,
+    /// Who is first in a turn: when there is little room, each is in turn.
+    are_connections_last: bool,
     pub(super) counters: Counters,
     /// Who calls `poll`, to be woken when there is something to do.
     caller: Option<Waker>,
@@ -131,6 +134,7 @@ impl Engine {
             neighbours: Neighbours::default(),
             listed: VecDeque::new(),
             alarms: BTreeSet::new(),
+            are_connections_last: false,
             counters: Counters::default(),
             caller: None,
             is_called: false,
@@ -157,6 +161,12 @@ impl Engine {
             true => self.caller.take(),
             false => None,
         }
+    }
+
+    /// The last turn may be long ago, and what was known then is not believed for ever.
+    #[inline]
+    pub(super) fn look_at_the_clock(&mut self) {
+        self.now = self.now.max(executor::time());
     }
 
     /// A connection is to be looked at.
@@ -201,11 +211,17 @@ impl Engine {
             return Turn::Gone;
         };
         self.ring(now);
-        self.poll_listed(now);
-        self.poll_datagrams();
-        self.poll_main(now);
-        if self.neighbours.alarm() <= now {
-            self.ask(now);
+        let room = self.card.room();
+        if self.are_connections_last {
+            self.poll_others(now);
+            self.poll_listed(now);
+        } else {
+            self.poll_listed(now);
+            self.poll_others(now);
+        }
+        if room > 0 && self.card.room() == 0 {
+            // Whoever was first may have taken all of it.
+            self.are_connections_last = !self.are_connections_last;
         }
         self.is_called = false;
         if self.card.room() == 0 {
@@ -217,7 +233,12 @@ impl Engine {
             return Turn::Again;
         }
         let alarm = self.alarms.first().map_or(u64::MAX, |alarm| alarm.0);
-        Turn::Until(alarm.min(self.main_alarm).min(self.neighbours.alarm()))
+        // A question that finds no room waits for that, and the card says when there is some.
+        let asks = match self.card.room() {
+            0 => u64::MAX,
+            _ => self.neighbours.alarm(),
+        };
+        Turn::Until(alarm.min(self.main_alarm).min(asks))
     }
 
     /// Lists the connections whose time has come.
@@ -263,6 +284,15 @@ impl Engine {
                 tcp.is_listed = false;
                 self.poll_tcp(id, now);
             }
+        }
+    }
+
+    /// All that are no connections.
+    fn poll_others(&mut self, now: u64) {
+        self.poll_datagrams();
+        self.poll_main(now);
+        if self.neighbours.alarm() <= now {
+            self.ask(now);
         }
     }
 

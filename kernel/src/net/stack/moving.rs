@@ -44,8 +44,13 @@ impl Engine {
                 return;
             }
             self.card_changes = changes;
-            if let Some(address) = hardware(self.card.interface().properties().address) {
-                self.iface.set_hardware_addr(address);
+            let address = self.card.interface().properties().address;
+            if let Some(hardware) = hardware(address) {
+                self.iface.set_hardware_addr(hardware);
+                if self.card.set_address(address) {
+                    // Headers that were written for datagrams have the old one.
+                    self.changes += 1;
+                }
             }
             let wished = self.card.interface().announcements();
             if core::mem::replace(&mut self.announced, wished) != wished {

@@ -162,6 +162,7 @@ impl Engine {
         let is_one = !to.is_multicast() && to != IpAddr::V4(Ipv4Addr::BROADCAST);
         let hop = self.hop_to(to).filter(|_| is_one);
         if let Some(hop) = hop.filter(|hop| !self.iface.has_ip_addr(IpAddress::from(*hop))) {
+            self.look_at_the_clock();
             self.neighbours.want(hop, self.now);
             self.call();
         }

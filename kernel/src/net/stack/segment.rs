@@ -1,6 +1,6 @@
 //! Segments of TCP in frames: read, and changed.
 //!
-//! Only what is whole and without extensions between IP and TCP is read here. Everything else is the
+//! Only what is whole is read here, and behind no other extension of IPv6 than that for all hops. Everything else is the
 //! engine's, which looks at it once more in any case.
 
 use super::sums::{folded, sum};
@@ -77,15 +77,38 @@ pub(super) fn carried(frame: &[u8]) -> Option<Carried> {
         }
         EthernetProtocol::Ipv6 => {
             let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
+            let payload = ETHERNET + packet.header_len()..ETHERNET + packet.total_len();
+            let (protocol, behind) = match packet.next_header() {
+                IpProtocol::HopByHop => {
+                    behind_hops(&frame[payload.clone()]).unwrap_or((IpProtocol::HopByHop, 0))
+                }
+                protocol => (protocol, 0),
+            };
             (packet.version() == 6).then(|| Carried {
                 source: packet.src_addr().into(),
                 target: packet.dst_addr().into(),
-                protocol: packet.next_header(),
-                payload: ETHERNET + packet.header_len()..ETHERNET + packet.total_len(),
+                protocol,
+                payload: payload.start + behind..payload.end,
             })
         }
         _ => None,
     }
+}
+
+/// What is behind the extension for all hops, and how far (RFC 8200, section 4.3), if its options are of those that may be
+/// passed over. What is to be done with others, the engine knows.
+fn behind_hops(payload: &[u8]) -> Option<(IpProtocol, usize)> {
+    let (&[next, words], _) = payload.split_first_chunk()?;
+    let len = (usize::from(words) + 1) * 8;
+    let mut options = payload.get(2..len)?;
+    while let [kind, rest @ ..] = options {
+        options = match (kind, rest) {
+            (0, _) => rest,
+            (0..0x40, [len, rest @ ..]) => rest.get(usize::from(*len)..)?,
+            _ => return None,
+        };
+    }
+    Some((next.into(), len))
 }
 
 /// Whether the header of the packet in a frame is as it was sent. That of IPv6 has no checksum.

@@ -10,6 +10,9 @@ use smoltcp::socket::tcp;
 use smoltcp::socket::{dhcpv4, dns};
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Cidr, Ipv6Cidr};
 
+/// Servers of names that the engine asks.
+pub(super) const SERVERS: usize = 3;
+
 /// The address that a card has on its link in any case (RFC 4291, appendix A).
 fn link_local(mac: MacAddress) -> Ipv6Addr {
     let [a, b, c, d, e, f] = mac.0;
@@ -95,7 +98,7 @@ impl Engine {
     fn set_dns(&mut self, servers: Vec<IpAddr>) {
         let addresses: Vec<IpAddress> = servers
             .iter()
-            .take(3)
+            .take(SERVERS)
             .map(|server| (*server).into())
             .collect();
         self.main

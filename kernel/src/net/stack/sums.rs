@@ -21,8 +21,8 @@ fn field(protocol: IpProtocol) -> Option<u16> {
     }
 }
 
-fn pseudo(carried: &Carried) -> u16 {
-    let len = carried.payload.len() as u32;
+fn pseudo(carried: &Carried, len: usize) -> u16 {
+    let len = len as u32;
     checksum::pseudo_header(&carried.source, &carried.target, carried.protocol, len)
 }
 
@@ -45,7 +45,16 @@ pub(super) fn is_right(frame: &[u8], carried: &Carried, checked: Checked) -> boo
         // On IPv4 it may be left out.
         return matches!(carried.source, IpAddress::Ipv4(_));
     }
-    checksum::combine(&[pseudo(carried), checksum::data(bytes)]) == !0
+    // A datagram may end before its packet does.
+    let said = bytes
+        .get(4..6)
+        .filter(|_| carried.protocol == IpProtocol::Udp);
+    let said = said.map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])));
+    let bytes = match said.and_then(|len| bytes.get(..len)) {
+        Some(datagram) => datagram,
+        None => bytes,
+    };
+    checksum::combine(&[pseudo(carried, bytes.len()), checksum::data(bytes)]) == !0
 }
 
 /// A sum of words, to be [folded]. Headers are whole groups of four bytes, and what is behind the last is left out.
@@ -82,7 +91,14 @@ pub(super) fn prepare(head: &mut [u8], offloads: &Offloads) -> Option<Checksum> 
         field,
     };
     let head = &mut head[..carried.payload.end];
-    fill(head, None, place, pseudo(&carried), offloads).unwrap_or(None)
+    fill(
+        head,
+        None,
+        place,
+        pseudo(&carried, carried.payload.len()),
+        offloads,
+    )
+    .unwrap_or(None)
 }
 
 /// The same for a frame of which everything is known: where the sum is, and that of its pseudo-header.

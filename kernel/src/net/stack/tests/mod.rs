@@ -4,6 +4,7 @@
 mod carrying;
 mod closing;
 mod corpus;
+mod datagrams;
 mod flow;
 mod hostile;
 mod neighbours;

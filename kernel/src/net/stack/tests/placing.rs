@@ -9,31 +9,40 @@ use crate::lock::Mutex;
 use crate::memory::frames::host;
 use crate::net::stack::{Backlog, Options, Stack};
 use crate::net::{
-    Counters, Fate, Interface, Link, Offloads, Outgoing, Properties, Received, Reception, Refused,
-    Segmentation, Segments, Sent, Stream, Wire,
+    Counters, Fate, Interface, Link, Offloads, Outgoing, Properties, Received, Reception, Refusal,
+    Refused, Segmentation, Segments, Sent, Stream, Wire,
 };
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use embassy_futures::join::join;
 use phyr::Phyr;
 
-/// A wire that notes where the bodies of frames lie, and how long frames are and how they are to be cut.
-struct Spy {
+/// A wire that notes where the bodies of frames lie, and how long frames are and how they are to be cut. It may have
+/// room for few.
+pub(super) struct Spy {
     wire: Arc<Wire>,
     mtu: u16,
     bodies: Mutex<Vec<Phyr>>,
     cuts: Mutex<Vec<(usize, Option<Segmentation>)>>,
+    room: Mutex<(usize, Option<Waker>)>,
 }
 
 impl Spy {
-    fn new(wire: Arc<Wire>, mtu: u16) -> Arc<Self> {
+    /// There is room for so many frames from now on.
+    pub(super) fn set_room(&self, room: usize) {
+        let waker = core::mem::replace(&mut *self.room.lock(), (room, None)).1;
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn new(wire: Arc<Wire>, mtu: u16) -> Arc<Self> {
         Arc::new(Self {
             wire,
             mtu,
             bodies: Mutex::new(Vec::new()),
             cuts: Mutex::new(Vec::new()),
+            room: Mutex::new((usize::MAX, None)),
         })
     }
 }
@@ -61,6 +70,13 @@ impl Interface for Spy {
         self.wire.poll_receive(cx)
     }
     fn transmit(&self, frame: Outgoing) -> Result<(), Refused<Outgoing>> {
+        let mut room = self.room.lock();
+        if room.0 == 0 {
+            let why = Refusal::Full;
+            return Err(Refused { what: frame, why });
+        }
+        room.0 -= 1;
+        drop(room);
         let cut = (frame.len(), frame.offload.segmentation);
         self.cuts.lock().push(cut);
         if let Some(Ok(Phyrs::One(phyr))) = frame.body.as_ref().map(Memory::phyrs) {
@@ -72,6 +88,12 @@ impl Interface for Spy {
         self.wire.poll_sent(cx)
     }
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut room = self.room.lock();
+        if room.0 == 0 {
+            room.1 = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        drop(room);
         self.wire.poll_room(cx)
     }
     fn flush(&self) {

@@ -7,6 +7,7 @@
 use super::super::engine::Engine;
 use super::super::neighbours::Waiting;
 use super::super::segment::{Carried, ETHERNET};
+use super::super::settings::SERVERS;
 use super::super::slots::Id;
 use super::UdpError;
 use super::port::DATAGRAMS;
@@ -27,7 +28,7 @@ const DHCP: (u16, u16) = (67, 68);
 const DNS: u16 = 53;
 
 impl Engine {
-    /// A datagram is in the device. `false`: it is for no program's port.
+    /// A datagram is in the device. `false`: the engine is to look at it.
     pub(in crate::net::stack) fn datagram_arrives(&mut self, carried: &Carried) -> bool {
         let frame = self.device.bytes();
         let Some(packet) = frame.get(carried.payload.clone()) else {
@@ -46,10 +47,13 @@ impl Engine {
         // The engine has two sockets of its own.
         let from = IpAddr::from(carried.source);
         let is_lease = self.dhcp.is_some() && (source, target) == DHCP && from.is_ipv4();
-        let is_name = source == DNS && self.questions > 0 && self.dns_servers.contains(&from);
-        if is_lease || is_name {
+        if is_lease {
             return false;
         }
+        // A program may ask the same server, from a port of its own. Which ports the engine asks from, nobody knows: so
+        // it looks, too, and says nothing if that is no answer to it.
+        let mut servers = self.dns_servers.iter().take(SERVERS);
+        let is_name = source == DNS && self.questions > 0 && servers.any(|server| *server == from);
         let datagram = usize::from(len)
             .checked_sub(UDP)
             .and_then(|len| rest.get(..len));
@@ -73,7 +77,7 @@ impl Engine {
             port.arrived.put(SocketAddr::new(from, source), datagram);
             port.wake_reader();
         }
-        true
+        !is_name
     }
 
     /// Makes a frame of a datagram; it leaves in the next turn.
@@ -89,6 +93,7 @@ impl Engine {
         if self.is_gone || to.port() == 0 || to.ip().is_unspecified() {
             return UNREACHABLE;
         }
+        self.look_at_the_clock();
         if datagram.len() + headers > usize::from(self.card.properties().mtu) {
             return Poll::Ready(Err(UdpError::Length));
         }
