@@ -13,7 +13,7 @@
 mod asking;
 mod searches;
 
-use super::engine::Engine;
+use super::engine::{Engine, instant};
 use crate::dma::Owner;
 use crate::net::{MacAddress, Offload, Outgoing};
 use alloc::collections::BTreeMap;
@@ -152,6 +152,10 @@ impl Engine {
             IpAddr::V4(_) => routes.get_default_ipv4_route(),
             IpAddr::V6(_) => routes.get_default_ipv6_route(),
         };
+        let route = route.filter(|route| match route.expires_at {
+            Some(end) => instant(self.now) <= end,
+            None => true,
+        });
         let router = IpAddr::from(route?.via_router);
         (!router.is_unspecified()).then_some(router)
     }

@@ -92,6 +92,30 @@ fn a_card_with_another_address_sends_and_receives_under_it() {
     });
 }
 
+/// What `send_to` has taken leaves, even if the socket is dropped before anybody had a turn.
+#[test]
+fn what_was_sent_leaves_though_its_socket_is_gone() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    block_on(async {
+        let near = pair.stacks[0].udp(1000).unwrap();
+        let far = pair.stacks[1].udp(2000).unwrap();
+        let to = SocketAddr::new(address(1), 2000);
+        let from = SocketAddr::new(address(0), 1000);
+        near.send_to(b"first", to).await.unwrap();
+        assert_eq!(soon(&far).await, Some((b"first".to_vec(), from)));
+        for bytes in [b"1", b"2"] {
+            near.send_to(bytes, to).await.unwrap();
+        }
+        drop(near);
+        let again = pair.stacks[0].udp(1000);
+        for bytes in [b"1", b"2"] {
+            assert_eq!(soon(&far).await, Some((bytes.to_vec(), from)));
+        }
+        drop(again.expect("the number is free"));
+    });
+}
+
 /// A program asks the same server by itself, while the stack asks it for a name.
 #[test]
 fn what_a_server_of_names_sends_to_a_program_is_the_programs() {

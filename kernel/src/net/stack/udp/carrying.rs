@@ -10,7 +10,7 @@ use super::super::segment::{Carried, ETHERNET};
 use super::super::settings::SERVERS;
 use super::super::slots::Id;
 use super::UdpError;
-use super::port::DATAGRAMS;
+use super::port::{DATAGRAMS, Leaving};
 use super::way::{Changes, UDP, Way};
 use crate::dma::Owner;
 use crate::net::{MacAddress, Offload, Outgoing};
@@ -173,6 +173,11 @@ impl Engine {
 
     /// Hands over what waits, as far as there is room.
     pub(in crate::net::stack) fn poll_datagrams(&mut self) {
+        while self.card.room() > 0
+            && let Some(next) = self.ports.left.pop_front()
+        {
+            self.datagram_leaves(next);
+        }
         while let Some(id) = self.ports.sending.pop_front() {
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
@@ -188,14 +193,18 @@ impl Engine {
             if port.is_listed {
                 self.ports.sending.push_back(id);
             }
-            if let Some((frame, checksum)) = next {
-                let offload = Offload {
-                    checksum,
-                    segmentation: None,
-                };
-                self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
+            if let Some(next) = next {
+                self.datagram_leaves(next);
             }
         }
+    }
+
+    fn datagram_leaves(&mut self, (frame, checksum): Leaving) {
+        let offload = Offload {
+            checksum,
+            segmentation: None,
+        };
+        self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
     }
 }
 

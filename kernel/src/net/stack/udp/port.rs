@@ -13,6 +13,9 @@ use core::task::Waker;
 /// Datagrams that wait, each way.
 pub(super) const DATAGRAMS: usize = 32;
 
+/// Datagrams of ports that are gone, all in all.
+const LEFT: usize = 4 * DATAGRAMS;
+
 /// Bytes of those that were not read.
 const BYTES: usize = 32 * 1024;
 
@@ -23,7 +26,12 @@ pub(in crate::net::stack) struct Ports {
     numbers: Vec<(u16, Id)>,
     /// Those that have something to send.
     pub(super) sending: VecDeque<Id>,
+    /// What was sent by ports that are gone.
+    pub(super) left: VecDeque<Leaving>,
 }
+
+/// A frame that is complete but for a sum.
+pub(super) type Leaving = (Vec<u8>, Option<Checksum>);
 
 impl Ports {
     pub(in crate::net::stack) const fn new() -> Self {
@@ -31,6 +39,7 @@ impl Ports {
             ports: Slots::new(),
             numbers: Vec::new(),
             sending: VecDeque::new(),
+            left: VecDeque::new(),
         }
     }
 
@@ -51,9 +60,12 @@ impl Ports {
         Some(id)
     }
 
+    /// Frees the number. What was sent leaves all the same, unless too many go like this at a time.
     pub(super) fn remove(&mut self, id: Id) -> Option<Box<Port>> {
-        let port = self.ports.remove(id)?;
+        let mut port = self.ports.remove(id)?;
         self.numbers.retain(|one| one.1 != id);
+        let room = LEFT.saturating_sub(self.left.len());
+        self.left.extend(port.leaving.drain(..).take(room));
         Some(port)
     }
 
@@ -64,7 +76,7 @@ impl Ports {
 
     /// Whether none has anything to send.
     pub(in crate::net::stack) fn is_quiet(&self) -> bool {
-        self.sending.is_empty()
+        self.sending.is_empty() && self.left.is_empty()
     }
 
     /// Nothing will arrive any more, and nothing leave.
@@ -83,7 +95,7 @@ pub(super) struct Port {
     pub(super) number: u16,
     pub(super) arrived: Arrived,
     /// Frames that are complete, and leave in the next turn.
-    pub(super) leaving: VecDeque<(Vec<u8>, Option<Checksum>)>,
+    pub(super) leaving: VecDeque<Leaving>,
     /// It is in the list of those that have some.
     pub(super) is_listed: bool,
     /// Where the last datagram went.
