@@ -144,6 +144,8 @@ fn fio_verifies_what_it_writes() {
             "--do_verify=1",
             "--verify_backlog=128",
             "--fsync=64",
+            // It would be kept in this folder.
+            "--verify_state_save=0",
         ];
         let said = run("fio", &[&first[..], &way, &verify].concat());
         let jobs = said.lines().filter(|line| line.contains("err= 0"));
