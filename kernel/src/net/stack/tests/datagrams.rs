@@ -2,13 +2,13 @@
 
 use super::carrying::frames;
 use super::placing::Spy;
-use super::{Pair, address, drive, options, sleep};
+use super::{Pair, address, asks_for_names, drive, options, sleep};
 use crate::dma::Owner;
 use crate::executor::{self, block_on};
 use crate::lock::Mutex;
 use crate::memory::frames::host;
 use crate::net::stack::engine::Turn;
-use crate::net::stack::{Backlog, Ipv4, Options, Stack, UdpSocket};
+use crate::net::stack::{Backlog, Options, Stack, UdpSocket};
 use crate::net::{Fate, Interface, MacAddress, Offloads, Outgoing, Reception, Stream, Wire};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -32,6 +32,12 @@ async fn soon(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
             .map(|(len, from)| (bytes[..len].to_vec(), from)),
         Either::Second(()) => None,
     }
+}
+
+/// Port 1000 of the first machine, and port 2000 of the second.
+fn sockets(pair: &Pair) -> [UdpSocket; 2] {
+    let udp = |end: usize, port| pair.stacks[end].udp(port).unwrap();
+    [udp(0, 1000), udp(1, 2000)]
 }
 
 fn v6(end: usize) -> IpAddr {
@@ -65,8 +71,7 @@ fn a_card_with_another_address_sends_and_receives_under_it() {
     let pair = Pair::new(Offloads::NONE);
     let sent = note(&pair.wires[0]);
     block_on(async {
-        let near = pair.stacks[0].udp(1000).unwrap();
-        let far = pair.stacks[1].udp(2000).unwrap();
+        let [near, far] = sockets(&pair);
         let (to, back) = (
             SocketAddr::new(address(1), 2000),
             SocketAddr::new(address(0), 1000),
@@ -98,8 +103,7 @@ fn what_was_sent_leaves_though_its_socket_is_gone() {
     let _arena = host::arena();
     let pair = Pair::new(Offloads::NONE);
     block_on(async {
-        let near = pair.stacks[0].udp(1000).unwrap();
-        let far = pair.stacks[1].udp(2000).unwrap();
+        let [near, far] = sockets(&pair);
         let to = SocketAddr::new(address(1), 2000);
         let from = SocketAddr::new(address(0), 1000);
         near.send_to(b"first", to).await.unwrap();
@@ -120,23 +124,7 @@ fn what_was_sent_leaves_though_its_socket_is_gone() {
 #[test]
 fn what_a_server_of_names_sends_to_a_program_is_the_programs() {
     let _arena = host::arena();
-    let pair = Pair::with(Offloads::NONE, |options| Options {
-        ipv4: match options.ipv4 {
-            Ipv4::Fixed {
-                address,
-                prefix,
-                router,
-                ..
-            } => Ipv4::Fixed {
-                address,
-                prefix,
-                router,
-                dns: vec![super::address(1)],
-            },
-            other => other,
-        },
-        ..options
-    });
+    let pair = Pair::with(Offloads::NONE, asks_for_names);
     block_on(async {
         let server = pair.stacks[1].udp(53).unwrap();
         let program = pair.stacks[0].udp(4000).unwrap();
@@ -158,8 +146,7 @@ fn a_datagram_behind_an_extension_for_all_hops_arrives() {
     let pair = Pair::new(Offloads::NONE);
     let sent = note(&pair.wires[0]);
     block_on(async {
-        let near = pair.stacks[0].udp(1000).unwrap();
-        let far = pair.stacks[1].udp(2000).unwrap();
+        let [near, far] = sockets(&pair);
         let to = SocketAddr::new(v6(1), 2000);
         near.send_to(b"plain", to).await.unwrap();
         assert!(soon(&far).await.is_some());
@@ -198,8 +185,7 @@ fn what_was_known_long_ago_is_not_believed_any_more() {
         ..options
     });
     block_on(async {
-        let near = pair.stacks[0].udp(1000).unwrap();
-        let far = pair.stacks[1].udp(2000).unwrap();
+        let [near, far] = sockets(&pair);
         let to = SocketAddr::new(address(1), 2000);
         near.send_to(b"before", to).await.unwrap();
         assert!(soon(&far).await.is_some());
@@ -221,8 +207,7 @@ fn a_datagram_may_be_shorter_than_its_packet() {
     let pair = Pair::new(Offloads::NONE);
     let sent = note(&pair.wires[0]);
     block_on(async {
-        let near = pair.stacks[0].udp(1000).unwrap();
-        let far = pair.stacks[1].udp(2000).unwrap();
+        let [near, far] = sockets(&pair);
         for to in [address(1), v6(1)] {
             near.send_to(b"plain", (to, 2000).into()).await.unwrap();
             assert!(soon(&far).await.is_some());

@@ -38,6 +38,26 @@ pub(super) fn options(end: usize) -> Options {
     }
 }
 
+/// The same, of a machine that asks the other end for names.
+fn asks_for_names(options: Options) -> Options {
+    let Ipv4::Fixed {
+        address: ours,
+        prefix,
+        router,
+        ..
+    } = options.ipv4
+    else {
+        panic!("the address is fixed");
+    };
+    let ipv4 = Ipv4::Fixed {
+        address: ours,
+        prefix,
+        router,
+        dns: vec![address(1)],
+    };
+    Options { ipv4, ..options }
+}
+
 /// Two stacks that are driven.
 struct Pair {
     stacks: [Stack; 2],

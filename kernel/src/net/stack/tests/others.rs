@@ -1,6 +1,6 @@
 //! What is no connection: UDP, echoes, groups, names, addresses that are lent.
 
-use super::{Pair, address, drive, options, sleep};
+use super::{Pair, address, asks_for_names, drive, options, sleep};
 use crate::dma::Owner;
 use crate::executor::block_on;
 use crate::lock::Mutex;
@@ -180,23 +180,7 @@ fn a_group_hears_what_is_said_to_it() {
 #[test]
 fn a_name_has_addresses() {
     let _arena = host::arena();
-    let pair = Pair::with(Offloads::NONE, |options| Options {
-        ipv4: match options.ipv4 {
-            Ipv4::Fixed {
-                address,
-                prefix,
-                router,
-                ..
-            } => Ipv4::Fixed {
-                address,
-                prefix,
-                router,
-                dns: vec![super::address(1)],
-            },
-            other => other,
-        },
-        ..options
-    });
+    let pair = Pair::with(Offloads::NONE, asks_for_names);
     block_on(async {
         let server = pair.stacks[1].udp(53).unwrap();
         let answers = async {
