@@ -7,19 +7,20 @@ use crate::dma::Owner;
 use crate::executor::{self, block_on};
 use crate::lock::Mutex;
 use crate::memory::frames::host;
-use crate::net::stack::engine::Turn;
-use crate::net::stack::{Backlog, Options, Stack, UdpSocket};
+use crate::net::stack::engine::{Turn, instant};
+use crate::net::stack::{Backlog, Options, Stack, UdpError, UdpSocket};
 use crate::net::{Fate, Interface, MacAddress, Offloads, Outgoing, Reception, Stream, Wire};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 use embassy_futures::join::join;
 use embassy_futures::select::{Either, select};
+use smoltcp::iface::Route;
 
 const SECOND: u64 = 1_000_000;
 
@@ -312,5 +313,27 @@ fn datagrams_leave_though_connections_take_all_the_room() {
             }
         };
         select(datagrams, all).await;
+    });
+}
+
+/// What a router has said holds for as long as it has said.
+#[test]
+fn a_router_is_believed_for_as_long_as_it_has_said() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    block_on(async {
+        let [near, _far] = sockets(&pair);
+        let router = v6(1).into();
+        pair.stacks[0].with(|engine| {
+            let mut route = Route::new_ipv6_gateway(Ipv6Addr::UNSPECIFIED);
+            (route.via_router, route.expires_at) = (router, Some(instant(5 * SECOND)));
+            let routes = engine.iface.routes_mut();
+            routes.update(|all| all.push(route).expect("there is room"));
+        });
+        let away = "2001:db8::7".parse().unwrap();
+        let to = SocketAddr::new(away, 7);
+        assert_eq!(near.send_to(b"soon", to).await, Ok(()));
+        sleep(6 * SECOND).await;
+        assert_eq!(near.send_to(b"late", to).await, Err(UdpError::Unreachable));
     });
 }
