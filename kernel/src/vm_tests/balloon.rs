@@ -5,7 +5,7 @@ use crate::block::blocking::wait;
 use crate::drivers::helpers;
 use crate::drivers::virtio::balloon::{Balloon, LEAST};
 use crate::memory::frames::{Frames, with_allocator};
-use crate::memory::heap;
+use crate::vm_tests::streams::free_or_heap_bytes;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use phyr::Phyr;
@@ -18,10 +18,6 @@ fn balloon() -> Arc<Balloon> {
     let mut balloons = helpers::balloons();
     assert_eq!(balloons.len(), 1, "the machine has one balloon");
     balloons.remove(0)
-}
-
-fn free() -> u64 {
-    with_allocator(|allocator| allocator.free_bytes()) + heap::taken()
 }
 
 /// Frames with a pattern that the host has looked at.
@@ -46,7 +42,7 @@ fn e14_what_is_free_is_reported_as_it_is_and_gone() {
     const LEN: u64 = 17 * MIB + 5 * PAGE;
     let balloon = balloon();
     assert!(balloon.handle().can_report());
-    let before = free();
+    let before = free_or_heap_bytes();
     // What is free and was touched already is reported first, so that only this counts.
     wait(balloon.report_free()).unwrap();
     let frames = patterned(8 * MIB + LEN + 8 * MIB);
@@ -59,13 +55,17 @@ fn e14_what_is_free_is_reported_as_it_is_and_gone() {
     let (short, behind_it) = split(rest, LEAST - PAGE);
     let short_one = short.phyr();
     drop(short);
-    let (with_all, backed) = (free(), host::backed());
+    let (with_all, backed) = (free_or_heap_bytes(), host::backed());
     drop(middle);
     // Freed is not gone: the host still has it.
     host::assert_pattern(unneeded(gone), !seed(), 8 * MIB + PAGE);
     let reported = wait(balloon.report_free()).unwrap();
     assert!(reported.bytes >= LEN && reported.messages <= reported.phyrs);
-    assert_eq!(free(), with_all + LEN, "all of it is back in the allocator");
+    assert_eq!(
+        free_or_heap_bytes(),
+        with_all + LEN,
+        "all of it is back in the allocator"
+    );
     // From outside: zeros, and the host has as much memory more.
     assert_eq!(host::sum(unneeded(gone)), 0);
     let less = backed - host::backed();
@@ -84,14 +84,14 @@ fn e14_what_is_free_is_reported_as_it_is_and_gone() {
     wait(balloon.report_free()).unwrap();
     host::assert_pattern(gone, seed(), 0);
     drop((front, back, again, before_it, behind_it));
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
 }
 
 /// A gigabyte is one descriptor, however many of them there are side by side.
 #[vm_test(machine = "balloon,ram=6G", timeout = 60)]
 fn e14_gigabytes_are_reported_in_few_phyrs() {
     let balloon = balloon();
-    let before = free();
+    let before = free_or_heap_bytes();
     let largest = with_allocator(|allocator| allocator.largest()).unwrap();
     assert!(largest.len() > 3 << 30);
     let reported = wait(balloon.report_free()).unwrap();
@@ -105,7 +105,7 @@ fn e14_gigabytes_are_reported_in_few_phyrs() {
     );
     assert!(reported.messages >= reported.bytes >> 30);
     let after = with_allocator(|allocator| allocator.largest());
-    assert_eq!((free(), after), (before, Some(largest)));
+    assert_eq!((free_or_heap_bytes(), after), (before, Some(largest)));
     assert!(host::backed() < 64 * MIB);
 }
 
@@ -121,7 +121,7 @@ fn actual_mib() -> u64 {
 fn e14_what_the_hypervisor_wants_goes_into_the_balloon_and_comes_back() {
     let balloon = balloon();
     // All memory is touched first.
-    let before = free();
+    let before = free_or_heap_bytes();
     let mut all = Vec::with_capacity(4096);
     while let Some(largest) = with_allocator(|allocator| allocator.largest()) {
         let mut frames = Frames::allocate(largest.len()).unwrap();
@@ -130,7 +130,7 @@ fn e14_what_the_hypervisor_wants_goes_into_the_balloon_and_comes_back() {
     }
     let kept = patterned_from(&mut all, 3 * MIB);
     drop(all);
-    let (start, backed) = (free(), host::backed());
+    let (start, backed) = (free_or_heap_bytes(), host::backed());
     assert_eq!((actual_mib(), wait(balloon.adjust())), (256, Ok(0)));
     for wanted in [96, 100, 33, 0, 64, 0] {
         control::monitor(&alloc::format!("balloon {}", 256 - wanted));
@@ -138,7 +138,7 @@ fn e14_what_the_hypervisor_wants_goes_into_the_balloon_and_comes_back() {
         assert_eq!(u64::from(pages) * PAGE, wanted * MIB);
         assert_eq!(balloon.handle().pages(), pages);
         assert_eq!(actual_mib(), 256 - wanted);
-        assert_eq!(free(), start - wanted * MIB);
+        assert_eq!(free_or_heap_bytes(), start - wanted * MIB);
         host::assert_pattern(kept.phyr(), !seed(), 0);
         if wanted == 96 {
             let less = backed - host::backed();
@@ -154,7 +154,7 @@ fn e14_what_the_hypervisor_wants_goes_into_the_balloon_and_comes_back() {
     host::assert_pattern(kept.phyr(), !seed(), 0);
     wait(balloon.leave());
     drop(kept);
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
 }
 
 /// Some of the memory that was taken, with a pattern.

@@ -7,12 +7,12 @@ use crate::drivers::helpers;
 use crate::drivers::virtio::AskError;
 use crate::drivers::virtio::entropy::{Entropy, SEED};
 use crate::memory::address_space::AddressSpace;
-use crate::memory::frames::{Frames, with_allocator};
-use crate::memory::heap;
+use crate::memory::frames::Frames;
 use crate::memory::paging::Rights;
 use crate::memory::pins::Access;
 use crate::memory::regions::{self, Provider};
 use crate::random;
+use crate::vm_tests::streams::free_or_heap_bytes;
 use crate::vm_tests::{apart, scattered};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -110,8 +110,7 @@ fn e11_entropy_is_written_into_memory_of_every_kind() {
 #[vm_test(machine = "entropy,iommu", timeout = 60)]
 fn e11_memory_that_does_not_suit_comes_back() {
     let source = source();
-    let free = || with_allocator(|allocator| allocator.free_bytes()) + heap::taken();
-    let before = free();
+    let before = free_or_heap_bytes();
     for pieces in [5, 9] {
         let memory = Box::new(scattered(pieces)).into_memory();
         let failed = wait(source.fill(memory)).unwrap_err();
@@ -124,7 +123,7 @@ fn e11_memory_that_does_not_suit_comes_back() {
     }
     let nothing = alloc::vec::Vec::<u8>::new();
     assert!(wait(source.fill(nothing)).is_err());
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
     // None of that has used any of the file.
     let mut at = SEED as u64;
     drop(fill(&source, frames(1), &mut at));

@@ -1,14 +1,14 @@
 //! A controller goes while every core reads from it, and comes back.
 
 use super::disk;
+use super::streams::free_or_heap_bytes;
 use crate::block::blocking::wait;
 use crate::block::{BlockDevice, BlockError};
 use crate::cores;
 use crate::drivers::{nvme, virtio};
 use crate::executor::{self, Task};
 use crate::machine::machine;
-use crate::memory::frames::{Frames, with_allocator};
-use crate::memory::heap;
+use crate::memory::frames::Frames;
 use crate::pci::{Function, intx};
 use crate::storage::{self, volumes};
 use alloc::sync::Arc;
@@ -29,11 +29,6 @@ fn until(mut is_so: impl FnMut() -> bool) {
             yield_now().await;
         }
     });
-}
-
-/// Memory that nobody has but the heap.
-fn free() -> u64 {
-    with_allocator(|allocator| allocator.free_bytes()) + heap::taken()
 }
 
 /// Reads that have gone well.
@@ -102,7 +97,7 @@ fn take_out_and_bring_back(take_out: impl Fn()) {
     for round in 0..3 {
         let disk = disk();
         check_with_the_host(&*disk, round);
-        let free_now = free();
+        let free_now = free_or_heap_bytes();
         assert_eq!(
             *free_before.get_or_insert(free_now),
             free_now,

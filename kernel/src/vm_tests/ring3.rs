@@ -1,18 +1,19 @@
 //! Programs in ring 3: what they can do, what they cannot, and that the kernel goes on.
 
 use super::programs::{CODE, End, Entry, Error, STACK, at, hurried, program, range, serve, space};
+use super::streams::free_or_heap_bytes;
 use super::{apart, disk};
 use crate::arch::ring3::{Context, Event, Fault, General, enter};
 use crate::arch::vectors;
 use crate::block::blocking::wait;
+use crate::memory::DIRECT_MAP;
 use crate::memory::address_space::AddressSpace;
 use crate::memory::extents::Request;
-use crate::memory::frames::{Frames, with_allocator};
+use crate::memory::frames::Frames;
 use crate::memory::mapping::Mapping;
 use crate::memory::paging::{Cache, LeafCount, Rights};
 use crate::memory::pins::Access;
 use crate::memory::virt::VirtRange;
-use crate::memory::{DIRECT_MAP, heap};
 use crate::user::Stop;
 use crate::{cores, executor, interrupts};
 use alloc::rc::Rc;
@@ -98,7 +99,7 @@ fn a_program_reads_from_the_disk_into_a_page_of_1_gib() {
 fn read_refuses_what_is_not_the_programs_to_be_written() {
     // The first read makes the core's queues, which stay.
     disk().read_now(0, &mut [0; 512]).unwrap();
-    let before = free();
+    let before = free_or_heap_bytes();
     let refused = |start: u64, len: u64| {
         let space = space();
         space.map_at(at(DATA), apart(2), Rights::ReadWrite).unwrap();
@@ -135,12 +136,7 @@ fn read_refuses_what_is_not_the_programs_to_be_written() {
         assert_eq!(refused(start, len), error as i64, "{len:#x} at {start:#x}");
     }
     assert_eq!(refused(DATA, 8192), 8192);
-    assert_eq!(free(), before, "all programs have left");
-}
-
-/// Free bytes, and those that became heap meanwhile.
-fn free() -> u64 {
-    with_allocator(|allocator| allocator.free_bytes()) + heap::taken()
+    assert_eq!(free_or_heap_bytes(), before, "all programs have left");
 }
 
 /// Runs a program that must not come far.
@@ -157,7 +153,7 @@ fn fault_of(entry: Entry, argument: u64) -> Fault {
 
 #[vm_test(timeout = 60)]
 fn a_program_that_faults_ends_and_the_kernel_goes_on() {
-    let before = free();
+    let before = free_or_heap_bytes();
     let kernel_code = (fault_of as fn(Entry, u64) -> Fault as usize) as u64;
     // Vector and error code; P is 1, W is 2, U is 4, I is 16 (Intel SDM volume 3, section 4.7).
     let cases = [
@@ -194,7 +190,7 @@ fn a_program_that_faults_ends_and_the_kernel_goes_on() {
     assert_eq!(fault_of(Entry::program_int, 0).vector, 13);
     let fault = fault_of(Entry::program_iretq, kernel_code);
     assert!(matches!(fault.vector, 13 | 14), "{fault:x?}");
-    assert_eq!(free(), before, "all programs have left");
+    assert_eq!(free_or_heap_bytes(), before, "all programs have left");
 }
 
 #[vm_test(timeout = 60)]

@@ -3,7 +3,7 @@
 //! Times are only bounded from below: how long a machine takes beyond that depends on who else uses the host.
 
 use super::disk;
-use super::streams::{DEPTH, counters, frames, free_bytes, until};
+use super::streams::{DEPTH, counters, frames, free_bytes, free_or_heap_bytes, until};
 use crate::block::blocking::wait;
 use crate::block::{BlockDevice, BlockError, Transferring};
 use crate::cores;
@@ -169,7 +169,7 @@ fn reads_that_take_too_long_end_and_their_memory_is_not_reused_before() {
     let disk = disk();
     // Its partition table could not be read, and it may still be on its way back from that.
     wait(controller().reset()).expect("it is well otherwise");
-    let (free, aborts, resets_before) = (free_bytes(), counters().driver.aborts, resets());
+    let (free, aborts, resets_before) = (free_or_heap_bytes(), counters().driver.aborts, resets());
     let (wanted, dropped, canaries) = begin_and_drop_half(&*disk);
     wait(until(|| counters().driver.aborts > aborts));
     assert_eq!(resets(), resets_before);
@@ -186,7 +186,7 @@ fn reads_that_take_too_long_end_and_their_memory_is_not_reused_before() {
     assert_eq!(disk.outstanding(), 0);
     assert_intact(&canaries);
     drop(canaries);
-    assert_eq!(free_bytes(), free);
+    assert_eq!(free_or_heap_bytes(), free);
 }
 
 /// QEMU aborts nothing. The answer comes after it was asked to.
@@ -194,7 +194,7 @@ fn reads_that_take_too_long_end_and_their_memory_is_not_reused_before() {
 fn an_answer_after_the_time_limit_is_taken_and_nothing_is_reset() {
     nvme::change_options(|options| options.timeout = 4_000_000);
     let disk = disk();
-    let free = free_bytes();
+    let free = free_or_heap_bytes();
     control::trace_mark();
     control::hold(0);
     let (wanted, dropped, canaries) = begin_and_drop_half(&*disk);
@@ -209,7 +209,7 @@ fn an_answer_after_the_time_limit_is_taken_and_nothing_is_reset() {
     wait(until(|| disk.outstanding() == 0));
     assert_intact(&canaries);
     drop(canaries);
-    assert_eq!(free_bytes(), free);
+    assert_eq!(free_or_heap_bytes(), free);
     let after = counters().driver;
     assert_eq!((resets(), after.retries, after.errors), (0, 0, 0));
     assert_eq!(control::trace_count("pci_nvme_admin_cmd opc 0x8"), 1);
@@ -220,7 +220,7 @@ fn an_answer_after_the_time_limit_is_taken_and_nothing_is_reset() {
 fn reads_that_were_held_for_too_long_are_sent_again() {
     nvme::change_options(|options| options.timeout = 1_000_000);
     let disk = disk();
-    let free = free_bytes();
+    let free = free_or_heap_bytes();
     control::hold(0);
     let (wanted, dropped, canaries) = begin_and_drop_half(&*disk);
     wait(until(|| resets() == 1));
@@ -233,7 +233,7 @@ fn reads_that_were_held_for_too_long_are_sent_again() {
     }
     assert_intact(&canaries);
     drop(canaries);
-    assert_eq!((disk.outstanding(), free_bytes()), (0, free));
+    assert_eq!((disk.outstanding(), free_or_heap_bytes()), (0, free));
     assert_eq!(counters().driver.retries, 4, "nobody wants the others");
     assert_eq!(resets(), 1);
 }

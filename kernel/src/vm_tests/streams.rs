@@ -8,6 +8,7 @@ use crate::cores;
 use crate::drivers::nvme::queue::QueueCounters;
 use crate::executor;
 use crate::memory::frames::{Frames, with_allocator};
+use crate::memory::heap;
 use crate::storage;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -21,6 +22,11 @@ pub(super) const DEPTH: usize = 32;
 
 pub(super) fn free_bytes() -> u64 {
     with_allocator(|allocator| allocator.free_bytes())
+}
+
+/// Bytes of memory that nobody has but the heap: the same again when everybody has given back what he had.
+pub(super) fn free_or_heap_bytes() -> u64 {
+    free_bytes() + heap::taken()
 }
 
 pub(super) fn counters() -> QueueCounters {

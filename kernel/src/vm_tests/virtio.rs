@@ -3,7 +3,7 @@
 
 use super::costs::count_instructions;
 use super::disks::check_pattern_file;
-use super::streams::{Stream, frames, free_bytes, refused_reads_keep_their_memory, until};
+use super::streams::{Stream, frames, free_or_heap_bytes, refused_reads_keep_their_memory, until};
 use super::transfers::{read_between_canaries, read_of_every_kind, write_and_look};
 use super::{disk, disk_number, scattered};
 use crate::block::blocking::wait;
@@ -220,7 +220,7 @@ fn requests_beyond_the_end_are_refused_and_touch_nothing() {
 fn memory_of_dropped_reads_comes_back_when_the_device_is_done() {
     let disk = disk();
     wait(disk.read(0, frames())).unwrap();
-    let before = free_bytes();
+    let before = free_or_heap_bytes();
     control::hold(0);
     let mut cx = Context::from_waker(Waker::noop());
     for number in 0..DEPTH as u64 {
@@ -228,10 +228,10 @@ fn memory_of_dropped_reads_comes_back_when_the_device_is_done() {
         assert!(read.as_mut().poll(&mut cx).is_pending());
     }
     assert_eq!(disk.outstanding(), DEPTH, "the device has them all");
-    assert_eq!(free_bytes(), before - (DEPTH * PAGE) as u64);
+    assert_eq!(free_or_heap_bytes(), before - (DEPTH * PAGE) as u64);
     control::release(0);
     wait(until(|| disk.outstanding() == 0));
-    assert_eq!(free_bytes(), before);
+    assert_eq!(free_or_heap_bytes(), before);
     // The queue has all its slots again.
     let mut stream = Stream::new(&*disk, DEPTH);
     wait(stream.run(200, true));
@@ -240,12 +240,12 @@ fn memory_of_dropped_reads_comes_back_when_the_device_is_done() {
 #[vm_test(machine = "virtio,size=16M", timeout = 60)]
 fn a_deep_stream_reads_what_is_there() {
     let disk = disk();
-    let before = free_bytes();
+    let before = free_or_heap_bytes();
     // Deeper than the queue: some wait for room.
     let mut stream = Stream::new(&*disk, 200);
     wait(stream.run(3000, true));
     drop(stream);
-    assert_eq!(free_bytes(), before);
+    assert_eq!(free_or_heap_bytes(), before);
     assert_eq!(disk.outstanding(), 0);
 }
 

@@ -10,7 +10,7 @@ use crate::drivers::virtio::net::{Nic, Usage};
 use crate::executor;
 use crate::memory::frames::Frames;
 use crate::net::{self, Interface, NetError, Outgoing, Refusal};
-use crate::vm_tests::streams::free_bytes;
+use crate::vm_tests::streams::free_or_heap_bytes;
 use alloc::sync::Arc;
 use core::future::poll_fn;
 use core::task::{Context, Poll, Waker};
@@ -48,7 +48,7 @@ fn resets_under_load() {
     let mac = card.properties().address.0;
     wait(async {
         carries(&card, seed()).await;
-        let before = free_bytes();
+        let before = free_or_heap_bytes();
         supply_pages(&card, 32);
         for round in 0..8_u64 {
             for number in 0..40_u64 {
@@ -97,7 +97,7 @@ fn resets_under_load() {
             }
         }
         assert_eq!(card.card().resets(), 8);
-        assert!(free_bytes() >= before - 33 * PAGE);
+        assert!(free_or_heap_bytes() >= before - 33 * PAGE);
     });
 }
 
@@ -126,7 +126,7 @@ fn queues_are_reset_alone() {
     let mac = card.properties().address.0;
     wait(async {
         carries(&card, seed()).await;
-        let before = free_bytes();
+        let before = free_or_heap_bytes();
         supply_pages(&card, 32);
         control::trace_mark();
         for round in 0..8_u64 {
@@ -174,7 +174,7 @@ fn queues_are_reset_alone() {
         let resets = (card.card().resets(), card.card().queue_resets());
         assert_eq!(resets, (0, 16));
         assert_eq!(control::trace_count("virtio_set_status"), 0);
-        assert!(free_bytes() >= before - 33 * PAGE);
+        assert!(free_or_heap_bytes() >= before - 33 * PAGE);
     });
 }
 
@@ -216,7 +216,7 @@ fn goes_under_load(go: impl Fn()) {
     let first = card();
     wait(carries(&first, seed()));
     drop(first);
-    let before = free_bytes();
+    let before = free_or_heap_bytes();
     for round in 0..2 {
         let card = net::virtio_cards().swap_remove(0);
         supply_pages(&card, 32);
@@ -250,7 +250,7 @@ fn goes_under_load(go: impl Fn()) {
             carries(&card, seed() + round).await;
         });
     }
-    let after = free_bytes();
+    let after = free_or_heap_bytes();
     assert!(after + (1 << 20) >= before, "{before:#x}, then {after:#x}");
 }
 

@@ -1,6 +1,6 @@
 //! Copy on write: who gets the copy, who keeps the memory, and that there is no more copied than must be.
 
-use super::{DATA, MIB, PAGE, aligned, free, oracle, part, take_everything, walk};
+use super::{DATA, MIB, PAGE, aligned, oracle, part, take_everything, walk};
 use crate::block::blocking::wait;
 use crate::block::{Durability, Operation, Request};
 use crate::dma::{Buffer, Owner};
@@ -13,6 +13,7 @@ use crate::memory::virt::VirtRange;
 use crate::user::Stop;
 use crate::vm_tests::disk;
 use crate::vm_tests::programs::{End, Entry, at, program, range, serve, space};
+use crate::vm_tests::streams::free_or_heap_bytes;
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -73,7 +74,7 @@ fn assert_host(space: &AddressSpace, range: VirtRange, offset: u64) {
 
 #[vm_test(timeout = 60)]
 fn c4_a_write_after_a_clone_is_seen_by_the_writer_alone() {
-    let before = free();
+    let before = free_or_heap_bytes();
     let parent = space();
     let small = patterned(Frames::allocate(8 * PAGE).unwrap());
     let small = parent.map_at(at(DATA), small, Rights::ReadWrite).unwrap();
@@ -82,9 +83,12 @@ fn c4_a_write_after_a_clone_is_seen_by_the_writer_alone() {
         .map_at(at(DATA + 4 * MIB), large, Rights::ReadWrite)
         .unwrap();
     let (first, all) = (oracle(&parent, small), parent.usage().mapped);
-    let with_parent = free();
+    let with_parent = free_or_heap_bytes();
     let child = parent.try_clone().unwrap();
-    assert!(with_parent - free() < 32 * PAGE, "only tables are new");
+    assert!(
+        with_parent - free_or_heap_bytes() < 32 * PAGE,
+        "only tables are new"
+    );
     for space in [&parent, &child] {
         assert_eq!((space.usage().mapped, space.usage().shared), (all, all));
         assert_eq!(oracle(space, small), first);
@@ -93,14 +97,14 @@ fn c4_a_write_after_a_clone_is_seen_by_the_writer_alone() {
     }
     // Two pages, and no more than these.
     let page = |mapped, number| part(mapped, number * PAGE, PAGE);
-    let shared = free();
+    let shared = free_or_heap_bytes();
     let child = write_pages(child, &[page(small, 2), page(small, 5), page(small, 2)]);
-    assert_eq!(shared - free(), 2 * PAGE);
+    assert_eq!(shared - free_or_heap_bytes(), 2 * PAGE);
     assert_eq!(child.usage().shared, all - 2 * PAGE);
     // A page of a leaf of 2 MiB: the leaf is divided, which takes a table.
-    let shared = free();
+    let shared = free_or_heap_bytes();
     let child = write_pages(child, &[page(large, 700)]);
-    assert_eq!(shared - free(), 2 * PAGE);
+    assert_eq!(shared - free_or_heap_bytes(), 2 * PAGE);
     let divided = LeafCount {
         mib_2: 1,
         kib_4: 512,
@@ -125,14 +129,14 @@ fn c4_a_write_after_a_clone_is_seen_by_the_writer_alone() {
     assert_page(&child, small, 3, false);
     // The child ends. The large mapping has one user left, who writes without a copy.
     drop(child);
-    let alone = free();
+    let alone = free_or_heap_bytes();
     let parent = write_pages(parent, &[page(large, 1)]);
-    assert_eq!(free(), alone);
+    assert_eq!(free_or_heap_bytes(), alone);
     assert_eq!(parent.leaves(large).mib_2, 2);
     assert_page(&parent, large, 1, true);
     assert_page(&parent, large, 0, false);
     drop(parent);
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
 }
 
 #[vm_test(machine = "nvme,size=16M", timeout = 60)]
@@ -141,7 +145,7 @@ fn c4_a_pin_for_writing_breaks_the_sharing_first() {
     let device = disk();
     // The first read makes the core's queues, which stay.
     device.read_now(0, &mut [0; 512]).unwrap();
-    let before = free();
+    let before = free_or_heap_bytes();
     let parent = AddressSpace::new().unwrap();
     let frames = patterned(Frames::allocate(8 * PAGE).unwrap());
     let mapped = parent.map_at(at(DATA), frames, Rights::ReadWrite).unwrap();
@@ -150,13 +154,13 @@ fn c4_a_pin_for_writing_breaks_the_sharing_first() {
     let target = part(mapped, PAGE + 512, 2 * PAGE);
     // The child pins first, then the parent, whose pages 1 to 3 are shared with nobody then.
     for (round, space) in [&child, &parent].into_iter().enumerate() {
-        let shared = free();
+        let shared = free_or_heap_bytes();
         let pinned = space.pin(target, Access::Write).unwrap();
         assert_eq!(*pinned.phyrs(), oracle(space, target));
         let copy = pinned.phyrs().first().unwrap();
         assert_eq!(pinned.phyrs().len(), 1, "a copy is in one piece");
         assert!(!copy.overlaps(original), "the device is told of the copy");
-        assert_eq!(shared - free(), 3 * PAGE);
+        assert_eq!(shared - free_or_heap_bytes(), 3 * PAGE);
         assert_eq!(space.usage().shared, 5 * PAGE);
         let read = wait(device.read(POSITION / 512, Box::new(pinned))).unwrap();
         host::assert_pattern(copy, seed(), POSITION);
@@ -176,7 +180,7 @@ fn c4_a_pin_for_writing_breaks_the_sharing_first() {
     assert_eq!((pinned.len(), child.usage().shared), (PAGE, 4 * PAGE));
     assert_eq!(rest, Some(part(mapped, PAGE, 7 * PAGE)));
     drop((pinned, parent, child));
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
 }
 
 /// The disk has been told to write memory, and is held back. Then the program writes there, and the others
@@ -185,17 +189,17 @@ fn c4_a_pin_for_writing_breaks_the_sharing_first() {
 fn c4_what_is_pinned_for_reading_keeps_its_memory_when_the_sharing_ends() {
     let device = disk();
     device.read_now(0, &mut [0; 512]).unwrap();
-    let before = free();
+    let before = free_or_heap_bytes();
     let parent = space();
     let frames = patterned(Frames::allocate(4 * PAGE).unwrap());
     let mapped = parent.map_at(at(DATA), frames, Rights::ReadWrite).unwrap();
     let child = parent.try_clone().unwrap();
     let original = oracle(&parent, mapped).first().unwrap();
-    let shared = free();
+    let shared = free_or_heap_bytes();
     let pinned = parent.pin(mapped, Access::Read).unwrap();
     assert_eq!(pinned.phyrs().first(), Some(original));
     assert_eq!(
-        (free(), parent.usage().shared),
+        (free_or_heap_bytes(), parent.usage().shared),
         (shared, parent.usage().mapped)
     );
     control::hold(0);
@@ -212,7 +216,7 @@ fn c4_what_is_pinned_for_reading_keeps_its_memory_when_the_sharing_ends() {
     // The writer gets the copy.
     let pages = [0, 1, 2, 3].map(|page| part(mapped, page * PAGE, PAGE));
     let parent = write_pages(parent, &pages);
-    assert_eq!(shared - free(), 4 * PAGE);
+    assert_eq!(shared - free_or_heap_bytes(), 4 * PAGE);
     for page in 0..4 {
         assert_page(&parent, mapped, page, true);
         assert_page(&child, mapped, page, false);
@@ -243,7 +247,7 @@ fn c4_what_is_pinned_for_reading_keeps_its_memory_when_the_sharing_ends() {
     wait(device.flush()).unwrap();
     host::assert_disk_pattern(0, 64 * 512, 4 * PAGE, !seed(), 0);
     drop((done.memory, writing));
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
 }
 
 #[vm_test(machine = "ivshmem=1M", timeout = 60)]
