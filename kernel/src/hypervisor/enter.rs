@@ -33,15 +33,30 @@ struct Registers {
 }
 
 /// A page for the CPU.
+///
+/// It is never a variable: where a function aligns its stack to a page and may return early, LLVM's prologue has been
+/// seen to enter the loop that touches the stack in its middle, with a stack that is aligned to nothing.
 #[derive(Debug)]
 #[repr(C, align(4096))]
-pub(super) struct Page([u8; 4096]);
+struct Page<T>(T);
+
+impl<T> Page<T> {
+    fn with(content: T) -> Box<Self> {
+        const { assert!(size_of::<T>() == size_of::<Self>()) };
+        let mut page = Box::<Self>::new_uninit();
+        let place = page.as_mut_ptr().cast::<T>();
+        // SAFETY: the content is as long as a page, and nobody else knows this one.
+        unsafe { place.write(content) };
+        // SAFETY: the content is all that a page has.
+        unsafe { page.assume_init() }
+    }
+}
 
 /// The state of a guest's processor while it does not run, and a place for the host's while it does.
 #[derive(Debug)]
 pub(super) struct Context {
-    vmcb: Box<Vmcb>,
-    host: Box<Page>,
+    vmcb: Box<Page<Vmcb>>,
+    host: Box<Page<[u8; 4096]>>,
     registers: Registers,
 }
 
@@ -55,26 +70,27 @@ fn physical<T>(value: &T) -> PhysAddr {
 impl Context {
     pub(super) fn new(vmcb: Vmcb) -> Self {
         Self {
-            vmcb: Box::new(vmcb),
-            host: Box::new(Page([0; 4096])),
+            vmcb: Page::with(vmcb),
+            host: Page::with([0; 4096]),
             registers: Registers::default(),
         }
     }
 
     /// The instruction that comes next.
     pub(super) fn at(&self) -> GuestAddr {
-        GuestAddr::new(self.vmcb.state.rip)
+        GuestAddr::new(self.vmcb.0.state.rip)
     }
 
     /// Goes on behind the VMMCALL that stopped it.
     pub(super) fn skip_call(&mut self) {
         const LENGTH: u64 = 3;
-        self.vmcb.state.rip = self.vmcb.state.rip.wrapping_add(LENGTH) & 0xffff_ffff;
+        let rip = &mut self.vmcb.0.state.rip;
+        *rip = rip.wrapping_add(LENGTH) & 0xffff_ffff;
     }
 
     /// Why it has stopped.
     pub(super) fn report(&self) -> Report {
-        let Vmcb { control, state } = &*self.vmcb;
+        let Vmcb { control, state } = &self.vmcb.0;
         Report {
             code: control.exit_code,
             first: control.exit_info_1,
@@ -90,8 +106,8 @@ impl Context {
     /// The core is ready for guests, interrupts can be enabled, and what the nested tables map belongs
     /// to the guest.
     pub(super) unsafe fn enter(&mut self) {
-        let (guest, host) = (physical(&*self.vmcb), physical(&*self.host));
-        let (vmcb, area) = (&raw mut *self.vmcb, &raw mut *self.host);
+        let (guest, host) = (physical(&self.vmcb.0), physical(&self.host.0));
+        let (vmcb, area) = (&raw mut self.vmcb.0, &raw mut self.host.0);
         // SAFETY: the caller's promise; the blocks are the CPU's until this returns.
         unsafe { run(&raw mut self.registers, guest.get(), host.get(), vmcb, area) };
     }
@@ -104,14 +120,13 @@ impl Context {
 /// # Safety
 /// As for [`Context::enter`]. `guest` is a control block, `host` a page for VMSAVE, both by their
 /// physical addresses.
-// No page frame: `Page` is the memory itself.
 #[unsafe(naked)]
 unsafe extern "C" fn run(
     registers: *mut Registers,
     guest: u64,
     host: u64,
     _vmcb: *mut Vmcb,
-    _area: *mut Page,
+    _area: *mut [u8; 4096],
 ) {
     naked_asm!(
         "push rbx", "push rbp", "push r12", "push r13", "push r14", "push r15",

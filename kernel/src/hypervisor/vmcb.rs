@@ -7,9 +7,9 @@
 use core::mem::offset_of;
 use phyr::PhysAddr;
 
-/// The control block. It is page-aligned, and the CPU knows it by its physical address.
+/// The control block: what a page has in it that the CPU knows by its physical address.
 #[derive(Debug)]
-#[repr(C, align(4096))]
+#[repr(C)]
 pub(super) struct Vmcb {
     pub(super) control: Control,
     pub(super) state: State,
