@@ -8,6 +8,7 @@
 //! compiled `core` and `alloc` they need. The flags are [`RUSTFLAGS`]. They come with an explicit
 //! `--target`, because cargo then keeps them away from build scripts and macros.
 
+mod prologue;
 pub mod strip;
 
 use std::env;
@@ -93,7 +94,7 @@ impl Image {
 /// Builds the image of an application. Cargo prints its progress on the error stream.
 ///
 /// # Errors
-/// If one of the two builds fails, or the results do not fit together.
+/// If one of the two builds fails, or the results do not fit together, or a function aligns its stack to a page.
 pub fn build(app: &str) -> Result<Image> {
     let _lock = lock()?;
     let image = Image::of(app);
@@ -105,6 +106,7 @@ pub fn build(app: &str) -> Result<Image> {
     run_cargo(cargo("build").args(["--package", app]), app)?;
     let elf = fs::read(&image.kernel)
         .with_context(|| format!("the build left no `{}`", image.kernel.display()))?;
+    prologue::check(&elf).with_context(|| format!("`{app}` cannot be trusted"))?;
     let stripped = strip::strip(&elf).with_context(|| format!("cannot strip `{app}`"))?;
     wrap(app, &stripped)?;
     match run {
