@@ -90,7 +90,7 @@ fn resets_the_machine() {
     hangs();
 }
 
-#[vm_test(timeout = 5)]
+#[vm_test(timeout = 20)]
 fn hangs() {
     while black_box(true) {
         core::hint::spin_loop();

@@ -25,7 +25,7 @@ use crate::machine::Machine;
 use crate::qmp::Remote;
 
 /// Time that QEMU gets to let go of the image of a device that is gone.
-const LETTING_GO: Duration = Duration::from_secs(2);
+const LETTING_GO: Duration = Duration::from_secs(10);
 
 /// The way to change a machine that runs.
 pub struct Control {

@@ -31,8 +31,9 @@ use crate::tools::Tool;
 use watch::Watch;
 use wires::Wires;
 
-/// Time that QEMU gets to go away when it has closed the channel or failed to start.
-const LAST_GRACE: Duration = Duration::from_secs(5);
+/// Time that QEMU gets to go away when it has closed the channel or failed to start. It may have to give back a lot of
+/// memory, on a host that does several other things.
+const LAST_GRACE: Duration = Duration::from_secs(60);
 
 /// Where the serial console goes. It is kept in a file in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use crate::qmp::{Notice, Remote, Shutdown};
 use crate::records::Channel;
 
 /// Time that the watching threads get when QEMU is gone.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const LAST_WORDS: Duration = Duration::from_secs(60);
 
 /// What the watching threads tell the one that waits.
 pub(super) enum Sign {

@@ -22,7 +22,7 @@ use crate::records::{Channel, Event};
 use crate::relay::Relay;
 
 /// Time that QEMU gets to connect to us.
-const GRACE: Duration = Duration::from_secs(20);
+const GRACE: Duration = Duration::from_secs(60);
 
 /// The sockets and files of one machine.
 pub(super) struct Wires {

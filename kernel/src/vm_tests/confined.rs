@@ -262,7 +262,7 @@ fn metronome() -> Rc<Cell<u64>> {
     beats
 }
 
-#[vm_test(machine = "svm", timeout = 30)]
+#[vm_test(machine = "svm,icount", timeout = 60)]
 fn an_endless_loop_is_ended_and_keeps_nobody_waiting() {
     let beats = metronome();
     // With its interrupts disabled, it is as endless and no more.
@@ -289,7 +289,7 @@ fn an_endless_loop_is_ended_and_keeps_nobody_waiting() {
     }
 }
 
-#[vm_test(machine = "smp=2,svm", timeout = 30)]
+#[vm_test(machine = "smp=2,svm", timeout = 60)]
 fn a_guest_leaves_the_executors_timer_as_it_was() {
     let mut guest = small(sum_program());
     ask(&mut guest, 0, 16);

@@ -3,6 +3,7 @@
 //! The programs are a few bytes of 32-bit code, in the kernel's constants, and are copied into the
 //! guest's memory. They run at whatever address they are put.
 
+use super::streams::free_or_heap_bytes;
 use super::{disk, scattered};
 use crate::dma::Owner;
 use crate::executor::block_on;
@@ -207,13 +208,12 @@ fn b6_a_disk_reads_straight_into_a_guest_that_sums_it() {
 
 #[vm_test(machine = "ram=4G,svm")]
 fn b6_a_guest_of_1_gib_is_one_phyr_and_one_leaf() {
-    let free = || with_allocator(|allocator| allocator.free_bytes());
     let ram = aligned(GIB, GIB);
-    let before = free();
+    let before = free_or_heap_bytes();
     let mut guest = guest_of(ram, sum_program());
     assert_eq!(guest.leaves(), leaves(1, 0, 0));
     assert!(
-        before - free() < 2 * MIB,
+        before - free_or_heap_bytes() < 2 * MIB,
         "tables and control blocks are a few pages"
     );
     // The leaf leads to the memory, up to its last byte.
@@ -309,7 +309,6 @@ fn memory_that_a_guest_never_had_is_not_joined() {
 #[vm_test(machine = "nvme,size=16M,svm")]
 fn a_guest_may_be_dropped_while_a_device_has_its_memory() {
     let device = disk();
-    let free = || with_allocator(|allocator| allocator.free_bytes());
     let twice = || {
         let (processor, ram) = guest_of(aligned(2 * MIB, 2 * MIB), sum_program()).split();
         let mut read = Box::pin(device.read(0, ram));
@@ -322,9 +321,9 @@ fn a_guest_may_be_dropped_while_a_device_has_its_memory() {
     };
     // What is made once is made the first time.
     twice();
-    let before = free();
+    let before = free_or_heap_bytes();
     twice();
-    assert_eq!(free(), before);
+    assert_eq!(free_or_heap_bytes(), before);
 }
 
 #[vm_test(machine = "ram=8G,svm")]

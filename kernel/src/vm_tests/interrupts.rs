@@ -79,7 +79,7 @@ fn handlers_keep_every_register_and_the_red_zone() {
     assert!(!drain(), "the storm took its bits itself");
 }
 
-#[vm_test(machine = "smp=4", timeout = 20)]
+#[vm_test(machine = "smp=4", timeout = 60)]
 fn handlers_keep_what_they_must_on_all_cores_at_once() {
     together(|_| assert_eq!(storm(5_000), State::EXPECTED));
 }

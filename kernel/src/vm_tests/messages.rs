@@ -137,7 +137,7 @@ fn a_controller_sends_nothing_before_and_after_its_messages() {
     assert!(!drain());
 }
 
-#[vm_test(machine = "nvme,smp=4", timeout = 20)]
+#[vm_test(machine = "nvme,smp=4", timeout = 60)]
 fn a_message_finds_the_core_it_was_routed_to() {
     static SEEN: AtomicUsize = AtomicUsize::new(0);
     let (mut controller, messages) = Controller::start();

@@ -10,7 +10,8 @@ use crate::memory::frames::Frames;
 use crate::memory::regions;
 use crate::net::stack::{self, Backlog, Connection, Ipv4, Options, Stack, State};
 use crate::net::{Interface, Stream, StreamError, virtio_cards};
-use crate::vm_tests::streams::free_bytes;
+use crate::println;
+use crate::vm_tests::streams::free_or_heap_bytes;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -168,7 +169,7 @@ fn a_disk_s_bytes_reach_the_host_from_where_the_disk_has_put_them() {
         let mut listener = stack.listen(80, Backlog::default()).unwrap();
         wire::talk(0, 0, LEN, seed());
         let mut connection = listener.accept().await.unwrap();
-        let before = (stack.status().counters, free_bytes());
+        let before = (stack.status().counters, free_or_heap_bytes());
         for at in (0..LEN).step_by(PIECE as usize) {
             let frames = Frames::allocate(PIECE).unwrap();
             let blocks = at / u64::from(disk.geometry().block_size);
@@ -184,7 +185,7 @@ fn a_disk_s_bytes_reach_the_host_from_where_the_disk_has_put_them() {
         assert_eq!(after.copied_bytes, before.0.copied_bytes);
         assert!(after.referred_bytes - before.0.referred_bytes >= LEN);
         drop(connection);
-        while free_bytes() < before.1 {
+        while free_or_heap_bytes() < before.1 {
             yield_now().await;
         }
         // All that a turn has sent was one kick.
@@ -243,27 +244,33 @@ pub(super) async fn region_is_heard(stack: &Stack) {
     }
 }
 
-/// One frame in a hundred gets lost, one comes twice, and one comes late: whatever is said is heard, both ways.
+/// One frame in a hundred gets lost, one comes twice, and one comes late: whatever is said is heard, both ways. Once in a
+/// thousand times chance spares a megabyte, and then more is said.
 #[vm_test(machine = "user-net=lossy", timeout = 300)]
 fn what_gets_lost_on_the_wire_is_said_once_more() {
     const LEN: usize = 1 << 20;
     wait(async {
         let stack = begin().await;
         let mut listener = stack.listen(80, Backlog::default()).unwrap();
-        wire::talk(0, LEN as u64, LEN as u64, seed());
-        let mut connection = listener.accept().await.unwrap();
-        hear(&mut connection, seed(), LEN).await;
-        connection.send(memory(seed(), 0, LEN)).await.unwrap();
-        connection.close().await.unwrap();
-        connection.flush().await.unwrap();
-        while !wire::heard(0) {
-            yield_now().await;
+        for megabyte in 1.. {
+            wire::talk(0, LEN as u64, LEN as u64, seed());
+            let mut connection = listener.accept().await.unwrap();
+            hear(&mut connection, seed(), LEN).await;
+            connection.send(memory(seed(), 0, LEN)).await.unwrap();
+            connection.close().await.unwrap();
+            connection.flush().await.unwrap();
+            while !wire::heard(0) {
+                yield_now().await;
+            }
+            let fates = wire::fates(0);
+            let counters = stack.status().counters;
+            println!("{fates:?}, {} sent once more", counters.retransmitted);
+            assert_eq!(counters.damaged, 0);
+            if fates.into_iter().all(|count| count > 4) && counters.retransmitted > 0 {
+                break;
+            }
+            assert!(megabyte < 8, "{fates:?}, {counters:?}");
         }
-        let [lost, twice, late] = wire::fates(0);
-        assert!(lost > 4 && twice > 4 && late > 4, "{lost} {twice} {late}");
-        let counters = stack.status().counters;
-        assert!(counters.retransmitted > 0);
-        assert_eq!(counters.damaged, 0);
     });
 }
 

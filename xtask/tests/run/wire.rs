@@ -39,17 +39,20 @@ fn files_and_disks_are_intact_where_frames_get_lost() {
         text(&disk),
         "--nbd-write",
     ]);
-    // From the machine.
-    let (head, body) = machine.get("/files/large.bin", "");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    assert_eq!(sha256(&body), sha256(&content(7)));
+    // From the machine, until chance has taken something of it. Once in a thousand times it spares a megabyte.
+    let again = (0..8).find(|_| {
+        let (head, body) = machine.get("/files/large.bin", "");
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert_eq!(sha256(&body), sha256(&content(7)));
+        machine.counter("phyros_network_trouble_total{what=\"retransmitted\"}") > 0
+    });
+    assert!(again.is_some(), "nothing was sent once more");
     // To the machine.
     let mut client = Nbd::begin(machine.connect("nbd"), "nvme0n1", LEN as u64);
     for (at, piece) in content(9).chunks(128 << 10).enumerate() {
         let offset = (at * (128 << 10)) as u64;
         assert_eq!(client.ask(1, offset, piece.len() as u32, piece), 0);
     }
-    assert!(machine.counter("phyros_network_trouble_total{what=\"retransmitted\"}") > 0);
     machine.end();
     let found = fs::read(&disk).expect("the disk is there");
     assert_eq!(sha256(&found), sha256(&content(9)));

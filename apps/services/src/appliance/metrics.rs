@@ -27,6 +27,8 @@ pub fn page(
     page.sample("", state.free);
     page.gauge("heap_used_bytes", "Bytes of the heap that somebody has.");
     page.sample("", state.heap);
+    page.gauge("heap_taken_bytes", "RAM that the heap has taken for good.");
+    page.sample("", state.heap_taken);
     page.counter(
         "delivered_bytes_total",
         "Bytes of disks, by the way they took.",

@@ -41,6 +41,8 @@ pub struct State {
     pub free: u64,
     /// Bytes of the heap that somebody has.
     pub heap: u64,
+    /// Bytes of RAM that the heap has taken so far, whether somebody has them or not. It keeps them.
+    pub heap_taken: u64,
     /// The cores.
     pub cores: Vec<Core>,
     /// Bytes that files and disks have delivered by DMA into their destination, and by way of other memory.

@@ -318,6 +318,7 @@ impl View for Live {
             memory,
             free: Machine.free_memory().bytes,
             heap: heap::used(),
+            heap_taken: heap::taken(),
             cores: Machine.cores().into_iter().map(core).collect(),
             delivered: (delivered.direct, delivered.copied),
             cards: net::interfaces().iter().map(card).collect(),
