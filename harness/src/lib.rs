@@ -22,7 +22,7 @@
 //! | [`image`], [`disk`] | what is booted, and what is read there |
 //! | [`micro`] | guests without a kernel, to test all this |
 //! | [`symbols`], [`postmortem`] | where it happened |
-//! | [`tools`], [`workspace`], [`size`] | the surroundings |
+//! | [`tools`], [`workspace`], [`size`], [`ports`] | the surroundings |
 
 pub mod accel;
 pub mod calls;
@@ -34,6 +34,7 @@ pub mod image;
 pub mod list;
 pub mod machine;
 pub mod micro;
+pub mod ports;
 pub mod postmortem;
 pub mod qmp;
 pub mod ram;

@@ -13,6 +13,7 @@ use std::{env, thread};
 
 use anyhow::{Context, Result, ensure};
 use harness::machine::{Forward, Machine, Protocol};
+use harness::ports;
 use harness::vm::Guide;
 
 /// Ports of the guest, by the names that it knows its services by.
@@ -75,6 +76,9 @@ pub(crate) fn forwards(ports: &[(u16, u16)]) -> Vec<Forward> {
 
 /// A port that is free: this one, or for 0 any. Somebody may be faster than QEMU; then QEMU says so.
 fn free(port: u16) -> Result<u16> {
+    if port == 0 {
+        return ports::free();
+    }
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
     let listener = listener.with_context(|| format!("port {port} of 127.0.0.1 cannot be had"))?;
     let found = listener.local_addr()?.port();

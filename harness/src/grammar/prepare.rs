@@ -6,11 +6,11 @@ use anyhow::Result;
 use vm_test::pattern;
 
 use super::Needs;
-use crate::disk;
 use crate::machine::{
     Accel, Backing, Forward, Interface, Machine, Memory, Namespace, Nvme, Protocol, SHARED_FILE,
     Share, Wire,
 };
+use crate::{disk, ports};
 
 /// Bytes of the file of a share: of several messages, and no round number.
 const SHARED: usize = (5 << 20) + 1234;
@@ -98,7 +98,7 @@ impl Needs {
             let capture = is_single.then(|| folder.join(format!("net{index}.pcap")));
             card.capture = capture;
             if let Wire::User(network) = &mut card.wire {
-                let (host, guest) = (free_port()?, 80);
+                let (host, guest) = (ports::free()?, 80);
                 network.forwards.push(Forward {
                     protocol: Protocol::Tcp,
                     host,
@@ -170,10 +170,4 @@ fn fill_share(folder: &Path, seed: u64) -> Result<()> {
     symlink(folder.with_file_name("outside"), folder.join("out"))?;
     symlink("../outside", folder.join("up"))?;
     Ok(())
-}
-
-/// A port of the loopback address that nobody has at this moment.
-fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-    Ok(listener.local_addr()?.port())
 }

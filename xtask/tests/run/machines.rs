@@ -92,7 +92,7 @@ fn boot(image: &Image, ram: u64, input: (&str, &str), qemu: &[&str]) -> Ending {
         .inputs
         .push((input.0.to_owned(), file.path().to_owned()));
     machine.extra = qemu.iter().map(Into::into).collect();
-    let limit = Some(Duration::from_secs(120));
+    let limit = Some(Duration::from_secs(400));
     let conditions = Conditions {
         console: Console::Captured,
         limit,

@@ -139,7 +139,7 @@ fn the_host_s_kernel_is_the_neighbour_on_a_tap() {
     // A network of its own, in which the interface has no name that anybody else could have.
     let script = format!(
         "mount -t sysfs sysfs /sys && ip tuntap add dev tap0 mode tap && ip addr add 10.7.0.1/24 dev tap0 && \
-         ip link set tap0 up && exec {} run --timeout 120 --net tap --pcap {} \
+         ip link set tap0 up && exec {} run --timeout 400 --net tap --pcap {} \
          --exec 'ip net0 10.7.0.2/24; ping 10.7.0.1; ip'",
         env!("CARGO_BIN_EXE_xtask"),
         text(&capture)
