@@ -254,11 +254,14 @@ impl Engine {
             match waiting {
                 Waiting::Leaves(mut frame, checksum) => {
                     let mac = self.neighbours.find(whom, now);
-                    let (Some(mac), true) = (mac, self.card.room() > 0) else {
+                    // The address that it is from may have gone meanwhile.
+                    let is_ours = self.is_from_here(&frame);
+                    let (Some(mac), true, true) = (mac, is_ours, self.card.room() > 0) else {
                         self.counters.dropped += 1;
                         continue;
                     };
                     frame[..6].copy_from_slice(&mac.0);
+                    frame[6..12].copy_from_slice(&self.card.properties().address.0);
                     let offload = Offload {
                         checksum,
                         segmentation: None,

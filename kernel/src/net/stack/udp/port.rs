@@ -74,6 +74,23 @@ impl Ports {
         self.ports.get_mut(id).map(|port| &mut **port)
     }
 
+    /// Keeps only those frames that wait for room of which this is true. Returns how many others there were.
+    pub(in crate::net::stack) fn keep(&mut self, is_good: impl Fn(&[u8]) -> bool) -> u64 {
+        let mut others = 0;
+        let mut keep = |waiting: &mut VecDeque<Leaving>| {
+            let before = waiting.len();
+            waiting.retain(|(frame, _)| is_good(frame));
+            others += (before - waiting.len()) as u64;
+        };
+        keep(&mut self.left);
+        for (_, id) in &self.numbers {
+            if let Some(port) = self.ports.get_mut(*id) {
+                keep(&mut port.leaving);
+            }
+        }
+        others
+    }
+
     /// Whether none has anything to send.
     pub(in crate::net::stack) fn is_quiet(&self) -> bool {
         self.sending.is_empty() && self.left.is_empty()
