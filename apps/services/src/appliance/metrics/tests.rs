@@ -125,6 +125,7 @@ fn busy(disk: &Arc<RamDisk>) -> (State, [Volume; 1], http::Counters, nbd::Counte
             damaged: next(),
             refused: next(),
             evicted: next(),
+            overflowed: next(),
         },
         iperf: Some(Arc::new(iperf)),
         ..State::default()
@@ -154,6 +155,6 @@ fn no_sample_is_a_constant_and_no_two_are_the_same() {
         }
     }
     values.sort_unstable();
-    let all: Vec<u64> = (1..=47).collect();
+    let all: Vec<u64> = (1..=48).collect();
     assert_eq!(values, all, "{text}");
 }

@@ -2,7 +2,7 @@
 
 use super::datagrams::{note, soon};
 use super::placing::Spy;
-use super::{address, drive, options, sleep};
+use super::{Pair, address, drive, options, sleep};
 use crate::executor::block_on;
 use crate::memory::frames::host;
 use crate::net::stack::{Options, Stack};
@@ -70,4 +70,42 @@ fn a_datagram_does_not_leave_from_an_address_that_is_gone() {
             assert!(lost > 0);
         });
     }
+}
+
+/// Nobody reads: as many are kept as there is room for, the others are counted, and what was kept is whole and in order.
+#[test]
+fn datagrams_that_nobody_reads_are_counted() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    block_on(async {
+        let near = pair.stacks[0].udp(1000).unwrap();
+        let far = pair.stacks[1].udp(2000).unwrap();
+        let to = SocketAddr::new(address(1), 2000);
+        let lost = || pair.stacks[1].status().counters.overflowed;
+        near.send_to(b"first", to).await.unwrap();
+        assert!(soon(&far).await.is_some(), "they know each other");
+        for (len, many) in [(8, 100_u64), (1400, 60)] {
+            let before = lost();
+            for number in 0..many {
+                let mut bytes = [0; 1400];
+                bytes[..8].copy_from_slice(&number.to_le_bytes());
+                near.send_to(&bytes[..len], to).await.unwrap();
+                sleep(1000).await;
+            }
+            let mut read = 0_u64;
+            while let Some((bytes, _)) = soon(&far).await {
+                assert_eq!((bytes.len(), &bytes[..8]), (len, &read.to_le_bytes()[..]));
+                read += 1;
+            }
+            assert!(read > 0 && read < many, "{read}");
+            assert_eq!(lost() - before, many - read);
+        }
+        // For nobody's port, there is nobody who should have read it.
+        let before = lost();
+        near.send_to(b"nobody", SocketAddr::new(address(1), 2001))
+            .await
+            .unwrap();
+        sleep(SECOND).await;
+        assert_eq!(lost(), before);
+    });
 }

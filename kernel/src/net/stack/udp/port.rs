@@ -186,11 +186,11 @@ impl Arrived {
         }
     }
 
-    /// Keeps a datagram, if there is room.
-    pub(super) fn put(&mut self, from: SocketAddr, datagram: &[u8]) {
+    /// Keeps a datagram, if there is room. Returns whether there was.
+    pub(super) fn put(&mut self, from: SocketAddr, datagram: &[u8]) -> bool {
         let len = datagram.len();
         if self.marks.len() >= DATAGRAMS || len > BYTES - self.used {
-            return;
+            return false;
         }
         let start = (self.first + self.used) % BYTES;
         let (head, tail) = datagram.split_at(len.min(BYTES - start));
@@ -200,6 +200,7 @@ impl Arrived {
         }
         self.used += len;
         self.marks.push_back((len, from));
+        true
     }
 
     /// The next datagram, as much of it as there is room for.
@@ -242,9 +243,10 @@ mod tests {
             for (number, (puts, len, room)) in steps.into_iter().enumerate() {
                 if puts {
                     let datagram: Vec<u8> = (0..len).map(|at| (at * 7 + number) as u8).collect();
-                    arrived.put(from(number), &datagram);
+                    let is_kept = arrived.put(from(number), &datagram);
                     let used: usize = model.iter().map(|(bytes, _)| bytes.len()).sum();
-                    if model.len() < DATAGRAMS && used + len <= BYTES {
+                    prop_assert_eq!(is_kept, model.len() < DATAGRAMS && used + len <= BYTES);
+                    if is_kept {
                         model.push_back((datagram, from(number)));
                     }
                 } else {
