@@ -97,6 +97,7 @@ fn connections(page: &mut Page, state: &State) {
         ("damaged", network.damaged),
         ("refused", network.refused),
         ("evicted", network.evicted),
+        ("overflowed", network.overflowed),
     ] {
         page.sample_with(&[("what", &what)], count);
     }

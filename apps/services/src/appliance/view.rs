@@ -72,6 +72,8 @@ pub struct Network {
     pub refused: u64,
     /// Connections that were being opened and made room for others.
     pub evicted: u64,
+    /// Datagrams that nobody has read in time.
+    pub overflowed: u64,
 }
 
 /// Some physical memory.

@@ -48,7 +48,7 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
         writeln!(
             out,
             "{}: {} connections accepted, {} opened; {} segments of data, {} of them once more, {} of several;\n\
-             {} bytes by reference, {} copied",
+             {} bytes by reference, {} copied; {} datagrams that nobody has read in time",
             stack.name(),
             did.accepted,
             did.connected,
@@ -56,7 +56,8 @@ fn run(context: &mut Context<'_>, arguments: &[String]) -> Result {
             did.retransmitted,
             did.super_segments,
             did.referred_bytes,
-            did.copied_bytes
+            did.copied_bytes,
+            did.overflowed
         )?;
     }
     Ok(())

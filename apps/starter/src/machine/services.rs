@@ -363,6 +363,7 @@ fn connections() -> Network {
         damaged: counters.damaged,
         refused: counters.refused,
         evicted: counters.evicted,
+        overflowed: counters.overflowed,
     }
 }
 

@@ -134,6 +134,10 @@ impl Properties {
     }
 }
 
+fn says(status: u16, bit: S) -> bool {
+    status & bit.bits().to_ne() != 0
+}
+
 impl Kind for Net {
     type Features = F;
     type Properties = Properties;
@@ -195,7 +199,7 @@ impl Kind for Net {
             kinds: config.read32(field::SPREAD_KINDS),
         });
         let status = status.map(|at| config.read16(at));
-        let says = |bit: S| status.is_some_and(|status| status & bit.bits().to_ne() != 0);
+        let says = |bit: S| status.is_some_and(|status| says(status, bit));
         Ok(Properties {
             mac: mac.map(|at| core::array::from_fn(|index| config.read8(at + index))),
             is_up: status.is_none() || says(S::LINK_UP),
@@ -222,6 +226,13 @@ impl Kind for Net {
     fn with_queues(mut properties: Properties, queues: u16) -> Properties {
         properties.pairs = properties.pairs.min((queues / 2).max(1));
         properties
+    }
+
+    /// The wish for an announcement ends when the card hears that it was made, of which it tells nobody. One that comes
+    /// meanwhile has its own notice.
+    fn notice(_: &(), config: &impl Registers, properties: &mut Properties) {
+        properties.must_announce =
+            properties.must_announce && says(config.read16(field::STATUS), S::ANNOUNCE);
     }
 
     fn continues(now: &Properties, before: &Properties) -> bool {

@@ -6,9 +6,11 @@
 //!
 //! A command that the card refuses is counted, and that is all: what it cannot do, it could not do before.
 
+use super::config::Net;
 use super::desk::{self, Desk, Mode, Turn, Work};
 use super::filter::{self, Command, DATA, Filter};
 use crate::chain::{NEXT, WRITE, descriptor};
+use crate::device::Kind;
 use crate::error::{Error, Failure, Violation};
 use crate::lock::Mutex;
 use crate::platform::{Platform, SharedMemory};
@@ -157,14 +159,7 @@ impl<P: Platform> Body<P> {
             }
             if self.desk.mode == Mode::Live {
                 if self.must_announce() {
-                    // First it is known that there is something to send, then the card hears that it is (section
-                    // 5.1.6.5.4).
-                    self.wishes.announcements.fetch_add(1, Ordering::Release);
-                    self.desk.shared.changed();
-                    self.execute(&Command::announced()).await;
-                    // The card does not say that it has heard it.
-                    let mut state = self.desk.shared.state.lock();
-                    state.properties.must_announce = false;
+                    self.announce().await;
                     continue;
                 }
                 let version = self.wishes.version.load(Ordering::Acquire);
@@ -195,6 +190,39 @@ impl<P: Platform> Body<P> {
 
     fn must_announce(&self) -> bool {
         self.desk.shared.state.lock().properties.must_announce
+    }
+
+    /// Does what a card wishes that was moved. First it is known that there is something to send, then the card hears
+    /// that it is (section 5.1.6.5.4).
+    ///
+    /// Meanwhile it may be moved once more. If it says so before it hears, what it hears takes that back with the rest.
+    /// All that is left then is a configuration that has changed, and so there is something to send once more: to tell the
+    /// neighbours too often harms nobody.
+    async fn announce(&mut self) {
+        let shared = self.desk.shared.clone();
+        let generation = shared.common().generation();
+        self.call_out();
+        if !self.execute(&Command::announced()).await {
+            // It was reset, and asked anew.
+            return;
+        }
+        {
+            let mut state = shared.state.lock();
+            Net::notice(
+                &shared.standing,
+                shared.platform.config(),
+                &mut state.properties,
+            );
+        }
+        if shared.common().generation() != generation && !self.must_announce() {
+            self.call_out();
+        }
+    }
+
+    /// Has the neighbours told.
+    fn call_out(&self) {
+        self.wishes.announcements.fetch_add(1, Ordering::Release);
+        self.desk.shared.changed();
     }
 
     /// Tells the card of all wishes.

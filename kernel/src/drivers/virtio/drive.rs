@@ -24,6 +24,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use embassy_futures::join::join;
 use embassy_futures::select::select;
 use embassy_time::{Duration, Timer};
 use virtio::blk::Properties;
@@ -131,10 +132,15 @@ impl Drive {
         messages: Option<Messages>,
         first_entry: u16,
     ) -> Result<(), virtio::Error> {
+        let mut unfinished = Unfinished {
+            drive: Some(self.clone()),
+            is_kept: false,
+        };
         let result = self.start_queues(messages, first_entry).await;
         let drive = self.clone();
         let keeper = executor::spawn(async move { drive.keep().await });
         self.tasks.lock().push(keeper);
+        unfinished.is_kept = true;
         match result {
             Ok(()) => storage::add(self.clone(), &self.model().await).await,
             Err(_) => {
@@ -142,6 +148,7 @@ impl Drive {
                 self.end_tasks().await;
             }
         }
+        unfinished.drive = None;
         result
     }
 
@@ -259,5 +266,32 @@ impl Drive {
         for task in tasks {
             task.await;
         }
+    }
+}
+
+/// A disk that is being brought up. If nobody waits for the end of that, the device is let go, as one that leaves: it is
+/// nobody's when its queues have ended, which they do when it has stopped.
+struct Unfinished {
+    /// `None` when it is brought up, or was let go.
+    drive: Option<Arc<Drive>>,
+    /// Its task has been started.
+    is_kept: bool,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let Some(drive) = self.drive.take() else {
+            return;
+        };
+        let is_kept = self.is_kept;
+        executor::spawn(async move {
+            let keep = async {
+                if !is_kept {
+                    drive.clone().keep().await;
+                }
+            };
+            join(keep, drive.leave()).await;
+        })
+        .detach();
     }
 }

@@ -14,6 +14,8 @@
 
 pub mod balloon;
 mod bell;
+#[cfg(all(phyros, feature = "vm-tests"))]
+mod bring_up_tests;
 pub mod console;
 mod device;
 pub mod drive;

@@ -96,14 +96,16 @@ impl VirtioPlatform {
         blocks: &Blocks,
         told: Told,
     ) -> Result<Self, DeviceError> {
-        let window = |part| device.window(part).map(Registers);
+        // A pair goes in its order, also on the way out: who hears the device stays until it is silent.
+        let function = (device, told);
+        let window = |part| function.0.window(part).map(Registers);
         let common = window(blocks.common)?;
         Ok(Self {
-            domain: domain(&device, &common)?,
+            domain: domain(&function.0, &common)?,
             common,
             notify: window(blocks.notify.block())?,
             config: window(blocks.device)?,
-            place: Place::Function(device, told),
+            place: Place::Function(function.0, function.1),
         })
     }
 

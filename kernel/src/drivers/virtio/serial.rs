@@ -5,11 +5,11 @@ use crate::dma::{self, Buffer, DmaLimits, Owner, Transfer};
 use crate::memory::frames::Frames;
 use alloc::format;
 use alloc::string::String;
-use core::future::poll_fn;
-use core::task::Poll;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
 use embassy_futures::select::{Either, select};
 use embassy_time::{Duration, Timer};
-use virtio::blk::{Operation, Request, Serial, Ticket};
+use virtio::blk::{Done, Operation, Request, Serial, Ticket};
 
 /// What a disk without a name is.
 const MODEL: &str = "virtio disk";
@@ -36,23 +36,13 @@ impl Drive {
         let buffer = Buffer::from_device(memory);
         let mapped = dma::map_without_io(buffer, &self.domain, &DmaLimits::NONE);
         let request = Request::with_data(Operation::identify(), Transfer::from(mapped.ok()?));
-        let ticket = self.submit_once(request).await?;
-        let done = poll_fn(|cx| {
-            self.with_queue(|local| match local {
-                Some(local) => local.with(|queue| queue.poll(&ticket, cx)).map(Some),
-                None => Poll::Ready(None),
-            })
-        });
-        let done = match select(done, Timer::after(PATIENCE)).await {
+        let asked = Asked {
+            drive: self,
+            ticket: Some(self.submit_once(request)?),
+        };
+        let done = match select(asked, Timer::after(PATIENCE)).await {
             Either::First(done) => done?,
-            Either::Second(()) => {
-                self.with_queue(|local| {
-                    if let Some(local) = local {
-                        local.with(|queue| queue.abandon(ticket));
-                    }
-                });
-                return None;
-            }
+            Either::Second(()) => return None,
         };
         done.result.ok()?;
         let mut bytes = [0; Serial::BYTES];
@@ -61,15 +51,45 @@ impl Drive {
     }
 
     /// Hands a request to this core's queue, unless that has no room.
-    async fn submit_once(&self, request: Request<Transfer>) -> Option<Ticket> {
-        let mut request = Some(request);
-        poll_fn(|cx| {
-            let ticket = self.with_queue(|local| {
-                let request = request.take()?;
-                local?.with(|queue| queue.submit(request, cx.waker()).ok())
-            });
-            Poll::Ready(ticket)
-        })
-        .await
+    fn submit_once(&self, request: Request<Transfer>) -> Option<Ticket> {
+        self.with_queue(|local| local?.with(|queue| queue.submit(request, Waker::noop()).ok()))
+    }
+}
+
+/// A question on its way. Whoever does not wait for the answer gives it up: the device keeps the memory until it is done,
+/// and then nobody has the place in the queue.
+struct Asked<'d> {
+    drive: &'d Drive,
+    /// Until the answer is there.
+    ticket: Option<Ticket>,
+}
+
+impl Future for Asked<'_> {
+    /// `None` if the queue has gone.
+    type Output = Option<Done<Transfer>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let drive = self.drive;
+        let done = drive.with_queue(|local| match (local, &self.ticket) {
+            (Some(local), Some(ticket)) => local.with(|queue| queue.poll(ticket, cx)).map(Some),
+            _ => Poll::Ready(None),
+        });
+        if done.is_ready() {
+            self.ticket = None;
+        }
+        done
+    }
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        self.drive.with_queue(|local| {
+            if let Some(local) = local {
+                local.with(|queue| queue.abandon(ticket));
+            }
+        });
     }
 }

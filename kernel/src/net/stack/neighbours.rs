@@ -18,6 +18,7 @@ use crate::dma::Owner;
 use crate::net::{MacAddress, Offload, Outgoing};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use asking::Introduction;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use searches::Searches;
 pub(super) use searches::Waiting;
@@ -54,6 +55,8 @@ pub(super) struct Neighbours {
 struct Known {
     mac: MacAddress,
     heard: u64,
+    /// Somebody says that he is elsewhere, and may be wrong: he is asked again when somebody here speaks to him.
+    is_doubted: bool,
 }
 
 impl Default for Neighbours {
@@ -68,8 +71,16 @@ impl Default for Neighbours {
 }
 
 impl Neighbours {
-    /// Somebody is there.
-    fn learn(&mut self, address: IpAddr, mac: MacAddress, now: u64) {
+    /// Somebody is there. Returns whether that is believed: who is known is not elsewhere because of an answer that does
+    /// not count against that (RFC 4861, section 7.2.5). But it is a reason to ask.
+    fn learn(&mut self, said: &Introduction, now: u64) -> bool {
+        let Introduction { address, mac, .. } = *said;
+        let known = self.known.get_mut(&address);
+        let known = known.filter(|known| known.heard + LIFE > now);
+        if let Some(known) = known.filter(|known| known.mac != mac && !said.overrides) {
+            known.is_doubted = true;
+            return false;
+        }
         if self.known.len() >= MOST && !self.known.contains_key(&address) {
             let oldest = self.known.iter().min_by_key(|(_, known)| known.heard);
             if let Some(oldest) = oldest.map(|(address, _)| *address) {
@@ -77,9 +88,14 @@ impl Neighbours {
                 self.changes += 1;
             }
         }
-        let known = Known { mac, heard: now };
+        let known = Known {
+            mac,
+            heard: now,
+            is_doubted: false,
+        };
         let before = self.known.insert(address, known);
         self.changes += u64::from(before.is_some_and(|before| before.mac != mac));
+        true
     }
 
     /// Nobody is known any more.
@@ -102,9 +118,9 @@ impl Neighbours {
 
     /// Somebody here wants to speak to this machine.
     pub(super) fn want(&mut self, address: IpAddr, now: u64) {
-        if now < FRESH && !self.known.contains_key(&address)
-            || now >= FRESH && !self.is_known(address, now - FRESH)
-        {
+        let known = self.known.get(&address);
+        let is_fresh = |known: &Known| known.heard + FRESH > now && !known.is_doubted;
+        if !known.is_some_and(is_fresh) {
             self.wanted.begin(address);
         }
     }
@@ -226,8 +242,8 @@ impl Engine {
         if !is_to_us || !is_near || self.iface.has_ip_addr(address) {
             return None;
         }
-        self.neighbours.learn(said.address, said.mac, now);
-        Some(said.address)
+        let is_believed = self.neighbours.learn(&said, now);
+        is_believed.then_some(said.address)
     }
 
     /// Somebody is found, and the engine has heard of it: what has waited for him goes on.
@@ -238,11 +254,14 @@ impl Engine {
             match waiting {
                 Waiting::Leaves(mut frame, checksum) => {
                     let mac = self.neighbours.find(whom, now);
-                    let (Some(mac), true) = (mac, self.card.room() > 0) else {
+                    // The address that it is from may have gone meanwhile.
+                    let is_ours = self.is_from_here(&frame);
+                    let (Some(mac), true, true) = (mac, is_ours, self.card.room() > 0) else {
                         self.counters.dropped += 1;
                         continue;
                     };
                     frame[..6].copy_from_slice(&mac.0);
+                    frame[6..12].copy_from_slice(&self.card.properties().address.0);
                     let offload = Offload {
                         checksum,
                         segmentation: None,
@@ -259,61 +278,4 @@ impl Engine {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::net::corpus::{Target, by_hand};
-
-    const NEAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 0x66));
-    const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7));
-    const PAUSE: u64 = searches::PAUSE;
-
-    #[test]
-    fn who_speaks_is_asked_for_once_a_second_and_others_at_once() {
-        let mut neighbours = Neighbours::default();
-        let mut seeks = |address, now| {
-            neighbours.seek(address, now);
-            neighbours.due(now) == Some(address)
-        };
-        assert!(seeks(NEAR, 5));
-        assert!(!seeks(NEAR, PAUSE));
-        assert!(seeks(FAR, PAUSE));
-        assert!(!seeks(NEAR, PAUSE + 4));
-        // The search is over.
-        assert!(!seeks(NEAR, PAUSE + 5));
-        assert!(seeks(NEAR, PAUSE + 6));
-        let cases = by_hand(&Target::EXAMPLE);
-        let name = "ARP: an answer that nobody asked for";
-        let case = cases.iter().find(|case| case.name == name).unwrap();
-        let said = asking::introduction(&case.frames[0]).unwrap();
-        assert_eq!(said.address, NEAR);
-        let later = 5 * PAUSE;
-        neighbours.learn(NEAR, said.mac, later);
-        let mut seeks = |now| {
-            neighbours.seek(NEAR, now);
-            neighbours.strangers.due(now).is_some()
-        };
-        assert!(!seeks(later + LATELY - 1));
-        assert!(seeks(later + LATELY));
-    }
-
-    #[test]
-    fn strangers_fill_no_more_than_there_is_and_take_no_room_from_others() {
-        let mut neighbours = Neighbours::default();
-        neighbours.want(FAR, 0);
-        assert_eq!(neighbours.due(0), Some(FAR));
-        for number in 0..1000 {
-            neighbours.seek(Ipv4Addr::from_bits(number + 1).into(), 0);
-        }
-        assert_eq!(neighbours.strangers.len(), searches::MOST);
-        assert_eq!(neighbours.wanted.due(PAUSE), Some(FAR));
-        let cases = by_hand(&Target::EXAMPLE);
-        let all = cases.iter().flat_map(|case| &case.frames);
-        for (number, frame) in all.enumerate() {
-            if let Some(said) = asking::introduction(frame) {
-                neighbours.learn(said.address, said.mac, number as u64);
-            }
-        }
-        assert_eq!(neighbours.list().len(), MOST);
-        assert!(neighbours.changes > 0);
-    }
-}
+mod tests;

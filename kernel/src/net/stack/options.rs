@@ -123,8 +123,11 @@ pub struct Counters {
     pub damaged: u64,
     /// Frames that were handed to the card.
     pub sent: u64,
-    /// Frames for which there was no room, or that the card did not take.
+    /// Frames for which there was no room, that the card did not take, that waited in vain for a neighbour to be found, or
+    /// whose source is no address of this machine any more.
     pub dropped: u64,
+    /// Datagrams for which there was no room where those wait that were not read.
+    pub overflowed: u64,
     /// Turns in which the stack was looked at.
     pub turns: u64,
     /// Connections that others have opened.

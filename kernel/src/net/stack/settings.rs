@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::options::{ConnectionStatus, Ipv4, Lease, State, Status};
+use super::segment;
 use crate::net::MacAddress;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -110,7 +111,15 @@ impl Engine {
     fn changed(&mut self) {
         self.changes += 1;
         self.neighbours.forget();
+        let addresses = self.iface.ip_addrs();
+        self.counters.dropped += self.ports.keep(|frame| is_from(addresses, frame));
         self.watching.wake();
+    }
+
+    /// Whether the packet in a frame has an address of this machine as its source. One that has gone may not be used any
+    /// more (RFC 1122, section 3.2.1.3; RFC 4862, section 5.5.4), and an answer would not arrive.
+    pub(super) fn is_from_here(&self, frame: &[u8]) -> bool {
+        is_from(self.iface.ip_addrs(), frame)
     }
 
     /// Does what the DHCP server says.
@@ -199,6 +208,11 @@ impl Engine {
         });
         listening.chain(open).chain(over).collect()
     }
+}
+
+fn is_from(addresses: &[IpCidr], frame: &[u8]) -> bool {
+    let source = segment::carried(frame).map(|carried| carried.source);
+    addresses.iter().any(|cidr| Some(cidr.address()) == source)
 }
 
 /// Whether an address can be that of a machine. What a server says is not believed: the engine would be

@@ -126,6 +126,7 @@ fn busy(disk: &Arc<RamDisk>) -> (State, [Volume; 1], http::Counters, nbd::Counte
             damaged: next(),
             refused: next(),
             evicted: next(),
+            overflowed: next(),
         },
         iperf: Some(Arc::new(iperf)),
         ..State::default()

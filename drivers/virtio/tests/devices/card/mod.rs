@@ -1,5 +1,6 @@
 //! The network driver.
 
+mod announcing;
 mod carrying;
 mod hostile;
 mod one_queue;

@@ -15,7 +15,7 @@ mod requests;
 mod rings;
 mod screens;
 pub(crate) mod server;
-mod wire;
+pub(crate) mod wire;
 pub(crate) mod world;
 
 pub(crate) use data::Data;

@@ -33,6 +33,24 @@ pub(crate) const USUAL: u64 = bits::VERSION_1
     | bits::IN_ORDER
     | bits::HASH_REPORT;
 
+/// Where in a card's configuration its state is, and the bits of that.
+const STATUS: usize = 6;
+const ANNOUNCE: u8 = 2;
+
+/// The command that says that an announcement was made.
+pub(crate) const ANNOUNCED: (u8, u8) = (3, 0);
+
+/// When a card is moved once more that hears that it was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// Before it has heard it, so that it takes both wishes for done.
+    BeforeItHears,
+    /// When it has heard it, and before its driver knows.
+    WhenItHas,
+    /// The same, and it takes its time to answer: until it is told to [go on](Device::answers).
+    WhenItHasAndIsSlow,
+}
+
 /// What is on the wire, and what the card was told.
 #[derive(Default)]
 pub(crate) struct Wire {
@@ -44,6 +62,10 @@ pub(crate) struct Wire {
     pub(crate) commands: Vec<(u8, u8, Vec<u8>)>,
     /// It refuses commands.
     pub(crate) refuses: bool,
+    /// It is moved once more while it is told that it was announced.
+    pub(crate) moved: Option<Moved>,
+    /// What it has heard and not answered: the queue, the chain, where the answer goes.
+    slow: Option<(usize, u16, u64)>,
     /// Frames for which there was no memory.
     pub(crate) dropped: u64,
     /// It does not take frames off the queue.
@@ -201,10 +223,45 @@ impl Device {
             self.wire
                 .commands
                 .push((bytes[0], bytes[1], bytes[2..].to_vec()));
-            let status = u8::from(self.wire.refuses);
-            self.ram.device_writes(answer.start, &[status]);
+            if self.wire.moved == Some(Moved::WhenItHasAndIsSlow) {
+                self.hears();
+                self.wire.slow = Some((number, head, answer.start));
+                continue;
+            }
+            let refuses = match bytes[..2] == [ANNOUNCED.0, ANNOUNCED.1] {
+                true => !self.hears(),
+                false => self.wire.refuses,
+            };
+            self.ram.device_writes(answer.start, &[u8::from(refuses)]);
             self.say_used(number, head, 1);
         }
         any
+    }
+
+    /// It is on another wire, and wishes that those there hear of it.
+    pub(crate) fn moves(&mut self) {
+        self.config[STATUS] |= ANNOUNCE;
+        self.change();
+    }
+
+    /// It answers what it has heard a while ago.
+    pub(crate) fn answers(&mut self) {
+        let (number, head, answer) = self.wire.slow.take().expect("it has heard");
+        self.ram.device_writes(answer, &[0]);
+        self.say_used(number, head, 1);
+    }
+
+    /// It hears that it was announced. Returns whether it had wished for that.
+    fn hears(&mut self) -> bool {
+        let moved = self.wire.moved.take();
+        if moved == Some(Moved::BeforeItHears) {
+            self.moves();
+        }
+        let wished = self.config[STATUS] & ANNOUNCE != 0;
+        self.config[STATUS] &= !ANNOUNCE;
+        if matches!(moved, Some(Moved::WhenItHas | Moved::WhenItHasAndIsSlow)) {
+            self.moves();
+        }
+        wished
     }
 }

@@ -10,7 +10,7 @@ use smoltcp::phy::{ChecksumCapabilities, Medium};
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
     HardwareAddress, Icmpv6Packet, Icmpv6Repr, IpProtocol, Ipv4Packet, Ipv6Packet, Ipv6Repr,
-    NdiscRepr, RawHardwareAddress,
+    NdiscNeighborFlags, NdiscRepr, RawHardwareAddress,
 };
 
 /// Messages of neighbours come from the link itself, and say so with the longest life that a packet can have.
@@ -23,6 +23,9 @@ pub(super) struct Introduction {
     pub(super) mac: MacAddress,
     /// Whom he says it to, if he asks for him or answers him.
     pub(super) to: Option<IpAddr>,
+    /// Whether it counts against what others have said before. So does everything but an answer of IPv6 that says that it
+    /// does not: of somebody who answers for another, or of several who have the same address (RFC 4861, section 7.2.4).
+    pub(super) overrides: bool,
 }
 
 /// What a frame says of who has sent it.
@@ -56,6 +59,7 @@ fn arp(bytes: &[u8]) -> Option<Introduction> {
         address: source_protocol_addr.into(),
         mac: MacAddress(source_hardware_addr.0),
         to: Some(target_protocol_addr.into()),
+        overrides: true,
     })
 }
 
@@ -67,23 +71,28 @@ fn discovery(bytes: &[u8]) -> Option<Introduction> {
     let message = Icmpv6Packet::new_checked(packet.payload()).ok()?;
     let (source, target) = (packet.src_addr(), packet.dst_addr());
     let checksums = ChecksumCapabilities::default();
-    let (address, raw, to) = match Icmpv6Repr::parse(&source, &target, &message, &checksums) {
-        Ok(Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
-            target_addr,
-            lladdr,
-        })) => (source, lladdr?, Some(target_addr.into())),
-        Ok(Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
-            target_addr,
-            lladdr,
-            ..
-        })) => (target_addr, lladdr?, None),
-        _ => return None,
-    };
+    let (address, raw, to, overrides) =
+        match Icmpv6Repr::parse(&source, &target, &message, &checksums) {
+            Ok(Icmpv6Repr::Ndisc(NdiscRepr::NeighborSolicit {
+                target_addr,
+                lladdr,
+            })) => (source, lladdr?, Some(target_addr.into()), true),
+            Ok(Icmpv6Repr::Ndisc(NdiscRepr::NeighborAdvert {
+                flags,
+                target_addr,
+                lladdr,
+            })) => {
+                let overrides = flags.contains(NdiscNeighborFlags::OVERRIDE);
+                (target_addr, lladdr?, None, overrides)
+            }
+            _ => return None,
+        };
     let HardwareAddress::Ethernet(mac) = raw.parse(Medium::Ethernet).ok()?;
     Some(Introduction {
         address: address.into(),
         mac: MacAddress(mac.0),
         to,
+        overrides,
     })
 }
 
@@ -194,6 +203,7 @@ mod tests {
                 address: ours,
                 mac: CARD,
                 to: Some(whose),
+                overrides: true,
             };
             assert_eq!(introduction(&frame), Some(said));
             assert!(frame[0] & 1 == 1 && speaker(&frame, CARD).is_none());

@@ -25,7 +25,7 @@ use smoltcp::iface::Route;
 const SECOND: u64 = 1_000_000;
 
 /// The next datagram, if there is one soon.
-async fn soon(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
+pub(super) async fn soon(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
     let mut bytes = vec![0; 2000];
     match select(socket.receive_from(&mut bytes), sleep(3 * SECOND)).await {
         Either::First(received) => received
@@ -47,7 +47,7 @@ fn v6(end: usize) -> IpAddr {
 }
 
 /// Frames with datagrams that have left, on all ends.
-fn note(wire: &Wire) -> Arc<Mutex<Vec<Vec<u8>>>> {
+pub(super) fn note(wire: &Wire) -> Arc<Mutex<Vec<Vec<u8>>>> {
     let all = Arc::<Mutex<Vec<Vec<u8>>>>::default();
     let noted = all.clone();
     wire.set_fate(move |frame| {

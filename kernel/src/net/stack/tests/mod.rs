@@ -10,6 +10,7 @@ mod hostile;
 mod neighbours;
 mod others;
 mod placing;
+mod waiting;
 
 use super::{Backlog, Connection, Ipv4, Options, Stack};
 use crate::executor::{self, Task};

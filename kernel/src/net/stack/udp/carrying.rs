@@ -74,7 +74,8 @@ impl Engine {
             IpAddr::V6(_) => !from.is_multicast() && !from.is_unspecified(),
         };
         if is_here && is_ours && is_one {
-            port.arrived.put(SocketAddr::new(from, source), datagram);
+            let is_kept = port.arrived.put(SocketAddr::new(from, source), datagram);
+            self.counters.overflowed += u64::from(!is_kept);
             port.wake_reader();
         }
         !is_name

@@ -74,6 +74,23 @@ impl Ports {
         self.ports.get_mut(id).map(|port| &mut **port)
     }
 
+    /// Keeps only those frames that wait for room of which this is true. Returns how many others there were.
+    pub(in crate::net::stack) fn keep(&mut self, is_good: impl Fn(&[u8]) -> bool) -> u64 {
+        let mut others = 0;
+        let mut keep = |waiting: &mut VecDeque<Leaving>| {
+            let before = waiting.len();
+            waiting.retain(|(frame, _)| is_good(frame));
+            others += (before - waiting.len()) as u64;
+        };
+        keep(&mut self.left);
+        for (_, id) in &self.numbers {
+            if let Some(port) = self.ports.get_mut(*id) {
+                keep(&mut port.leaving);
+            }
+        }
+        others
+    }
+
     /// Whether none has anything to send.
     pub(in crate::net::stack) fn is_quiet(&self) -> bool {
         self.sending.is_empty() && self.left.is_empty()
@@ -169,11 +186,11 @@ impl Arrived {
         }
     }
 
-    /// Keeps a datagram, if there is room.
-    pub(super) fn put(&mut self, from: SocketAddr, datagram: &[u8]) {
+    /// Keeps a datagram, if there is room. Returns whether there was.
+    pub(super) fn put(&mut self, from: SocketAddr, datagram: &[u8]) -> bool {
         let len = datagram.len();
         if self.marks.len() >= DATAGRAMS || len > BYTES - self.used {
-            return;
+            return false;
         }
         let start = (self.first + self.used) % BYTES;
         let (head, tail) = datagram.split_at(len.min(BYTES - start));
@@ -183,6 +200,7 @@ impl Arrived {
         }
         self.used += len;
         self.marks.push_back((len, from));
+        true
     }
 
     /// The next datagram, as much of it as there is room for.
@@ -225,9 +243,10 @@ mod tests {
             for (number, (puts, len, room)) in steps.into_iter().enumerate() {
                 if puts {
                     let datagram: Vec<u8> = (0..len).map(|at| (at * 7 + number) as u8).collect();
-                    arrived.put(from(number), &datagram);
+                    let is_kept = arrived.put(from(number), &datagram);
                     let used: usize = model.iter().map(|(bytes, _)| bytes.len()).sum();
-                    if model.len() < DATAGRAMS && used + len <= BYTES {
+                    prop_assert_eq!(is_kept, model.len() < DATAGRAMS && used + len <= BYTES);
+                    if is_kept {
                         model.push_back((datagram, from(number)));
                     }
                 } else {
