@@ -9,6 +9,8 @@
 extern crate alloc;
 
 #[cfg(phyros)]
+mod http;
+#[cfg(phyros)]
 mod mailbox;
 #[cfg(phyros)]
 mod selftest;

@@ -116,6 +116,12 @@ pub fn talk6(card: u64, says: u64, hears: u64, seed: u64) {
     call("net.talk6", &[card, says, hears, seed]);
 }
 
+/// The host opens a connection to port 80 of the guest, as in [`talk`], and asks so many times, by HTTP, for these bytes
+/// of the file `pattern.bin`, one answer after the other. They are to be the bytes of the pattern. See [`heard`].
+pub fn fetch(card: u64, times: u64, bytes: core::ops::Range<u64>, seed: u64) {
+    call("net.fetch", &[card, times, bytes.start, bytes.end, seed]);
+}
+
 /// Whether the host has heard everything that it was to hear.
 pub fn heard(card: u64) -> bool {
     call("net.heard", &[card]) == 1

@@ -166,6 +166,10 @@ impl Cards {
             ("net.talk6", &[card, says, hears, seed]) => {
                 self.talk(card, says, hears, seed, true)?
             }
+            ("net.fetch", &[card, times, start, end, seed]) => {
+                let to = self.way(card, false)?;
+                self.begin(card, Talk::fetch(to, times, start..end, seed))?
+            }
             ("net.heard", &[card]) => self.heard(card)?,
             ("net.is_gone", &[card]) => self.is_gone(card)?.into(),
             _ => return Ok(None),
@@ -214,8 +218,13 @@ impl Cards {
 
     /// Opens a connection to the guest, by the first way in.
     fn talk(&self, card: u64, says: u64, hears: u64, seed: u64, is_ip6: bool) -> Result<u64> {
-        let end = self.end(card)?;
-        let to = match &end.card.wire {
+        let to = self.way(card, is_ip6)?;
+        self.begin(card, Talk::start(to, says, hears, seed))
+    }
+
+    /// The first way in.
+    fn way(&self, card: u64, is_ip6: bool) -> Result<SocketAddr> {
+        Ok(match &self.end(card)?.card.wire {
             Wire::User(network) if !is_ip6 => {
                 let way = network.forwards.first().context("there is no way in")?;
                 SocketAddr::from((Ipv4Addr::LOCALHOST, way.host))
@@ -223,9 +232,11 @@ impl Cards {
             Wire::Tap(_) if !is_ip6 => network::GUEST.into(),
             Wire::Tap(tap) => network::guest6(&tap.name, u8::try_from(card)?)?,
             _ => bail!("there is no way to network card {card}"),
-        };
-        let talk = Talk::start(to, says, hears, seed);
-        let talks = &end.talks;
+        })
+    }
+
+    fn begin(&self, card: u64, talk: Talk) -> Result<u64> {
+        let talks = &self.end(card)?.talks;
         talks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

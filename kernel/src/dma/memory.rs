@@ -188,6 +188,7 @@ impl Memory {
     }
 
     /// Whether it is RAM, all of it in one piece for the CPU: then it has [bytes](Self::bytes).
+    #[inline]
     pub fn is_ram(&self) -> bool {
         match &self.holder {
             Holder::Region(_) | Holder::Mixed(_) | Holder::Pinned(_) => false,
@@ -251,7 +252,17 @@ impl Memory {
     }
 
     /// Means all of what is held again.
+    #[inline]
     pub fn whole(mut self) -> Self {
+        // Most frames arrive in such memory.
+        if let Holder::Bytes(bytes) = &self.holder {
+            (self.start, self.len) = (0, bytes.len());
+            return self;
+        }
+        self.whole_of_others()
+    }
+
+    fn whole_of_others(mut self) -> Self {
         self.withdraw();
         let len = match &self.holder {
             Holder::Frames(frames) => frames.phyr().len() as usize,

@@ -26,6 +26,9 @@ use kernel::net::Stream;
 /// What an answer has besides its status: fields, each with its line end.
 type Fields = String;
 
+/// Bytes that most fields find room in, and so do those that all answers have.
+const ROOM: usize = 256;
+
 impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
     pub(super) async fn answer(&mut self, head: &Head<'_>, goes_on: bool) -> Result<(), End> {
         let reply = Reply {
@@ -93,7 +96,7 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
             tag: resource.tag.as_deref(),
             modified: resource.modified,
         };
-        let mut fields = Fields::new();
+        let mut fields = Fields::with_capacity(ROOM);
         // Writing to a string cannot fail.
         if let Some(tag) = version.tag {
             let _ = write!(fields, "ETag: {tag}\r\n");
@@ -125,11 +128,9 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
             }
             Wanted::Whole => {
                 let _ = write!(fields, "Content-Type: {}\r\n", resource.kind);
-                self.begin(reply, Status::OK, &fields, Some(len)).await?;
-                match reply.is_head {
-                    true => Ok(()),
-                    false => self.stream_out(resource, 0..len).await,
-                }
+                let bytes = if reply.is_head { 0..0 } else { 0..len };
+                let begin = self.head(reply, Status::OK, &fields, Some(len));
+                self.stream_out(&begin, resource, bytes).await
             }
             Wanted::Parts(parts) => match parts.as_slice() {
                 [part] => {
@@ -141,9 +142,8 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
                         end - 1
                     );
                     let len = end - start;
-                    self.begin(reply, Status::PARTIAL, &fields, Some(len))
-                        .await?;
-                    self.stream_out(resource, start..end).await
+                    let begin = self.head(reply, Status::PARTIAL, &fields, Some(len));
+                    self.stream_out(&begin, resource, start..end).await
                 }
                 parts => self.several(reply, fields, resource, parts).await,
             },
@@ -183,8 +183,7 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
         self.begin(reply, Status::PARTIAL, &fields, Some(len))
             .await?;
         for (part, head) in parts.iter().zip(&heads) {
-            self.write(head.as_bytes()).await?;
-            self.stream_out(resource, part.clone()).await?;
+            self.stream_out(head, resource, part.clone()).await?;
         }
         self.write(tail.as_bytes()).await
     }
@@ -197,18 +196,22 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
         format!("phyros-{mixed:016x}-{micros:016x}")
     }
 
-    /// Sends bytes of a resource from where they are put.
+    /// Sends what comes before them, and bytes of a resource from where they are put.
     async fn stream_out(
         &mut self,
+        begin: &str,
         resource: &Resource<T::Source>,
         bytes: Range<u64>,
     ) -> Result<(), End> {
         if bytes.is_empty() {
-            return Ok(());
+            return self.write(begin.as_bytes()).await;
         }
         let mut at = bytes.start;
         let mut piece = self.limits.piece;
-        let mut ready = fetch(&resource.source, at, bytes.end, &mut piece).await?;
+        // Both leave in one frame if the beginning waits for the first bytes.
+        let ready = fetch(&resource.source, at, bytes.end, &mut piece).await;
+        self.write(begin.as_bytes()).await?;
+        let mut ready = ready?;
         loop {
             at += ready.len() as u64;
             self.counters.sent.add(ready.len() as u64);
@@ -290,9 +293,16 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
         fields: &str,
         len: Option<u64>,
     ) -> Result<(), End> {
-        let mut text = format!(
-            "HTTP/1.1 {status}\r\nServer: phyros\r\nX-Content-Type-Options: nosniff\r\n{fields}"
-        );
+        let head = self.head(reply, status, fields, len);
+        self.write(head.as_bytes()).await
+    }
+
+    /// The head of an answer.
+    fn head(&self, reply: Reply, status: Status, fields: &str, len: Option<u64>) -> String {
+        let mut text = String::with_capacity(ROOM + fields.len());
+        let _ = write!(text, "HTTP/1.1 {status}\r\n");
+        text.push_str("Server: phyros\r\nX-Content-Type-Options: nosniff\r\n");
+        text.push_str(fields);
         if let Some(len) = len {
             let _ = write!(text, "Content-Length: {len}\r\n");
         }
@@ -302,7 +312,7 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
             (true, false) => "\r\n",
         });
         self.counters.answered(status);
-        self.write(text.as_bytes()).await
+        text
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {

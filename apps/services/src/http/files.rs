@@ -42,6 +42,8 @@ struct Open {
 pub struct FileSource {
     files: Rc<Deferred>,
     file: Rc<RefCell<File>>,
+    /// What it is known by.
+    tag: Rc<str>,
 }
 
 /// What a question about a path is answered with.
@@ -91,8 +93,10 @@ impl Volume {
             }
             Answer::Other => Err(Trouble::Forbidden),
             Answer::File(file) => {
+                let (len, (seconds, nanoseconds)) = (file.len(), file.modified());
+                let tag = format!("\"{len:x}-{seconds:x}-{nanoseconds:x}\"").into();
                 let file = Rc::new(RefCell::new(file));
-                let file = FileSource { files, file };
+                let file = FileSource { files, file, tag };
                 self.keep(bytes, file.clone());
                 Ok(Found::Resource(resource(file, path)))
             }
@@ -200,16 +204,16 @@ fn describe(files: &FileSystem, entry: &DirEntry) -> Result<Entry, Error> {
 }
 
 fn resource(file: FileSource, path: &Path) -> Resource<FileSource> {
-    let (len, (seconds, nanoseconds)) = {
+    let (len, (seconds, _)) = {
         let file = file.file.borrow();
         (file.len(), file.modified())
     };
     Resource {
-        source: file,
         len,
         kind: kind::of(path.last().unwrap_or_default()),
-        tag: Some(format!("\"{len:x}-{seconds:x}-{nanoseconds:x}\"")),
+        tag: Some(file.tag.clone()),
         modified: Some(seconds),
+        source: file,
     }
 }
 

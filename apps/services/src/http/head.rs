@@ -6,6 +6,7 @@
 //! and the connection ends.
 
 use super::status::Status;
+use alloc::vec::Vec;
 use httparse::{EMPTY_HEADER, Error, Header};
 
 /// Most fields of a head.
@@ -39,8 +40,7 @@ pub struct Head<'b> {
     pub body: u64,
     /// Whether the client waits to be told that it may send the body.
     pub waits: bool,
-    fields: [Header<'b>; MOST_FIELDS],
-    count: usize,
+    fields: Vec<Header<'b>>,
 }
 
 /// Looks for a head at the beginning of bytes. Returns it, and how many of them it is; `None` if they are
@@ -58,7 +58,6 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Status> {
     };
     let (method, target) = (request.method.unwrap_or(""), request.path.unwrap_or(""));
     let is_1_1 = request.version == Some(1);
-    let count = request.headers.len();
     let mut head = Head {
         method: method_of(method),
         target,
@@ -66,8 +65,7 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(Head<'_>, usize)>, Status> {
         is_persistent: is_1_1,
         body: 0,
         waits: false,
-        fields,
-        count,
+        fields: request.headers.to_vec(),
     };
     head.understand()?;
     Ok(Some((head, len)))
@@ -104,7 +102,7 @@ fn method_of(name: &str) -> Method {
 impl<'b> Head<'b> {
     /// The values of a field, in their order. What is no text is left out.
     pub fn all(&self, name: &'static str) -> impl Iterator<Item = &'b str> {
-        self.fields[..self.count]
+        self.fields
             .iter()
             .filter(move |field| field.name.eq_ignore_ascii_case(name))
             .filter_map(|field| core::str::from_utf8(field.value).ok())
@@ -127,7 +125,7 @@ impl<'b> Head<'b> {
 
     fn has(&self, name: &str) -> bool {
         let is_it = |field: &Header<'_>| field.name.eq_ignore_ascii_case(name);
-        self.fields[..self.count].iter().any(is_it)
+        self.fields.iter().any(is_it)
     }
 
     fn understand(&mut self) -> Result<(), Status> {

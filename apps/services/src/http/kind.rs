@@ -9,7 +9,7 @@ pub const TEXT: &str = "text/plain; charset=utf-8";
 /// Values for programs.
 pub const JSON: &str = "application/json";
 
-/// Endings of names, in lower case.
+/// Endings of names, in lower case and in their order.
 const KINDS: &[(&str, &str)] = &[
     ("7z", "application/x-7z-compressed"),
     ("avif", "image/avif"),
@@ -65,18 +65,23 @@ pub fn of(name: &[u8]) -> &'static str {
         return BYTES;
     };
     let ending = &name[dot + 1..];
-    let same = |(known, _): &&(&str, &str)| known.as_bytes().eq_ignore_ascii_case(ending);
+    let order =
+        |(known, _): &(&str, &str)| known.bytes().cmp(ending.iter().map(u8::to_ascii_lowercase));
     // What begins with a dot is hidden, and has no ending for that.
-    let found = KINDS.iter().find(same).filter(|_| dot > 0);
-    found.map_or(BYTES, |(_, kind)| kind)
+    let found = KINDS.binary_search_by(order).ok().filter(|_| dot > 0);
+    found.map_or(BYTES, |at| KINDS[at].1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::format;
 
     #[test]
     fn names_end_with_what_files_are() {
+        for (ending, kind) in KINDS {
+            assert_eq!(of(format!("a.{ending}").as_bytes()), *kind);
+        }
         assert_eq!(of(b"a.html"), HTML);
         assert_eq!(of(b"A.B.PNG"), "image/png");
         assert_eq!(of(b"a.tar.gz"), "application/gzip");

@@ -89,12 +89,18 @@ pub(super) struct Connection<'c, S, T, C> {
 
 /// What comes next.
 enum Next {
-    /// A head.
+    /// A head, or something that will never be one.
     Head,
     /// Nothing more.
     Nothing,
     /// Something that is refused.
     Refused(Status),
+}
+
+/// Whether these bytes, which look like one head, are all of it or none at all: no more would make a difference.
+fn is_over(bytes: &[u8]) -> bool {
+    let is_begun = bytes.first().is_some_and(|byte| !b"\r\n".contains(byte));
+    is_begun && bytes.ends_with(b"\r\n\r\n")
 }
 
 impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
@@ -110,9 +116,13 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
                 Next::Head => {}
             }
             let buffer = core::mem::take(&mut self.buffer);
-            // It was whole a moment ago.
-            let Ok(Some((head, len))) = head::parse(&buffer[..self.filled]) else {
-                return Ok(());
+            let (head, len) = match head::parse(&buffer[..self.filled]) {
+                Ok(Some(whole)) => whole,
+                other => {
+                    let status = other.err().unwrap_or(Status::BAD_REQUEST);
+                    self.refuse(status, false).await?;
+                    return self.finish().await;
+                }
             };
             let goes_on = head.is_persistent && number < self.limits.requests;
             let goes_on = goes_on && !head.waits && head.body <= self.limits.body;
@@ -140,6 +150,9 @@ impl<S: Stream, T: Site, C: Clock> Connection<'_, S, T, C> {
         let mut is_new = self.filled > 0;
         loop {
             if is_new {
+                if is_over(&self.buffer[..self.filled]) {
+                    return Ok(Next::Head);
+                }
                 match head::parse(&self.buffer[..self.filled]) {
                     Ok(Some(_)) => return Ok(Next::Head),
                     Err(status) => return Ok(Next::Refused(status)),

@@ -65,7 +65,7 @@ fn resource(file: SharedFile, path: &Path) -> Resource<SharedSource> {
         source: SharedSource(Rc::new(file)),
         len,
         kind: kind::of(path.last().unwrap_or_default()),
-        tag: Some(format!("\"{len:x}-{seconds:x}-{nanoseconds:x}\"")),
+        tag: Some(format!("\"{len:x}-{seconds:x}-{nanoseconds:x}\"").into()),
         modified: Some(seconds),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::path::Path;
 use alloc::borrow::Cow;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::future::Future;
@@ -50,7 +51,7 @@ pub struct Resource<S> {
     /// What they are.
     pub kind: &'static str,
     /// What this version of them is known by, with quotes. Two versions never have the same.
-    pub tag: Option<String>,
+    pub tag: Option<Rc<str>>,
     /// When they were changed, in seconds since 1970 began.
     pub modified: Option<i64>,
 }

@@ -15,7 +15,16 @@ impl Memory {
     /// # Panics
     /// If it is not [RAM](Self::is_ram): such memory has no bytes to borrow.
     /// Nor has pinned memory, which a program may write at any time.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
+        match &self.holder {
+            // Most frames arrive in such memory.
+            Holder::Bytes(bytes) => &bytes[self.start..][..self.len],
+            _ => self.bytes_of_others(),
+        }
+    }
+
+    fn bytes_of_others(&self) -> &[u8] {
         match &self.holder {
             Holder::Frames(frames) => &frames.bytes()[self.start..][..self.len],
             Holder::Scattered(scattered) => &scattered.bytes()[self.start..][..self.len],

@@ -105,6 +105,7 @@ impl Card {
     }
 
     /// Hands a frame over, now or later, in order.
+    #[inline]
     pub(super) fn send(&mut self, frame: Outgoing) {
         if self.waiting.is_empty() {
             self.try_send(frame);
@@ -124,6 +125,7 @@ impl Card {
         }
     }
 
+    #[inline]
     fn try_send(&mut self, frame: Outgoing) {
         let Err(refused) = self.interface.transmit(frame) else {
             return;

@@ -97,7 +97,7 @@ impl Engine {
             let port = (PORTS.start + (first + number) % count) as u16;
             let local = IpEndpoint::new(address, port);
             let ends = Ends { local, remote };
-            let is_free = !self.paths.contains_key(&ends) && !self.listeners.contains_key(&port);
+            let is_free = self.paths.get(&ends).is_none() && !self.listeners.contains_key(&port);
             is_free.then_some(ends)
         })
     }
@@ -113,9 +113,7 @@ impl Engine {
     fn remove(&mut self, id: Id) {
         if let Some(tcp) = self.tcps.remove(id) {
             self.counters.retransmitted += tcp.flow.retransmitted();
-            if self.paths.get(&tcp.ends) == Some(&id) {
-                self.paths.remove(&tcp.ends);
-            }
+            self.paths.remove(&tcp.ends, id);
             if let Some(listening) = tcp.listener.and_then(|port| self.listeners.get_mut(&port)) {
                 listening.is_past(id);
                 listening.ready.retain(|other| *other != id);
@@ -140,7 +138,7 @@ impl Engine {
             return;
         };
         tcp.detached = true;
-        let is_settled = self.paths.get(&tcp.ends) != Some(&id);
+        let is_settled = self.paths.get(&tcp.ends) != Some(id);
         if is_settled || self.is_gone {
             self.remove(id);
             return;
@@ -166,7 +164,7 @@ impl Engine {
         let (local, remote) = (target, source);
         let ends = Ends { local, remote };
         let id = match self.paths.get(&ends) {
-            Some(id) => *id,
+            Some(id) => id,
             None => match self.admit(ends, segment, now) {
                 Some(id) => id,
                 None => return,
@@ -248,7 +246,7 @@ impl Engine {
         let Some(tcp) = self.tcps.get_mut(id) else {
             return;
         };
-        if self.paths.get(&tcp.ends) != Some(&id) {
+        if self.paths.get(&tcp.ends) != Some(id) {
             // It is over, and somebody still holds it.
             return;
         }
@@ -361,8 +359,8 @@ impl Engine {
                 let ends = tcp.ends;
                 if tcp.detached {
                     self.remove(id);
-                } else if self.paths.get(&ends) == Some(&id) {
-                    self.paths.remove(&ends);
+                } else {
+                    self.paths.remove(&ends, id);
                 }
                 true
             }

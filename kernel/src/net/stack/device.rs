@@ -4,7 +4,6 @@
 //! emits is collected, and looked at before it goes to the card: so neither side holds the other.
 
 use crate::net::{Properties, Received};
-use alloc::vec;
 use alloc::vec::Vec;
 use smoltcp::phy::{
     self, Checksum, ChecksumCapabilities, DeviceCapabilities, Medium, RxToken, TxToken,
@@ -49,19 +48,9 @@ impl Device {
         }
     }
 
-    /// A frame has arrived. `false`: it cannot be read, and was let go.
-    pub(super) fn put(&mut self, frame: Received) -> bool {
-        if !frame.is_one_piece() {
-            let mut bytes = vec![0; frame.len()];
-            if frame.copy_to(0, &mut bytes).is_err() {
-                self.arriving = Some(frame);
-                return false;
-            }
-            self.gathered = Some(bytes);
-        }
-        self.arriving = Some(frame);
-        self.is_new = true;
-        true
+    /// A frame has arrived. `gathered`: a copy of it, if it is in several pieces, or its memory has no bytes.
+    pub(super) fn put(&mut self, frame: Received, gathered: Option<Vec<u8>>) {
+        (self.arriving, self.gathered, self.is_new) = (Some(frame), gathered, true);
     }
 
     /// A frame that has arrived before is looked at once more.
@@ -88,10 +77,7 @@ impl Device {
 
     /// The frame that has arrived is not needed any more. Its memory is, by others.
     pub(super) fn take(&mut self) -> Option<Received> {
-        self.is_new = false;
-        if self.gathered.is_some() {
-            self.gathered = None;
-        }
+        (self.gathered, self.is_new) = (None, false);
         self.arriving.take()
     }
 }

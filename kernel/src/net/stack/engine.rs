@@ -13,7 +13,7 @@ use super::ended::Ended;
 use super::listening::Listening;
 use super::neighbours::Neighbours;
 use super::options::{Counters, Lease, Options};
-use super::segment;
+use super::paths::Paths;
 use super::slots::{Id, Slots};
 use super::tcp::Tcp;
 use super::udp::Ports;
@@ -52,7 +52,7 @@ pub(super) struct Engine {
     pub(super) now: u64,
     pub(super) options: Options,
     pub(super) tcps: Slots<Box<Tcp>>,
-    pub(super) paths: BTreeMap<segment::Ends, Id>,
+    pub(super) paths: Paths,
     pub(super) listeners: BTreeMap<u16, Listening>,
     /// Ports of UDP.
     pub(super) ports: Ports,
@@ -127,7 +127,7 @@ impl Engine {
             random: options.seed,
             options,
             tcps: Slots::new(),
-            paths: BTreeMap::new(),
+            paths: Paths::default(),
             listeners: BTreeMap::new(),
             ports: Ports::new(),
             ended: Ended::default(),

@@ -57,6 +57,7 @@ mod moving;
 mod neighbours;
 mod options;
 mod outbox;
+mod paths;
 mod ping;
 mod resolve;
 mod segment;

@@ -3,7 +3,7 @@
 //! Only what is whole is read here, and behind no other extension of IPv6 than that for all hops. Everything else is the
 //! engine's, which looks at it once more in any case.
 
-use super::sums::{folded, sum};
+use super::sums::{self, folded, sum};
 use core::ops::Range;
 use smoltcp::wire::{
     EthernetFrame, EthernetProtocol, IpAddress, IpEndpoint, IpProtocol, Ipv4Packet, Ipv6Packet,
@@ -61,38 +61,48 @@ pub(super) struct Carried {
 }
 
 /// What the IP packet in a frame carries. `None` for anything else, and for fragments.
+#[inline(always)]
 pub(super) fn carried(frame: &[u8]) -> Option<Carried> {
-    let ethernet = EthernetFrame::new_checked(frame).ok()?;
-    match ethernet.ethertype() {
-        EthernetProtocol::Ipv4 => {
-            let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
-            let is_whole = !packet.more_frags() && packet.frag_offset() == 0;
-            let (header, total) = (packet.header_len(), packet.total_len());
-            (is_whole && packet.version() == 4).then(|| Carried {
-                source: packet.src_addr().into(),
-                target: packet.dst_addr().into(),
-                protocol: packet.next_header(),
-                payload: ETHERNET + usize::from(header)..ETHERNET + usize::from(total),
-            })
-        }
-        EthernetProtocol::Ipv6 => {
-            let packet = Ipv6Packet::new_checked(ethernet.payload()).ok()?;
-            let payload = ETHERNET + packet.header_len()..ETHERNET + packet.total_len();
-            let (protocol, behind) = match packet.next_header() {
-                IpProtocol::HopByHop => {
-                    behind_hops(&frame[payload.clone()]).unwrap_or((IpProtocol::HopByHop, 0))
-                }
-                protocol => (protocol, 0),
-            };
-            (packet.version() == 6).then(|| Carried {
-                source: packet.src_addr().into(),
-                target: packet.dst_addr().into(),
-                protocol,
-                payload: payload.start + behind..payload.end,
-            })
-        }
+    let (ethernet, packet) = frame.split_first_chunk::<ETHERNET>()?;
+    match ethernet {
+        [.., 0x08, 0x00] => carried4(packet),
+        [.., 0x86, 0xdd] => carried6(packet),
         _ => None,
     }
+}
+
+/// The same for a packet of IPv4 (RFC 791, section 3.1).
+#[inline(always)]
+fn carried4(packet: &[u8]) -> Option<Carried> {
+    let header = packet.first_chunk::<20>()?;
+    let start = usize::from(header[0] & 0x0f) * 4;
+    let end = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let is_sound = header[0] >> 4 == 4 && (20..=end).contains(&start) && end <= packet.len();
+    // Neither are there more fragments, nor is it one that is not the first.
+    let is_whole = u16::from_be_bytes([header[6], header[7]]) & 0x3fff == 0;
+    let [.., a, b, c, d, e, f, g, h] = *header;
+    (is_sound && is_whole).then(|| Carried {
+        source: IpAddress::v4(a, b, c, d),
+        target: IpAddress::v4(e, f, g, h),
+        protocol: header[9].into(),
+        payload: ETHERNET + start..ETHERNET + end,
+    })
+}
+
+/// The same for a packet of IPv6.
+fn carried6(packet: &[u8]) -> Option<Carried> {
+    let packet = Ipv6Packet::new_checked(packet).ok()?;
+    let (start, end) = (packet.header_len(), packet.total_len());
+    let (protocol, behind) = match packet.next_header() {
+        IpProtocol::HopByHop => behind_hops(packet.payload()).unwrap_or((IpProtocol::HopByHop, 0)),
+        protocol => (protocol, 0),
+    };
+    (packet.version() == 6).then(|| Carried {
+        source: packet.src_addr().into(),
+        target: packet.dst_addr().into(),
+        protocol,
+        payload: ETHERNET + start + behind..ETHERNET + end,
+    })
 }
 
 /// What is behind the extension for all hops, and how far (RFC 8200, section 4.3), if its options are of those that may be
@@ -113,8 +123,15 @@ fn behind_hops(payload: &[u8]) -> Option<(IpProtocol, usize)> {
 
 /// Whether the header of the packet in a frame is as it was sent. That of IPv6 has no checksum.
 pub(super) fn is_header_right(frame: &[u8], carried: &Carried) -> bool {
+    if matches!(carried.source, IpAddress::Ipv6(_)) {
+        return true;
+    }
     let header = frame.get(ETHERNET..carried.payload.start).unwrap_or(&[]);
-    matches!(carried.source, IpAddress::Ipv6(_)) || folded(sum(header)) == !0
+    match header.try_into() {
+        Ok(header) => sums::is_whole(header),
+        // It has options.
+        Err(_) => folded(sum(header)) == !0,
+    }
 }
 
 /// Whether a frame that carries nothing, such as a fragment, has the header of an IPv4 packet that was damaged.
@@ -129,25 +146,33 @@ pub(super) fn is_damaged(frame: &[u8]) -> bool {
 }
 
 impl Segment {
-    /// The segment in a frame, and where it comes from and goes to.
+    /// The segment in a frame, and where it comes from and goes to (RFC 9293, section 3.1).
+    #[inline]
     pub(super) fn read(frame: &[u8], carried: &Carried) -> Option<(Self, IpEndpoint, IpEndpoint)> {
         if carried.protocol != IpProtocol::Tcp {
             return None;
         }
-        let packet = TcpPacket::new_checked(frame.get(carried.payload.clone())?).ok()?;
-        let number = |number: TcpSeqNumber| number.0 as u32;
+        let packet = frame.get(carried.payload.clone())?;
+        let header = packet.first_chunk::<TCP>()?;
+        let len = packet.len().checked_sub(usize::from(header[12] >> 4) * 4)?;
+        if header[12] >> 4 < 5 {
+            return None;
+        }
+        let short = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+        let long = |at: usize| u32::from(short(at)) << 16 | u32::from(short(at + 2));
+        let flag = |bit: u8| header[13] >> bit & 1 == 1;
         let segment = Self {
-            seq: number(packet.seq_number()),
-            ack: packet.ack().then(|| number(packet.ack_number())),
-            window: packet.window_len(),
-            syn: packet.syn(),
-            fin: packet.fin(),
-            rst: packet.rst(),
-            len: packet.payload().len(),
+            seq: long(4),
+            ack: flag(4).then(|| long(8)),
+            window: short(14),
+            syn: flag(1),
+            fin: flag(0),
+            rst: flag(2),
+            len,
             tcp: carried.payload.start,
         };
-        let source = IpEndpoint::new(carried.source, packet.src_port());
-        let target = IpEndpoint::new(carried.target, packet.dst_port());
+        let source = IpEndpoint::new(carried.source, short(0));
+        let target = IpEndpoint::new(carried.target, short(2));
         Some((segment, source, target))
     }
 
@@ -282,5 +307,67 @@ impl Template {
         tcp.set_psh(fields.push);
         tcp.set_window_len(fields.window);
         tcp.set_urgent_at(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use smoltcp::wire::{EthernetFrame, EthernetProtocol};
+
+    /// The same by another's eyes.
+    fn other(frame: &[u8]) -> Option<(IpAddress, IpAddress, IpProtocol, &[u8])> {
+        let ethernet = EthernetFrame::new_checked(frame).ok()?;
+        let packet = Ipv4Packet::new_checked(ethernet.payload()).ok()?;
+        let is_ipv4 = ethernet.ethertype() == EthernetProtocol::Ipv4 && packet.version() == 4;
+        let is_whole = !packet.more_frags() && packet.frag_offset() == 0;
+        let (source, target) = (packet.src_addr().into(), packet.dst_addr().into());
+        let read = (source, target, packet.next_header(), packet.payload());
+        (is_ipv4 && is_whole).then_some(read)
+    }
+
+    proptest! {
+        #[test]
+        fn headers_are_read_as_another_reads_them(
+            mut frame in prop::collection::vec(any::<u8>(), 34 + 60..34 + 80),
+            words in (5..9u8, 4..9u8), flags in prop::sample::select(&[0, 0x40, 0x20, 1][..]), damage in prop::collection::vec((12..54usize, any::<u8>()), 0..3),
+            len in prop_oneof![Just(usize::MAX), 0..80usize],
+        ) {
+            frame[12..15].copy_from_slice(&[8, 0, 0x40 | words.0]);
+            let total = (frame.len() - ETHERNET) as u16;
+            frame[16..18].copy_from_slice(&total.to_be_bytes());
+            (frame[20], frame[21], frame[23]) = (flags, 0, 6);
+            frame[ETHERNET + 4 * usize::from(words.0) + 12] = words.1 << 4;
+            for (at, byte) in damage {
+                frame[at] = byte;
+            }
+            frame.truncate(len);
+            let carried = carried(&frame);
+            let read = carried.as_ref().map(|carried| {
+                let payload = &frame[carried.payload.clone()];
+                (carried.source, carried.target, carried.protocol, payload)
+            });
+            if frame.get(12..14) != Some(&[0x86, 0xdd]) {
+                prop_assert_eq!(read, other(&frame));
+            }
+            let Some(carried) = carried.filter(|carried| carried.protocol == IpProtocol::Tcp) else {
+                return Ok(());
+            };
+            let segment = Segment::read(&frame, &carried);
+            let packet = TcpPacket::new_checked(&frame[carried.payload.clone()]).ok();
+            prop_assert_eq!(segment.is_some(), packet.is_some());
+            let (Some((segment, source, target)), Some(packet)) = (segment, packet) else {
+                return Ok(());
+            };
+            prop_assert_eq!([source.port, target.port], [packet.src_port(), packet.dst_port()]);
+            prop_assert_eq!(segment.seq, packet.seq_number().0 as u32);
+            let ack = packet.ack().then(|| packet.ack_number().0 as u32);
+            prop_assert_eq!(segment.ack, ack);
+            prop_assert_eq!(segment.window, packet.window_len());
+            let flags = [segment.syn, segment.fin, segment.rst];
+            prop_assert_eq!(flags, [packet.syn(), packet.fin(), packet.rst()]);
+            prop_assert_eq!(segment.len, packet.payload().len());
+        }
     }
 }

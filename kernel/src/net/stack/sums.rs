@@ -69,6 +69,17 @@ pub(super) fn sum(bytes: &[u8]) -> u32 {
     (sum >> 32) as u32 + (sum as u32 >> 16) + (sum as u32 & 0xffff)
 }
 
+/// Whether the sum of a header comes out as it should. In which order its bytes are summed up makes no difference.
+#[inline]
+pub(super) fn is_whole(header: &[u8; 20]) -> bool {
+    let mut sum = 0;
+    for group in header.as_chunks().0 {
+        sum += u64::from(u32::from_ne_bytes(*group));
+    }
+    let sum = (sum >> 32) + (sum & 0xffff_ffff);
+    folded((sum >> 16) as u32 + (sum as u32 & 0xffff)) == !0
+}
+
 /// A sum in 16 bits, as all these sums are.
 #[inline]
 pub(super) fn folded(sum: u32) -> u16 {

@@ -7,10 +7,12 @@ mod way;
 use super::engine::Engine;
 use super::handle::Stack;
 use super::slots::Id;
+use core::cell::RefCell;
 use core::fmt;
 use core::future::poll_fn;
 use core::net::{IpAddr, SocketAddr};
-use core::task::Poll;
+use core::task::{Poll, ready};
+use port::Arrived;
 pub(super) use port::Ports;
 
 /// Why a datagram is not sent, or none can be.
@@ -41,6 +43,9 @@ pub struct UdpSocket {
     stack: Stack,
     port: u16,
     id: Id,
+    /// What was taken out of the stack at once, and is read from here, one after the other: so there is a lock for all
+    /// that has come in a turn, and none for each.
+    taken: RefCell<Arrived>,
 }
 
 impl Stack {
@@ -58,8 +63,12 @@ impl Stack {
                 port => port,
             };
             let id = engine.ports.bind(port).ok_or(UdpError::InUse)?;
-            let stack = self.clone();
-            Ok(UdpSocket { stack, port, id })
+            Ok(UdpSocket {
+                stack: self.clone(),
+                port,
+                id,
+                taken: RefCell::new(Arrived::new()),
+            })
         })
     }
 
@@ -112,9 +121,25 @@ impl UdpSocket {
     /// # Errors
     /// If it cannot be sent.
     pub async fn send_to(&self, bytes: &[u8], to: SocketAddr) -> Result<(), UdpError> {
+        self.send_all(&[(bytes, to)]).await
+    }
+
+    /// Sends datagrams, one after the other. Ready when all are on their way. Those that find room at once need one lock
+    /// together.
+    ///
+    /// # Errors
+    /// If one cannot be sent: those before it are on their way, and those behind it are not.
+    pub async fn send_all(&self, datagrams: &[(&[u8], SocketAddr)]) -> Result<(), UdpError> {
+        let mut left = datagrams.iter();
         poll_fn(|cx| {
-            self.stack
-                .with(|engine| engine.send_datagram(self.id, bytes, to, cx.waker()))
+            self.stack.with(|engine| {
+                engine.look_at_the_clock();
+                while let Some((bytes, to)) = left.as_slice().first() {
+                    ready!(engine.send_datagram(self.id, bytes, *to, cx.waker()))?;
+                    left.next();
+                }
+                Poll::Ready(Ok(()))
+            })
         })
         .await
     }
@@ -125,13 +150,18 @@ impl UdpSocket {
     /// If the interface is gone.
     pub async fn receive_from(&self, into: &mut [u8]) -> Result<(usize, SocketAddr), UdpError> {
         poll_fn(|cx| {
+            let mut taken = self.taken.borrow_mut();
+            if let Some(next) = taken.take(into) {
+                return Poll::Ready(Ok(next));
+            }
             self.stack.with(|engine| {
                 let is_gone = engine.is_gone;
                 let Some(port) = engine.ports.get_mut(self.id) else {
                     return Poll::Ready(Err(UdpError::Unreachable));
                 };
-                match port.arrived.take(into) {
-                    Some(taken) => Poll::Ready(Ok(taken)),
+                core::mem::swap(&mut port.arrived, &mut *taken);
+                match taken.take(into) {
+                    Some(next) => Poll::Ready(Ok(next)),
                     None if is_gone => Poll::Ready(Err(UdpError::Unreachable)),
                     None => {
                         port.waits_to_read(cx.waker());

@@ -6,10 +6,31 @@ use super::super::slots::Id;
 use super::super::sums;
 use super::{BUDGET, Engine, instant};
 use crate::dma::Owner;
-use crate::net::{Offload, Outgoing, Received};
+use crate::net::{Checked, Offload, Outgoing, Received};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::task::{Context, Poll};
-use smoltcp::wire::IpProtocol;
+use smoltcp::wire::{IpEndpoint, IpProtocol};
+
+/// What a frame is that has arrived.
+enum Kind {
+    /// Nobody has to look at it any more.
+    Done,
+    /// A segment of TCP, where it comes from, and where it goes to.
+    Segment(Segment, IpEndpoint, IpEndpoint),
+    /// The engine knows.
+    Other,
+}
+
+/// The bytes of a frame that is in several pieces, or whose memory has no bytes; none if it cannot be read.
+#[cold]
+fn gathered(frame: &Received) -> Vec<u8> {
+    let mut bytes = vec![0; frame.len()];
+    match frame.copy_to(0, &mut bytes) {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(),
+    }
+}
 
 impl Engine {
     /// Takes what has arrived. Whether there may be more; an error if nothing will come any more.
@@ -26,37 +47,70 @@ impl Engine {
 
     fn arrives(&mut self, frame: Received, now: u64) {
         self.counters.received += 1;
-        let checked = frame.checked;
-        if self.device.put(frame) {
-            let bytes = self.device.bytes();
-            match segment::carried(bytes) {
-                None if segment::is_damaged(bytes) => self.counters.damaged += 1,
-                None => self.other_arrives(now),
-                Some(carried) => {
-                    let is_right = segment::is_header_right(bytes, &carried)
-                        && sums::is_right(bytes, &carried, checked);
-                    if !is_right {
-                        self.counters.damaged += 1;
-                    } else if carried.protocol == IpProtocol::Udp {
-                        if !self.datagram_arrives(&carried) {
-                            self.other_arrives(now);
-                        }
-                    } else if let Some((segment, source, target)) = Segment::read(bytes, &carried) {
-                        self.segment_arrives(&segment, source, target, now);
-                    } else {
-                        self.other_arrives(now);
-                    }
-                }
+        let gathered = match frame.is_one_piece() {
+            true => None,
+            false => Some(gathered(&frame)),
+        };
+        let bytes = match &gathered {
+            Some(bytes) => bytes,
+            None => frame.first.bytes(),
+        };
+        match self.sort(bytes, frame.checked) {
+            Kind::Done => return self.recycle(frame),
+            Kind::Segment(segment, source, target) => {
+                self.device.put(frame, gathered);
+                self.segment_arrives(&segment, source, target, now);
             }
-        } else {
-            self.counters.damaged += 1;
+            Kind::Other => {
+                self.device.put(frame, gathered);
+                self.other_arrives(now);
+            }
         }
         if let Some(frame) = self.device.take() {
-            self.card.recycle(frame.first);
-            for memory in frame.rest {
-                self.card.recycle(memory);
-            }
+            self.recycle(frame);
         }
+    }
+
+    /// Gives the memory of a frame back to the card.
+    #[inline]
+    fn recycle(&self, frame: Received) {
+        self.card.recycle(frame.first);
+        if !frame.rest.is_empty() {
+            frame
+                .rest
+                .into_iter()
+                .for_each(|memory| self.card.recycle(memory));
+        }
+    }
+
+    /// Finds out what a frame is. Datagrams for programs are put where they belong.
+    #[inline]
+    fn sort(&mut self, bytes: &[u8], checked: Checked) -> Kind {
+        let Some(carried) = segment::carried(bytes) else {
+            return match bytes.is_empty() || segment::is_damaged(bytes) {
+                true => self.damaged(),
+                false => Kind::Other,
+            };
+        };
+        if !segment::is_header_right(bytes, &carried) || !sums::is_right(bytes, &carried, checked) {
+            return self.damaged();
+        }
+        if carried.protocol == IpProtocol::Udp {
+            return match self.datagram_arrives(bytes, &carried) {
+                true => Kind::Done,
+                false => Kind::Other,
+            };
+        }
+        match Segment::read(bytes, &carried) {
+            Some((segment, source, target)) => Kind::Segment(segment, source, target),
+            None => Kind::Other,
+        }
+    }
+
+    #[cold]
+    fn damaged(&mut self) -> Kind {
+        self.counters.damaged += 1;
+        Kind::Done
     }
 
     /// A frame of no connection has arrived.
@@ -136,6 +190,7 @@ impl Engine {
         self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
     }
 
+    #[inline]
     pub(in crate::net::stack) fn hand_over(&mut self, frame: Outgoing) {
         self.counters.sent += 1;
         // With a tag, so that the memory of its headers comes back.

@@ -8,7 +8,7 @@ use crate::executor::{self, block_on};
 use crate::lock::Mutex;
 use crate::memory::frames::host;
 use crate::net::stack::engine::{Turn, instant};
-use crate::net::stack::{Backlog, Options, Stack, UdpError, UdpSocket};
+use crate::net::stack::{Backlog, Ipv4, Options, Stack, UdpError, UdpSocket};
 use crate::net::{Fate, Interface, MacAddress, Offloads, Outgoing, Reception, Stream, Wire};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -95,6 +95,63 @@ fn a_card_with_another_address_sends_and_receives_under_it() {
         sleep(61 * SECOND).await;
         near.send_to(b"after", to).await.unwrap();
         assert_eq!(soon(&far).await, Some((b"after".to_vec(), back)));
+    });
+}
+
+/// More than wait at a time are sent in one call, and come in their order; behind one that cannot be sent, nothing is.
+#[test]
+fn many_in_one_call_are_sent_in_their_order_up_to_one_that_cannot_be() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    block_on(async {
+        let [near, far] = sockets(&pair);
+        let to = SocketAddr::new(address(1), 2000);
+        let from = SocketAddr::new(address(0), 1000);
+        // Somebody who is not known has only a few kept for him.
+        near.send_to(b"first", to).await.unwrap();
+        assert_eq!(soon(&far).await, Some((b"first".to_vec(), from)));
+        let numbers: Vec<[u8; 2]> = (0..100_u16).map(u16::to_be_bytes).collect();
+        let mut all: Vec<(&[u8], SocketAddr)> =
+            numbers.iter().map(|bytes| (&bytes[..], to)).collect();
+        let hears = async {
+            for number in &numbers {
+                assert_eq!(soon(&far).await, Some((number.to_vec(), from)));
+            }
+        };
+        let (sent, ()) = join(near.send_all(&all), hears).await;
+        assert_eq!(sent, Ok(()));
+        let long = vec![0; 2000];
+        all.truncate(3);
+        all[2].0 = &long;
+        all.push((b"behind", to));
+        assert_eq!(near.send_all(&all).await, Err(UdpError::Length));
+        near.send_to(b"after", to).await.unwrap();
+        for bytes in [&numbers[0][..], &numbers[1], b"after"] {
+            assert_eq!(soon(&far).await, Some((bytes.to_vec(), from)));
+        }
+    });
+}
+
+/// Whose datagrams were for this machine is remembered, but not longer than its address is.
+#[test]
+fn what_is_sent_to_an_address_that_is_not_ours_any_more_does_not_arrive() {
+    let _arena = host::arena();
+    let pair = Pair::new(Offloads::NONE);
+    let sent = note(&pair.wires[0]);
+    block_on(async {
+        let [near, far] = sockets(&pair);
+        let to = SocketAddr::new(address(1), 2000);
+        let from = SocketAddr::new(address(0), 1000);
+        for bytes in [b"1", b"2"] {
+            near.send_to(bytes, to).await.unwrap();
+            assert_eq!(soon(&far).await, Some((bytes.to_vec(), from)));
+        }
+        let frame = sent.lock().pop().unwrap();
+        throw(&pair.wires[0], &frame);
+        assert_eq!(soon(&far).await, Some((b"2".to_vec(), from)));
+        pair.stacks[1].configure(Ipv4::Nowhere);
+        throw(&pair.wires[0], &frame);
+        assert_eq!(soon(&far).await, None);
     });
 }
 

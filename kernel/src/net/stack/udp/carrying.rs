@@ -10,12 +10,13 @@ use super::super::segment::{Carried, ETHERNET};
 use super::super::settings::SERVERS;
 use super::super::slots::Id;
 use super::UdpError;
-use super::port::{DATAGRAMS, Leaving};
+use super::port::{DATAGRAMS, Known, Leaving};
 use super::way::{Changes, UDP, Way};
 use crate::dma::Owner;
 use crate::net::{MacAddress, Offload, Outgoing};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::task::{Poll, Waker};
+use smoltcp::iface;
 use smoltcp::wire::{IpAddress, IpCidr};
 
 /// A way is looked up again after so long: routers may have said something else (microseconds).
@@ -28,9 +29,13 @@ const DHCP: (u16, u16) = (67, 68);
 const DNS: u16 = 53;
 
 impl Engine {
-    /// A datagram is in the device. `false`: the engine is to look at it.
-    pub(in crate::net::stack) fn datagram_arrives(&mut self, carried: &Carried) -> bool {
-        let frame = self.device.bytes();
+    /// A datagram has arrived. `false`: the engine is to look at it.
+    #[inline]
+    pub(in crate::net::stack) fn datagram_arrives(
+        &mut self,
+        frame: &[u8],
+        carried: &Carried,
+    ) -> bool {
         let Some(packet) = frame.get(carried.payload.clone()) else {
             return false;
         };
@@ -46,14 +51,19 @@ impl Engine {
         };
         // The engine has two sockets of its own.
         let from = IpAddr::from(carried.source);
-        let is_lease = self.dhcp.is_some() && (source, target) == DHCP && from.is_ipv4();
+        let is_lease = (source, target) == DHCP && self.dhcp.is_some() && from.is_ipv4();
         if is_lease {
             return false;
         }
         // A program may ask the same server, from a port of its own. Which ports the engine asks from, nobody knows: so
         // it looks, too, and says nothing if that is no answer to it.
-        let mut servers = self.dns_servers.iter().take(SERVERS);
-        let is_name = source == DNS && self.questions > 0 && servers.any(|server| *server == from);
+        let mut is_name = source == DNS && self.questions > 0;
+        is_name = is_name
+            && self
+                .dns_servers
+                .iter()
+                .take(SERVERS)
+                .any(|server| *server == from);
         let datagram = usize::from(len)
             .checked_sub(UDP)
             .and_then(|len| rest.get(..len));
@@ -61,22 +71,14 @@ impl Engine {
             self.counters.damaged += 1;
             return true;
         };
-        let addresses = self.iface.ip_addrs();
-        let card = &self.card.properties().address.0;
-        let is_here = frame[0] & 1 == 1 || frame[..6] == *card;
-        let is_ours = addresses
-            .iter()
-            .any(|cidr| cidr.address() == carried.target)
-            || is_all(addresses, carried.target)
-            || carried.target.is_multicast() && self.iface.has_multicast_group(carried.target);
-        let is_one = match from {
-            IpAddr::V4(_) => !from.is_multicast() && !is_all(addresses, carried.source),
-            IpAddr::V6(_) => !from.is_multicast() && !from.is_unspecified(),
-        };
-        if is_here && is_ours && is_one {
+        let is_here = frame[0] & 1 == 1 || frame[..6] == self.card.properties().address.0;
+        let known = Known::new(carried, self.changes);
+        let is_known = known.is_some() && port.known == known;
+        if is_here && (is_known || is_for_us(&self.iface, carried)) {
             let is_kept = port.arrived.put(SocketAddr::new(from, source), datagram);
             self.counters.overflowed += u64::from(!is_kept);
             port.wake_reader();
+            port.known = known;
         }
         !is_name
     }
@@ -94,7 +96,6 @@ impl Engine {
         if self.is_gone || to.port() == 0 || to.ip().is_unspecified() {
             return UNREACHABLE;
         }
-        self.look_at_the_clock();
         if datagram.len() + headers > usize::from(self.card.properties().mtu) {
             return Poll::Ready(Err(UdpError::Length));
         }
@@ -180,26 +181,32 @@ impl Engine {
             self.datagram_leaves(next);
         }
         while let Some(id) = self.ports.sending.pop_front() {
+            let room = self.card.room();
+            let is_alone = self.ports.sending.is_empty();
             let Some(port) = self.ports.get_mut(id) else {
                 continue;
             };
-            if self.card.room() == 0 {
+            if room == 0 {
                 self.ports.sending.push_front(id);
                 return;
             }
-            let next = port.leaving.pop_front();
             // One of each in turn.
-            port.is_listed = !port.leaving.is_empty();
+            let count = port.leaving.len().min(if is_alone { room } else { 1 });
+            port.is_listed = port.leaving.len() > count;
             port.wake_writer();
             if port.is_listed {
                 self.ports.sending.push_back(id);
             }
-            if let Some(next) = next {
-                self.datagram_leaves(next);
+            for _ in 0..count {
+                let port = self.ports.get_mut(id);
+                if let Some(next) = port.and_then(|port| port.leaving.pop_front()) {
+                    self.datagram_leaves(next);
+                }
             }
         }
     }
 
+    #[inline]
     fn datagram_leaves(&mut self, (frame, checksum): Leaving) {
         let offload = Offload {
             checksum,
@@ -207,6 +214,19 @@ impl Engine {
         };
         self.hand_over(Outgoing::new(frame.into_memory()).with_offload(offload));
     }
+}
+
+/// Whether a packet is for this machine, and comes from one that may send.
+fn is_for_us(iface: &iface::Interface, carried: &Carried) -> bool {
+    let (source, target, all) = (carried.source, carried.target, iface.ip_addrs());
+    let is_ours = all.iter().any(|cidr| cidr.address() == target)
+        || is_all(all, target)
+        || target.is_multicast() && iface.has_multicast_group(target);
+    let is_one = match source {
+        IpAddress::Ipv4(_) => !source.is_multicast() && !is_all(all, source),
+        IpAddress::Ipv6(_) => !source.is_multicast() && !source.is_unspecified(),
+    };
+    is_ours && is_one
 }
 
 /// Whether an address is that of all machines on the link.

@@ -1,5 +1,6 @@
 //! Ports of UDP: what has arrived and was not read, and what waits for room in the card.
 
+use super::super::segment::Carried;
 use super::super::slots::{Id, Slots};
 use super::way::Way;
 use crate::net::Checksum;
@@ -9,6 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::task::Waker;
+use smoltcp::wire::IpAddress;
 
 /// Datagrams that wait, each way.
 pub(super) const DATAGRAMS: usize = 32;
@@ -117,8 +119,37 @@ pub(super) struct Port {
     pub(super) is_listed: bool,
     /// Where the last datagram went.
     pub(super) way: Option<Way>,
+    /// Who has sent the last one.
+    pub(super) known: Option<Known>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+/// Who has sent a datagram that was for this machine. The next one is, too, if it comes from there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    source: u32,
+    target: u32,
+    /// How often addresses had changed.
+    changes: u64,
+}
+
+impl Known {
+    /// `None` if that may be otherwise before addresses change: groups are joined and left, and nobody says when an
+    /// address of IPv6 ends that a router has announced.
+    #[inline]
+    pub(super) fn new(carried: &Carried, changes: u64) -> Option<Self> {
+        match (carried.source, carried.target) {
+            (IpAddress::Ipv4(source), IpAddress::Ipv4(target)) if !target.is_multicast() => {
+                Some(Self {
+                    source: source.to_bits(),
+                    target: target.to_bits(),
+                    changes,
+                })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Port {
@@ -129,6 +160,7 @@ impl Port {
             leaving: VecDeque::with_capacity(DATAGRAMS),
             is_listed: false,
             way: None,
+            known: None,
             reader: None,
             writer: None,
         }
@@ -177,7 +209,7 @@ pub(super) struct Arrived {
 }
 
 impl Arrived {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             bytes: vec![0; BYTES].into_boxed_slice(),
             first: 0,
@@ -193,9 +225,11 @@ impl Arrived {
             return false;
         }
         let start = (self.first + self.used) % BYTES;
-        let (head, tail) = datagram.split_at(len.min(BYTES - start));
-        self.bytes[start..start + head.len()].copy_from_slice(head);
-        if !tail.is_empty() {
+        if let Some(place) = self.bytes.get_mut(start..start + len) {
+            place.copy_from_slice(datagram);
+        } else {
+            let (head, tail) = datagram.split_at(BYTES - start);
+            self.bytes[start..].copy_from_slice(head);
             self.bytes[..tail.len()].copy_from_slice(tail);
         }
         self.used += len;

@@ -22,7 +22,7 @@ pub(super) struct Changes {
     pub(super) neighbours: u64,
 }
 
-/// The headers of datagrams to an address, without those of UDP.
+/// The headers of datagrams to an address, with room for those of UDP.
 #[derive(Debug)]
 pub(in crate::net::stack) struct Way {
     pub(super) to: IpAddr,
@@ -33,8 +33,9 @@ pub(in crate::net::stack) struct Way {
     /// Which changes it knows of, and how long it is believed.
     pub(super) changes: Changes,
     pub(super) until: u64,
-    headers: [u8; ETHERNET + 40],
-    len: usize,
+    headers: [u8; ETHERNET + 40 + UDP],
+    /// Where that of UDP starts.
+    start: usize,
     /// Sums of what is the same in each: of the header of IPv4, and of the pseudo-header.
     header: u32,
     pseudo: u32,
@@ -48,13 +49,13 @@ impl Way {
         from: IpAddr,
         to: IpAddr,
     ) -> Self {
-        let mut headers = [0; ETHERNET + 40];
+        let mut headers = [0; ETHERNET + 40 + UDP];
         if let Some(mac) = to_card {
             headers[..6].copy_from_slice(&mac.0);
         }
         headers[6..12].copy_from_slice(&card.0);
         let ip = &mut headers[12..];
-        let (len, addresses) = match (from, to) {
+        let (start, addresses) = match (from, to) {
             (IpAddr::V6(from), IpAddr::V6(to)) => {
                 ip[..2].copy_from_slice(&[0x86, 0xdd]);
                 ip[2] = 0x60;
@@ -80,10 +81,10 @@ impl Way {
             is_known: to_card.is_some(),
             changes: Changes::default(),
             until: 0,
-            header: sum(&headers[ETHERNET..len]),
+            header: sum(&headers[ETHERNET..start]),
             pseudo: sum(&headers[addresses]) + u32::from(PROTOCOL),
             headers,
-            len,
+            start,
         }
     }
 
@@ -95,21 +96,21 @@ impl Way {
         offloads: &Offloads,
         frame: &mut Vec<u8>,
     ) -> Option<Checksum> {
-        let start = self.len;
+        let (start, mut head) = (self.start, self.headers);
         let len = (UDP + datagram.len()) as u16;
-        frame.extend_from_slice(&self.headers[..start]);
-        let ([a, b], [c, d]) = (ports[0].to_be_bytes(), ports[1].to_be_bytes());
-        let [e, f] = len.to_be_bytes();
-        frame.extend_from_slice(&[a, b, c, d, e, f, 0, 0]);
-        frame.extend_from_slice(datagram);
         if start == ETHERNET + 20 {
             let all = len + 20;
             let sum = !folded(self.header + u32::from(all));
-            frame[ETHERNET + 2..ETHERNET + 4].copy_from_slice(&all.to_be_bytes());
-            frame[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&sum.to_be_bytes());
+            head[ETHERNET + 2..ETHERNET + 4].copy_from_slice(&all.to_be_bytes());
+            head[ETHERNET + 10..ETHERNET + 12].copy_from_slice(&sum.to_be_bytes());
         } else {
-            frame[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&len.to_be_bytes());
+            head[ETHERNET + 4..ETHERNET + 6].copy_from_slice(&len.to_be_bytes());
         }
+        let ([a, b], [c, d]) = (ports[0].to_be_bytes(), ports[1].to_be_bytes());
+        let [e, f] = len.to_be_bytes();
+        head[start..start + 6].copy_from_slice(&[a, b, c, d, e, f]);
+        frame.extend_from_slice(&head[..start + UDP]);
+        frame.extend_from_slice(datagram);
         let pseudo = folded(self.pseudo + u32::from(len));
         let place = Checksum {
             start: start as u16,
