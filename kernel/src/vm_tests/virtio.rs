@@ -262,8 +262,8 @@ pub(super) fn deep_stream_costs() {
     let disk = disk();
     // So that everything that is made at the first use has been made.
     wait(Stream::new(&*disk, DEPTH).run(200, false));
-    // Other tasks of the core take a lock or allocate now and then, when it is time. A stream between
-    // two of them shows what the stream does.
+    // Other tasks of the core take a lock or allocate now and then, when it is time, and whoever watches over the disk
+    // reads a register. A stream between two of them shows what the stream does.
     let undisturbed = (0..20).any(|_| {
         let mut stream = Stream::new(&*disk, DEPTH);
         let before = counters();
@@ -276,16 +276,15 @@ pub(super) fn deep_stream_costs() {
         let after = counters();
         assert_eq!(control::trace_count("virtio_blk_handle_read"), 1000);
         let is_read = control::trace_count("memory_region_ops_read virtio");
-        assert_eq!(is_read, 0, "no register was read");
         let notified = after.driver.notifications - before.driver.notifications;
         assert!(notified <= after.polls - before.polls, "once a turn");
         assert!(notified < 500, "there are batches: {notified}");
         assert!(control::trace_count("virtio_queue_notify") <= notified);
-        (heap_after, locks_after) == (heap_before, locks_before)
+        (is_read, heap_after, locks_after) == (0, heap_before, locks_before)
     });
     assert!(
         undisturbed,
-        "the heap is asked for nothing, and no lock is taken"
+        "no register is read, the heap is asked for nothing, and no lock is taken"
     );
 }
 
