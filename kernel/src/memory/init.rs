@@ -29,6 +29,11 @@ pub fn ram_end(limit: PhysAddr) -> PhysAddr {
     PhysAddr::new(ends.max().map_or(0, |last| last + 1))
 }
 
+/// Bytes of all RAM, used or not.
+pub fn ram_bytes() -> u64 {
+    ram(boot_regions()).map(|range| range.len()).sum()
+}
+
 /// Whether any of a range is RAM, so that it cannot be registers.
 pub fn is_ram(range: Phyr) -> bool {
     ram(boot_regions()).any(|ram| ram.overlaps(range))

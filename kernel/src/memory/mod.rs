@@ -41,7 +41,7 @@ mod init;
 #[cfg(phyros)]
 pub(crate) use init::usable_below_1_mib;
 #[cfg(phyros)]
-pub use init::{boot_regions, init, is_ram, ram_end};
+pub use init::{boot_regions, init, is_ram, ram_bytes, ram_end};
 
 /// Where the loader maps all RAM.
 pub const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;

@@ -8,6 +8,7 @@ use crate::memory::frames::{Frames, with_allocator};
 use crate::vm_tests::streams::free_or_heap_bytes;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use embassy_futures::yield_now;
 use phyr::Phyr;
 use vm_test::{control, host, pattern, seed, vm_test};
 
@@ -165,4 +166,64 @@ fn patterned_from(all: &mut Vec<Frames>, len: u64) -> Frames {
     all.extend([front, back]);
     pattern::fill(!seed(), 0, middle.bytes_mut());
     middle
+}
+
+/// What QEMU knows of the guest's memory: free, total, available.
+fn known(balloon: &str) -> [u64; 3] {
+    let answer = control::monitor(&alloc::format!("qom-get {balloon} guest-stats"));
+    let text = core::str::from_utf8(answer.text()).unwrap();
+    ["free", "total", "available"].map(|what| {
+        let name = alloc::format!("\"stat-{what}-memory\": ");
+        let (_, behind) = text.split_once(&*name).unwrap();
+        let digits = behind.split(|other: char| !other.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    })
+}
+
+/// Where QEMU has the balloon among its objects.
+fn object() -> alloc::string::String {
+    let all = control::monitor("qom-list /machine/peripheral-anon");
+    let text = core::str::from_utf8(all.text()).unwrap();
+    let line = text
+        .lines()
+        .find(|line| line.contains("virtio-balloon-pci"))
+        .unwrap();
+    let name = line.split(' ').next().unwrap();
+    alloc::format!("/machine/peripheral-anon/{name}")
+}
+
+/// It asks, and what it is told then is what the allocator says.
+#[vm_test(machine = "balloon,ram=256M", timeout = 60)]
+fn the_hypervisor_is_told_how_much_memory_there_is() {
+    let (balloon, object) = (balloon(), object());
+    control::monitor(&alloc::format!(
+        "qom-set {object} guest-stats-polling-interval 1"
+    ));
+    let mut taken: Vec<Frames> = Vec::with_capacity(4);
+    let mut before = None;
+    for _ in 0..3 {
+        let earlier = known(&object);
+        let said = wait(async {
+            loop {
+                if let Some(said) = balloon.answer().unwrap() {
+                    return said;
+                }
+                yield_now().await;
+            }
+        });
+        let free = with_allocator(|allocator| allocator.free_bytes());
+        assert!(said.free.abs_diff(free) < MIB, "{said:?} of {free:#x}");
+        assert!((240 * MIB..=256 * MIB).contains(&said.total) && said.free < said.total);
+        while known(&object) == earlier {
+            wait(yield_now());
+        }
+        let all = [said.free, said.total, said.available];
+        assert_eq!(known(&object), all);
+        if let Some(before) = before {
+            let less: u64 = before - said.free;
+            assert!((32 * MIB..33 * MIB).contains(&less), "{less:#x} bytes");
+        }
+        before = Some(said.free);
+        taken.push(Frames::allocate(32 * MIB).unwrap());
+    }
 }

@@ -16,12 +16,15 @@ mod field {
 pub(super) const INFLATE: u16 = 0;
 pub(super) const DEFLATE: u16 = 1;
 
+/// The number of the queue of statistics, if that was agreed on.
+pub(super) const STATISTICS: u16 = 2;
+
 /// Times that the configuration is read anew because it changed meanwhile.
 const ATTEMPTS: usize = 16;
 
 /// The features that this driver implements. The host is always told before memory is used again.
 pub(super) fn wishes() -> Negotiation<F> {
-    let implemented = F::MUST_TELL_HOST | F::PAGE_REPORTING | F::ACCESS_PLATFORM;
+    let implemented = F::MUST_TELL_HOST | F::STATS_VQ | F::PAGE_REPORTING | F::ACCESS_PLATFORM;
     Negotiation::new(implemented, F::empty())
 }
 

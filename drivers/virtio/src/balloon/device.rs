@@ -1,7 +1,8 @@
 //! A balloon: reports of free memory, and memory that is in it.
 
-use super::config::{self, DEFLATE, INFLATE};
+use super::config::{self, DEFLATE, INFLATE, STATISTICS};
 use super::pages::{BYTES, Numbers, Surrendered};
+use super::statistics::{self, Answer};
 use crate::error::{Error, Failure, RequestError};
 use crate::lock::Mutex;
 use crate::memory::{Access, Memory};
@@ -27,27 +28,32 @@ pub type Refused<T> = (Error, Option<T>);
 
 /// A balloon. `S` is what is in it, and `R` what is reported. Dropping it stops the device.
 pub struct Balloon<P: Platform, S, R> {
-    plain: Plain<P, Kept<P::Shared, S, R>>,
-    inside: Mutex<Inside<P::Shared, S>>,
+    pub(super) plain: Plain<P, Kept<P::Shared, S, R>>,
+    pub(super) inside: Mutex<Inside<P::Shared, S>>,
     features: Accepted<F>,
+    /// The lane of statistics, if the device may ask for them.
+    pub(super) statistics: Option<usize>,
 }
 
 /// What a request has.
-enum Kept<M, S, R> {
+pub(super) enum Kept<M, S, R> {
     /// The numbers of pages, and the memory that goes into the balloon.
     In(M, S),
     /// Likewise, of what comes out.
     Out(M, S),
     Report(R),
+    Statistics(M),
 }
 
-struct Inside<M, S> {
+pub(super) struct Inside<M, S> {
     /// Where the numbers of pages are written, if no request has it.
     words: Option<M>,
     /// What is in the balloon.
     held: Vec<S>,
     /// How many pages that is.
     pages: u32,
+    /// What the device is told when it asks; `None` while somebody is at it, and if it never does.
+    pub(super) answer: Option<Answer<M>>,
 }
 
 impl<P: Platform, S: Surrendered, R: Memory> Balloon<P, S, R> {
@@ -69,23 +75,32 @@ impl<P: Platform, S: Surrendered, R: Memory> Balloon<P, S, R> {
             let mut lanes = vec![lane(INFLATE, 1), lane(DEFLATE, 1)];
             let reports = config::reporting_queue(platform, accepted);
             lanes.extend(reports.map(|queue| lane(queue, RANGES)));
+            let has_statistics = accepted.contains(F::STATS_VQ);
+            let statistics = has_statistics.then_some(lanes.len());
+            lanes.extend(statistics.map(|_| lane(STATISTICS, 1)));
             Ok(Plan {
                 lanes,
-                known: *accepted,
+                known: (*accepted, statistics),
             })
         };
         let words = platform.allocate(BYTES)?;
         let made = Plain::new(platform, &notify, options.timeout, &config::wishes(), plan).await;
-        let (plain, features) = made?;
+        let (plain, (features, statistics)) = made?;
+        let answer = match statistics {
+            Some(_) => Some(Answer::Here(plain.platform().allocate(statistics::BYTES)?)),
+            None => None,
+        };
         // Whatever was in it before the reset is not any more.
         config::set_actual(plain.platform(), 0);
         Ok(Self {
             plain,
             features,
+            statistics,
             inside: Mutex::new(Inside {
                 words: Some(words),
                 held: Vec::new(),
                 pages: 0,
+                answer,
             }),
         })
     }
@@ -311,6 +326,8 @@ impl<P: Platform, S: Surrendered, R: Memory> Balloon<P, S, R> {
                 drop(memory);
             }
             Kept::Report(free) => drop(free),
+            // Nobody leaves it to the device.
+            Kept::Statistics(_) => {}
         }
     }
 }

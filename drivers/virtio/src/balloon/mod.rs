@@ -14,12 +14,17 @@
 //! Numbers of pages are physical, whatever an IOMMU says, and reported ranges are not: they are descriptors like any.
 //! So memory of the balloon is vouched for by a type of its own, [`Surrendered`].
 //!
-//! `config` is what the device wants, `pages` are the numbers that it is told, `device` is the rest.
+//! It may also ask how much memory there is, and how much of that is free, and is [answered](Balloon::answer).
+//!
+//! `config` is what the device wants, `pages` are the numbers that it is told, `statistics` is what it asks, `device` is the
+//! rest.
 
 mod config;
 mod device;
 mod pages;
+mod statistics;
 
 pub use crate::options::Options;
 pub use device::{Balloon, Refused};
 pub use pages::{PAGE, Surrendered};
+pub use statistics::Statistics;

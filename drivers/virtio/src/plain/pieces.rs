@@ -26,7 +26,7 @@ pub(crate) struct Pieces {
     count: u16,
     /// Bytes of all of them.
     bytes: u32,
-    /// Bytes that the device may write.
+    /// Bytes that the device may write, or may say so.
     writable: u32,
 }
 
@@ -128,11 +128,17 @@ impl Pieces {
         Ok(())
     }
 
+    /// Of what it only reads, the device may say that it has written it. That harms nobody, because nobody looks at it.
+    pub(crate) fn with_any_length(self) -> Self {
+        let writable = self.bytes;
+        Self { writable, ..self }
+    }
+
     pub(super) const fn count(&self) -> u16 {
         self.count
     }
 
-    /// Bytes that the device may write.
+    /// Bytes that the device may write, or may say so.
     pub(super) const fn writable(&self) -> u32 {
         self.writable
     }

@@ -4,7 +4,7 @@ use crate::model::world::{notify, run_alone};
 use crate::model::{Data, Device, Machine, Mischief, Pages, bits};
 use std::pin::pin;
 use std::task::{Context, Waker};
-use virtio::balloon::{Balloon, Options};
+use virtio::balloon::{Balloon, Options, Statistics};
 use virtio::{Access, ConfigError, Error, Failure, RequestError, Violation, Waiting};
 
 const PAGE: u64 = 4096;
@@ -153,6 +153,52 @@ fn pages_go_in_and_come_out() {
     }
     assert!(run_alone(&machine, balloon.deflate()).unwrap().is_none());
     end(&machine, balloon);
+}
+
+#[test]
+fn a_device_is_told_of_memory_when_it_asks_and_only_then() {
+    let machine = machine(|_| {});
+    let balloon = balloon(&machine);
+    assert!(balloon.may_ask());
+    let statistics = |number: u64| Statistics {
+        free: number,
+        total: 1000 * number,
+        available: 7 * number,
+    };
+    let answer = |number| balloon.answer(|| statistics(number));
+    let said = || {
+        let mut device = machine.device.borrow_mut();
+        device.work();
+        device.helper.said.clone()
+    };
+    let expected = |number| [(4, number), (5, 1000 * number), (6, 7 * number)].into();
+    // The first answer is to no question. The next ones come when it asks, however late.
+    assert_eq!(answer(1), Ok(true));
+    for number in 2..50 {
+        assert_eq!(said(), expected(number - 1));
+        assert_eq!(answer(number), Ok(false), "it has not asked");
+        run_alone(&machine, virtio::Platform::pause(&machine, 100_000_000));
+        assert_eq!(answer(number), Ok(false));
+        machine
+            .device
+            .borrow_mut()
+            .asks(30 * u32::from(number % 2 == 0));
+        assert_eq!(answer(number), Ok(true));
+    }
+    // Others go on meanwhile, and their requests do not answer it.
+    run_alone(&machine, balloon.inflate(Pages::new(&machine, 3))).unwrap();
+    assert_eq!((said(), balloon.failure()), (expected(49), None));
+    // More than it was given, it has not even read.
+    machine.device.borrow_mut().asks(31);
+    let violation = Failure::Violation(Violation::UsedLength(31));
+    assert_eq!(answer(50), Err(Error::Failed(violation)));
+    assert_eq!(answer(50), Err(Error::Dead(violation)));
+    end(&machine, balloon);
+    let without = self::machine(|device| device.offered &= !bits::STATS_VQ);
+    let balloon = self::balloon(&without);
+    let unsupported = Error::Request(RequestError::Unsupported);
+    assert_eq!(balloon.answer(|| statistics(1)), Err(unsupported));
+    end(&without, balloon);
 }
 
 #[test]

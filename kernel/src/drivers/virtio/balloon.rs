@@ -10,6 +10,7 @@ use super::{AskError, ProbeError, Reached, UsesLine, reach};
 use crate::dma::{self, Buffer, DmaLimits, Domain, FromDevice, Mixed, Owner, Transfer};
 use crate::memory::extents::Request;
 use crate::memory::frames::{Frames, with_allocator};
+use crate::memory::ram_bytes;
 use crate::memory::window::PAGE;
 use crate::pci::device::Owners;
 use crate::pci::ecam::Ecam;
@@ -19,7 +20,7 @@ use alloc::vec::Vec;
 use embassy_futures::select::select;
 use embassy_time::{Duration, Timer};
 use phyr::{Phyr, PhysAddr};
-use virtio::balloon::{Options, Surrendered};
+use virtio::balloon::{Options, Statistics, Surrendered};
 use virtio::transport::DeviceKind;
 
 /// The driver's handle of a device.
@@ -186,12 +187,25 @@ impl Balloon {
         Ok(self.handle.pages())
     }
 
-    /// Does what the hypervisor wants from now on, and reports free memory when there is more of it than before.
+    /// Tells the hypervisor how much memory there is, if it has asked since the last time. Returns what it was told.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn answer(&self) -> Result<Option<Statistics>, AskError> {
+        let mut told = None;
+        if self.handle.may_ask() {
+            self.handle.answer(|| *told.insert(statistics()))?;
+        }
+        Ok(told)
+    }
+
+    /// Does what the hypervisor wants from now on, tells it of memory when it asks, and reports free memory when there is more of it than before.
     /// Resolves when the device is out of use.
     pub async fn tend(&self) {
         let mut free_before = 0;
         while self.handle.failure().is_none() {
             let _ = self.adjust().await;
+            let _ = self.answer();
             let free = with_allocator(|allocator| allocator.free_bytes());
             if self.handle.can_report() && free > free_before + free_before / 8 {
                 let _ = self.report_free().await;
@@ -212,6 +226,16 @@ impl Balloon {
         while let Some(frames) = self.handle.reclaim() {
             drop(frames);
         }
+    }
+}
+
+/// How much memory there is now. Nothing is kept that could be given up for somebody else.
+fn statistics() -> Statistics {
+    let free = with_allocator(|allocator| allocator.free_bytes());
+    Statistics {
+        free,
+        total: ram_bytes(),
+        available: free,
     }
 }
 

@@ -16,6 +16,9 @@ pub(crate) struct Helper {
     pub(crate) most: Option<usize>,
     /// The pages in the balloon.
     pub(crate) pages: BTreeSet<u32>,
+    /// What it was told of the guest's memory, by tag, and the chain in which that was.
+    pub(crate) said: std::collections::BTreeMap<u16, u64>,
+    pub(crate) answer: Option<u16>,
     /// What was reported: start and length.
     pub(crate) reported: Vec<(u64, u64)>,
 }
@@ -96,6 +99,27 @@ impl Device {
             other => panic!("nothing was agreed on for queue {other}"),
         }
         0
+    }
+
+    /// It is told of the guest's memory, and keeps the chain.
+    pub(crate) fn learns(&mut self, head: u16, pieces: &[Piece]) {
+        assert!(self.accepted & bits::STATS_VQ != 0);
+        self.must(self.helper.answer.is_none(), "there are two answers");
+        let bytes = self.gather(pieces);
+        assert!(pieces.iter().all(|piece| !piece.is_writable) && bytes.len().is_multiple_of(10));
+        self.helper.said.clear();
+        for entry in bytes.chunks(10) {
+            let tag = u16::from_le_bytes([entry[0], entry[1]]);
+            let value = u64::from_le_bytes(entry[2..].try_into().expect("eight"));
+            assert!(tag < 10 && self.helper.said.insert(tag, value).is_none());
+        }
+        self.helper.answer = Some(head);
+    }
+
+    /// It asks for that anew. QEMU says that it has written what it has read.
+    pub(crate) fn asks(&mut self, written: u32) {
+        let head = self.helper.answer.take().expect("there is an answer");
+        self.say_used(2, head, written);
     }
 
     /// Numbers of pages, of 32 bits each.

@@ -328,6 +328,9 @@ impl Device {
     }
 
     fn answer(&mut self, number: usize, head: u16, pieces: &[Piece]) {
+        if self.part == Part::Balloon && number == 2 && self.accepted & bits::STATS_VQ != 0 {
+            return self.learns(head, pieces);
+        }
         let written = self.carry_out(number, pieces);
         self.say_used(number, head, written);
     }
