@@ -147,7 +147,7 @@ fn a_request_of_http_costs_few_instructions_and_no_copy_of_the_file() {
         });
         let meter = Meter::new().await;
         println!("an empty turn: {} instructions", meter.counts.least.get());
-        for (times, len, most) in [(256, 1 << 10, 60_000), (32, 1 << 20, 800_000)] {
+        for (times, len, most) in [(256, 1 << 10, 47_000), (32, 1 << 20, 195_000)] {
             // Once for all that is made at the first use.
             meter.fetched(8, len).await;
             let (before, sent) = (stack.status().counters, counters.sent.get());

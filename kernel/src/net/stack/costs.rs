@@ -223,21 +223,21 @@ fn a_segment_costs_few_instructions_and_nothing_of_the_heap() {
         checked: true,
         ..Offloads::NONE
     };
-    stream("summed by the card", offloads, [2300, 4000], 0);
-    stream("summed by the CPU", Offloads::NONE, [6500, 8100], 0);
+    stream("summed by the card", offloads, [2270, 3630], 0);
+    stream("summed by the CPU", Offloads::NONE, [6450, 7720], 0);
     // What was joined lies in several pieces, and is put together for the engine.
     let cutting = Offloads {
         segment_tcp4: true,
         joined_tcp4: true,
         ..offloads
     };
-    stream("cut by the card", cutting, [690, 1800], 240);
+    stream("cut by the card", cutting, [650, 1700], 240);
 }
 
 #[vm_test(machine = "icount", timeout = 120)]
 fn a_datagram_costs_few_instructions_and_nothing_of_the_heap() {
-    datagrams(1, [1820, 2160]);
-    datagrams(16, [1330, 1560]);
+    datagrams(1, [1920, 2100]);
+    datagrams(16, [1130, 1140]);
 }
 
 /// Datagrams, so many in a turn, and how many instructions each may cost, sent and received.

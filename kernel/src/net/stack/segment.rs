@@ -61,7 +61,7 @@ pub(super) struct Carried {
 }
 
 /// What the IP packet in a frame carries. `None` for anything else, and for fragments.
-#[inline(always)]
+#[inline]
 pub(super) fn carried(frame: &[u8]) -> Option<Carried> {
     let (ethernet, packet) = frame.split_first_chunk::<ETHERNET>()?;
     match ethernet {
@@ -72,7 +72,7 @@ pub(super) fn carried(frame: &[u8]) -> Option<Carried> {
 }
 
 /// The same for a packet of IPv4 (RFC 791, section 3.1).
-#[inline(always)]
+#[inline]
 fn carried4(packet: &[u8]) -> Option<Carried> {
     let header = packet.first_chunk::<20>()?;
     let start = usize::from(header[0] & 0x0f) * 4;

@@ -72,7 +72,7 @@ impl Engine {
     }
 
     /// Gives the memory of a frame back to the card.
-    #[inline]
+    #[inline(always)]
     fn recycle(&self, frame: Received) {
         self.card.recycle(frame.first);
         if !frame.rest.is_empty() {
@@ -84,7 +84,7 @@ impl Engine {
     }
 
     /// Finds out what a frame is. Datagrams for programs are put where they belong.
-    #[inline]
+    #[inline(always)]
     fn sort(&mut self, bytes: &[u8], checked: Checked) -> Kind {
         let Some(carried) = segment::carried(bytes) else {
             return match bytes.is_empty() || segment::is_damaged(bytes) {

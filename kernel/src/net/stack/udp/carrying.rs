@@ -30,7 +30,7 @@ const DNS: u16 = 53;
 
 impl Engine {
     /// A datagram has arrived. `false`: the engine is to look at it.
-    #[inline]
+    #[inline(always)]
     pub(in crate::net::stack) fn datagram_arrives(
         &mut self,
         frame: &[u8],
