@@ -206,15 +206,20 @@ impl<P: Platform> Body<P> {
             // It was reset, and asked anew.
             return;
         }
+        let is_still = shared.common().generation() == generation;
         {
             let mut state = shared.state.lock();
-            Net::notice(
-                &shared.standing,
-                shared.platform.config(),
-                &mut state.properties,
-            );
+            match is_still {
+                // Also if the card goes on wishing, as one that refuses to hear of it does: it would be told for ever.
+                true => state.properties.must_announce = false,
+                false => Net::notice(
+                    &shared.standing,
+                    shared.platform.config(),
+                    &mut state.properties,
+                ),
+            }
         }
-        if shared.common().generation() != generation && !self.must_announce() {
+        if !is_still && !self.must_announce() {
             self.call_out();
         }
     }

@@ -5,6 +5,7 @@ use crate::model::wire::{ANNOUNCED, Moved};
 use std::cell::Cell;
 use std::rc::Rc;
 use virtio::Platform;
+use virtio::net::Filter;
 
 /// How often whoever carries frames was told to announce, and how often the card was told that it was.
 fn made_and_told(world: &World) -> (u64, usize) {
@@ -77,5 +78,27 @@ fn what_was_read_before_the_card_has_heard_is_no_wish() {
     assert!(seen.get());
     assert_eq!(made_and_told(&world), (0, 0));
     assert!(!world.card.properties().must_announce);
+    world.end();
+}
+
+/// A card that refuses to hear of it goes on wishing. It is announced once for each move, and all else goes on.
+#[test]
+fn a_card_that_never_hears_of_it_is_not_announced_for_ever() {
+    let world = World::new(|_| {});
+    world.idle();
+    made_and_told(&world);
+    world.device().wire.refuses = true;
+    for made in 1..4 {
+        world.device().moves();
+        world.idle();
+        assert_eq!(made_and_told(&world), (made, 1));
+        assert_eq!(world.card.commands().refused, made);
+    }
+    world.device().wire.refuses = false;
+    world.set_filter(Filter::default());
+    world.idle();
+    let commands = world.device().wire.commands.len();
+    assert!(commands > 0, "the card hears of other wishes");
+    world.carries();
     world.end();
 }

@@ -229,7 +229,7 @@ impl Device {
                 continue;
             }
             let refuses = match bytes[..2] == [ANNOUNCED.0, ANNOUNCED.1] {
-                true => !self.hears(),
+                true => self.wire.refuses || !self.hears(),
                 false => self.wire.refuses,
             };
             self.ram.device_writes(answer.start, &[u8::from(refuses)]);
