@@ -185,6 +185,27 @@ fn a_disk_that_fails_in_the_middle_breaks_the_answer_off() {
     assert_eq!(bench.counters.broken.get(), 1);
 }
 
+/// The head is written when the first bytes are there, and also when they are not: what it says of the file is right.
+#[test]
+fn a_disk_that_fails_at_once_breaks_the_answer_off_behind_its_head() {
+    let bench = Bench::new();
+    // The file is open, and nothing of it is in memory.
+    assert_eq!(bench.get("/large.bin", "Range: bytes=0-0\r\n").status, 206);
+    bench.disk.fail(|_| Some(BlockError::device(&"worn out")));
+    let (got, end, _) = bench.with(async |near| {
+        near.write(b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        near.read_to_end().await
+    });
+    assert_eq!(end, End::Source(BlockError::device(&"worn out")));
+    let head = String::from_utf8(got.0).unwrap();
+    assert!(!got.1, "it looks as if it were whole");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"));
+    assert!(head.contains(&format!("Content-Length: {}\r\n", large().len())));
+    assert_eq!(bench.counters.broken.get(), 1);
+}
+
 #[test]
 fn a_disk_that_fails_before_says_why() {
     let bench = Bench::new();
