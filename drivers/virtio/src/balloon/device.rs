@@ -52,7 +52,8 @@ pub(super) struct Inside<M, S> {
     held: Vec<S>,
     /// How many pages that is.
     pages: u32,
-    /// What the device is told when it asks; `None` while somebody is at it, and if it never does.
+    /// What the device is told when it asks; `None` while somebody is at it, if it never does, and if it keeps that for
+    /// good.
     pub(super) answer: Option<Answer<M>>,
 }
 

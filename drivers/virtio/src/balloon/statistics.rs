@@ -88,9 +88,12 @@ impl<P: Platform, S: Surrendered, R: Memory> Balloon<P, S, R> {
         let Some(lane) = self.statistics else {
             return Err(RequestError::Unsupported.into());
         };
-        // Somebody else may be at it.
         let Some(answer) = self.inside.lock().answer.take() else {
-            return Ok(false);
+            // Somebody else is at it, or the device has kept it for good.
+            return match self.plain.failure() {
+                Some(why) => Err(Error::Dead(why)),
+                None => Ok(false),
+            };
         };
         let keep = |answer| self.inside.lock().answer = Some(answer);
         let words = match answer {

@@ -201,6 +201,30 @@ fn a_device_is_told_of_memory_when_it_asks_and_only_then() {
     end(&without, balloon);
 }
 
+/// The memory of the answer is the device's for good then, and there is no other.
+#[test]
+fn a_device_that_cannot_be_stopped_is_told_nothing_and_whoever_answers_hears_of_it_each_time() {
+    let machine = machine(|_| {});
+    let balloon = balloon(&machine);
+    let answer = || {
+        balloon.answer(|| Statistics {
+            free: 1,
+            total: 2,
+            available: 3,
+        })
+    };
+    assert_eq!(answer(), Ok(true));
+    {
+        let mut device = machine.device.borrow_mut();
+        device.work();
+        (device.slow_reset, device.is_unstoppable) = (u32::MAX >> 12, true);
+        device.asks(31);
+    }
+    let violation = Failure::Violation(Violation::UsedLength(31));
+    assert_eq!(answer(), Err(Error::Lost(violation)));
+    assert_eq!(answer(), Err(Error::Dead(violation)));
+}
+
 #[test]
 fn a_request_that_is_dropped_leaves_its_memory_where_the_device_has_it() {
     let machine = machine(|_| {});

@@ -199,7 +199,8 @@ impl Balloon {
         Ok(told)
     }
 
-    /// Does what the hypervisor wants from now on, tells it of memory when it asks, and reports free memory when there is more of it than before.
+    /// Does what the hypervisor wants from now on, tells it of memory when it asks, and reports free memory when there is
+    /// more of it than before.
     /// Resolves when the device is out of use.
     pub async fn tend(&self) {
         let mut free_before = 0;
