@@ -331,7 +331,9 @@ mod tests {
         #[test]
         fn headers_are_read_as_another_reads_them(
             mut frame in prop::collection::vec(any::<u8>(), 34 + 60..34 + 80),
-            words in (5..9u8, 4..9u8), flags in prop::sample::select(&[0, 0x40, 0x20, 1][..]), damage in prop::collection::vec((12..54usize, any::<u8>()), 0..3),
+            words in (5..9u8, 4..9u8),
+            flags in prop::sample::select(&[0, 0x40, 0x20, 1][..]),
+            damage in prop::collection::vec((12..54usize, any::<u8>()), 0..3),
             len in prop_oneof![Just(usize::MAX), 0..80usize],
         ) {
             frame[12..15].copy_from_slice(&[8, 0, 0x40 | words.0]);
