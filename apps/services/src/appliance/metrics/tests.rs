@@ -156,6 +156,6 @@ fn no_sample_is_a_constant_and_no_two_are_the_same() {
         }
     }
     values.sort_unstable();
-    let all: Vec<u64> = (1..=48).collect();
+    let all: Vec<u64> = (1..=49).collect();
     assert_eq!(values, all, "{text}");
 }
