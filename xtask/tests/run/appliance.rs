@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use vm_test::pattern;
@@ -224,8 +223,7 @@ fn the_page_is_opened_in_a_browser_if_there_is_a_way() {
         "#!/bin/sh\necho \"$1\" > {0}.new; mv {0}.new {0}\n",
         text(&log)
     );
-    let opener = folder.write("xdg-open", script);
-    fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    folder.script("xdg-open", &script);
     let path = std::env::var("PATH").expect("there is one");
     let machine = Served::start_in(&["--open"], &format!("{}:{path}", text(folder.path())));
     while !log.exists() {

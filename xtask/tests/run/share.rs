@@ -126,8 +126,7 @@ fn a_share_is_beside_disks_and_behind_an_iommu() {
 fn a_qemu_that_cannot_share_is_named_before_anything_is_built() {
     let folder = Folder::new();
     let script = "#!/bin/sh\ncase \"$*\" in *virtio-9p-pci*) exit 1;; esac\nexit 0\n";
-    let qemu = folder.write("qemu", script);
-    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let qemu = folder.script("qemu", script);
     let mut command = xtask(&["run", "--share", "docs/example", "--exec", "ls"]);
     let outcome = finish(command.env("PHYROS_QEMU", &qemu)).failed();
     assert!(!outcome.err.contains("building"), "{outcome}");

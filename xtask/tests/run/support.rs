@@ -222,6 +222,23 @@ impl Folder {
         std::fs::write(&path, bytes).expect("the folder can be written");
         path
     }
+
+    /// A copy of a program, which everybody may run.
+    ///
+    /// Another process writes it. While we had it open for writing, a test beside us could start something, which would
+    /// have it open, too, for a moment longer than we do, and as long as anybody has, nobody can run it (`ETXTBSY`).
+    pub(crate) fn program(&self, name: &str, source: &Path) -> PathBuf {
+        let path = self.file(name);
+        let copied = Command::new("install").args([source, &path]).status();
+        assert!(copied.expect("`install` is there").success());
+        path
+    }
+
+    /// A script, which everybody may run.
+    pub(crate) fn script(&self, name: &str, lines: &str) -> PathBuf {
+        let source = self.write(&format!("{name}.source"), lines);
+        self.program(name, &source)
+    }
 }
 
 /// A path as an argument.

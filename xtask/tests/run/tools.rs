@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 
 use crate::support::{Folder, finish, run, text, xtask};
 
@@ -79,12 +80,10 @@ impl FreshComputer {
         let folder = Folder::new();
         let log = folder.file("log");
         let script = format!("#!/bin/sh\necho \"apt-get $*\" >> {}\n", text(&log));
-        let apt = folder.write("apt-get", script);
-        let program = folder.file("xtask");
-        fs::copy(env!("CARGO_BIN_EXE_xtask"), &program).expect("the program can be copied");
-        for path in [folder.path(), &apt, &program] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
-        }
+        folder.script("apt-get", &script);
+        folder.program("xtask", Path::new(env!("CARGO_BIN_EXE_xtask")));
+        let everybody = fs::Permissions::from_mode(0o755);
+        fs::set_permissions(folder.path(), everybody).expect("it is ours");
         Self(folder)
     }
 
