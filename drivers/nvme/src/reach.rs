@@ -40,6 +40,9 @@ pub trait Reach: Clone {
     /// The queue has taken a request of [`execute`]. For who counts; called inside of `with`, so not
     /// with the queue.
     fn taken(&self) {}
+
+    /// [`attend`] has found so many commands complete, of which no other turn tells. For who counts.
+    fn found(&self, _completed: usize) {}
 }
 
 /// A queue of one thread of control.
@@ -153,11 +156,11 @@ pub async fn attend<R: Reach>(reach: R) {
         let waited = now.saturating_sub(scanned);
         if waited >= period {
             scanned = now;
-            reach.with(Queue::scan);
+            reach.found(reach.with(Queue::scan).completed);
             continue;
         }
         let order = poll_fn(|cx| reach.with(|queue| queue.poll_order(cx)));
         first(order, shared.port.platform().pause(period - waited)).await;
-        reach.with(Queue::turn);
+        reach.found(reach.with(Queue::turn).completed);
     }
 }

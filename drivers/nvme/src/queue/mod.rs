@@ -338,10 +338,10 @@ impl<P: Platform, B: Memory> Queue<P, B> {
         self.body_mut().turn()
     }
 
-    /// Looks for commands that are out for too long. To be called at every
-    /// [`scan_microseconds`](Self::scan_microseconds), by [`attend`](crate::attend).
-    pub fn scan(&mut self) {
-        self.body_mut().scan();
+    /// Does what is to be done in a [`turn`](Self::turn), and looks for commands that are out for too long. To be
+    /// called at every [`scan_microseconds`](Self::scan_microseconds), by [`attend`](crate::attend).
+    pub fn scan(&mut self) -> Turn {
+        self.body_mut().scan()
     }
 
     /// How often [`scan`](Self::scan) is to be called.

@@ -164,11 +164,11 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     // ANCHOR: scan
     #[cold]
-    pub(super) fn scan(&mut self) {
-        self.turn();
+    pub(super) fn scan(&mut self) -> Turn {
+        let turn = self.turn();
         self.scans = self.scans.wrapping_add(1);
         if self.mode != Mode::Live {
-            return;
+            return turn;
         }
         let mut is_late = false;
         for slot in 0..self.slots.len() {
@@ -179,7 +179,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             let age = age.saturating_sub(self.patience(slot));
             if age > SCANS + SCANS / 4 {
                 self.trouble(Failure::Timeout(Waiting::Io));
-                return;
+                return turn;
             }
             is_late |= age > SCANS / 4;
             if age > SCANS && !self.commands[slot].is_aborted {
@@ -192,6 +192,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
         if is_late && self.rings.knock(&self.shared.port) {
             self.counters.submission_doorbells += 1;
         }
+        turn
     }
     // ANCHOR_END: scan
 

@@ -183,7 +183,7 @@ fn a_scan_looks_for_answers_first() {
     let ticket = queue.submit(&mut request, Waker::noop()).expect("room");
     queue.ring();
     bench.machine.model().pass(1000);
-    queue.scan();
+    assert_eq!(queue.scan().completed, 1);
     let mut cx = Context::from_waker(Waker::noop());
     let done = queue.poll(&ticket, &mut cx).map(|done| done.result);
     assert_eq!(done, Poll::Ready(Ok(0)));

@@ -73,6 +73,10 @@ impl nvme::Reach for Way {
     fn taken(&self) {
         self.0.submitted();
     }
+
+    fn found(&self, completed: usize) {
+        self.0.completed(completed);
+    }
 }
 
 impl Hub {

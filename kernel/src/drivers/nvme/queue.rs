@@ -199,6 +199,12 @@ impl Local {
         add(&self.counters.submitted, 1);
     }
 
+    /// So many commands were found complete.
+    #[inline]
+    pub(super) fn completed(&self, count: usize) {
+        add(&self.counters.completed, count as u64);
+    }
+
     pub(super) fn counters(&self) -> QueueCounters {
         let counters = &self.counters;
         let raised = self.bell.as_ref().map_or(0, Bell::raised);
@@ -218,7 +224,7 @@ impl Local {
     pub(super) fn look(&self) -> Look {
         let turn = self.queue().turn();
         add(&self.counters.polls, 1);
-        add(&self.counters.completed, turn.completed as u64);
+        self.completed(turn.completed);
         let Some(bell) = &self.bell else {
             return match (turn.completed, turn.outstanding) {
                 (0, outstanding) if outstanding > 0 && self.must_poll => Look::Waiting,

@@ -219,7 +219,7 @@ impl Game {
                     match row.byte() % 4 {
                         0 => queue.borrow_mut().ring(),
                         1 => _ = queue.borrow_mut().reap(),
-                        2 => queue.borrow_mut().scan(),
+                        2 => _ = queue.borrow_mut().scan(),
                         _ => _ = queue.borrow_mut().turn(),
                     }
                 }
