@@ -110,6 +110,12 @@ impl Local {
         }
     }
 
+    /// So many commands were found complete.
+    #[inline]
+    fn completed(&self, count: usize) {
+        add(&self.counters.completed, count as u64);
+    }
+
     pub(super) fn counters(&self) -> QueueCounters {
         let counters = &self.counters;
         QueueCounters {
@@ -127,7 +133,7 @@ impl Local {
     pub(super) fn look(&self) -> Look {
         let turn = self.with(Queue::turn);
         add(&self.counters.polls, 1);
-        add(&self.counters.completed, turn.completed as u64);
+        self.completed(turn.completed);
         // A device may refuse the vector.
         let Some(bell) = self.bell.as_ref().filter(|_| turn.interrupts) else {
             let must_poll = self.must_poll || self.bell.is_some();
@@ -182,5 +188,9 @@ impl virtio::blk::Reach for Way {
 
     fn with<R>(&self, action: impl FnOnce(&mut Queue) -> R) -> R {
         self.0.with(action)
+    }
+
+    fn found(&self, completed: usize) {
+        self.0.completed(completed);
     }
 }

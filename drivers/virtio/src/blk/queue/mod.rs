@@ -314,8 +314,8 @@ impl<P: Platform, B: Memory> Queue<P, B> {
     }
 
     /// Looks for commands that are out for too long. Called by [`attend`], now and then.
-    pub(super) fn scan(&mut self) {
-        self.body_mut().scan();
+    pub(super) fn scan(&mut self) -> Turn {
+        self.body_mut().scan()
     }
 
     /// Ready when the recovering core has said something: [`turn`](Self::turn) does it.

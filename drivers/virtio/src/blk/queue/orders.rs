@@ -173,11 +173,11 @@ impl<P: Platform, B: Memory> Body<P, B> {
 
     // ANCHOR: scan
     #[cold]
-    pub(super) fn scan(&mut self) {
-        self.turn();
+    pub(super) fn scan(&mut self) -> Turn {
+        let turn = self.turn();
         self.scans = self.scans.wrapping_add(1);
         if self.mode != Mode::Live {
-            return;
+            return turn;
         }
         let ages = self.slots.iter().filter(|slot| slot.is_out);
         let ages = ages.map(|slot| self.scans.wrapping_sub(slot.sent));
@@ -186,6 +186,7 @@ impl<P: Platform, B: Memory> Body<P, B> {
             age if age > SCANS / 4 => self.notify(),
             _ => {}
         }
+        turn
     }
     // ANCHOR_END: scan
 }

@@ -15,6 +15,9 @@ pub trait Reach {
 
     /// Calls `f` with the queue, which is used by nobody else for so long.
     fn with<R>(&self, f: impl FnOnce(&mut Queue<Self::Platform, Self::Memory>) -> R) -> R;
+
+    /// [`attend`] has found so many commands complete, of which no other turn tells. For who counts.
+    fn found(&self, _completed: usize) {}
 }
 
 /// Keeps a queue going. A task for the queue's core. Resolves when the device is out of use.
@@ -30,12 +33,12 @@ pub async fn attend<R: Reach>(reach: R) {
         let waited = now.saturating_sub(scanned);
         if waited >= period {
             scanned = now;
-            reach.with(Queue::scan);
+            reach.found(reach.with(Queue::scan).completed);
             continue;
         }
         let order = poll_fn(|cx| reach.with(|queue| queue.poll_order(cx)));
         first(order, shared.platform.pause(period - waited)).await;
-        reach.with(Queue::turn);
+        reach.found(reach.with(Queue::turn).completed);
         if reach.with(|queue| queue.failure().is_some()) {
             return;
         }
